@@ -1,0 +1,1 @@
+//! The trilith binary: dev, demo, sandbox roles

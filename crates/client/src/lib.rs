@@ -1,0 +1,1 @@
+//! Submit, and verify answers

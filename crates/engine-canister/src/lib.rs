@@ -1,0 +1,3 @@
+//! The Wasm canister runtime: controller and sandboxed executor.
+
+pub mod api;

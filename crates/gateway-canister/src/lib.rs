@@ -1,0 +1,1 @@
+//! The Internet Computer HTTP interface

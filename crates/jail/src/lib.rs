@@ -1,0 +1,1 @@
+//! Starts a child process in an empty world

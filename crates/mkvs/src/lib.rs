@@ -1,0 +1,1 @@
+//! The Merklised key-value tree, byte-compatible with Oasis Core

@@ -1,0 +1,1 @@
+//! Wiring: pool, committee worker, storage worker, commitment signing, queries

@@ -1,0 +1,1 @@
+//! The only adapter to the ordering engine; threshold shares, beacon, certificates

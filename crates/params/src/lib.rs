@@ -1,0 +1,1 @@
+//! Every consensus number of Trilith: value, unit, source, version

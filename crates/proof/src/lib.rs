@@ -1,0 +1,1 @@
+//! The only verifier of Merkle paths, hash trees and certificates

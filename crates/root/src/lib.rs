@@ -1,0 +1,1 @@
+//! The root runtime: elections, commitments, finalisation

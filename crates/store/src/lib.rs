@@ -1,0 +1,1 @@
+//! MKVS and page store on disk under one root
