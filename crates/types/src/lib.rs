@@ -11,6 +11,7 @@ pub mod hash;
 pub mod hash_tree;
 pub mod id;
 pub mod image;
+pub mod representation_hash;
 pub mod signature;
 pub mod state;
 
