@@ -57,7 +57,9 @@ impl Batch {
         let count = decoder.array("inputs", INPUTS_MAX)?;
         let mut inputs = Vec::with_capacity(count);
         for _ in 0..count {
-            inputs.push(Input { bytes: decoder.bytes("input", INPUT_BYTES_MAX)?.to_vec() });
+            inputs.push(Input {
+                bytes: decoder.bytes("input", INPUT_BYTES_MAX)?.to_vec(),
+            });
         }
         decoder.finish()?;
         Ok(Self { time, inputs })

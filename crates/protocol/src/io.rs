@@ -1,0 +1,192 @@
+//! What the I/O tree of a round holds.
+//!
+//! The I/O root of a block commits to the inputs of its batch, their order, the agreed time and
+//! what became of each input. This module gives the entries of the tree; whoever has a tree
+//! computes the root.
+//!
+//! | key | value |
+//! |---|---|
+//! | `'T' ‖ input hash ‖ 1` | `[input, position in the batch]` |
+//! | `'T' ‖ input hash ‖ 2` | `[output]`, or `[output, {code, module, message}]` of a rejected input |
+//! | `'C'` | `{time}`: the agreed time of the round in nanoseconds |
+//!
+//! Source: Oasis Core `runtime/transaction` for the inputs and for the outputs of accepted inputs;
+//! the form of rejected ones and the entry of the time are Trilith's own.
+//!
+//! Invariant: inputs of a batch are distinct, because the tree knows an input by its hash.
+//! [`duplicate_input`] finds a violation, which whoever takes a batch from outside must refuse.
+
+use std::collections::BTreeSet;
+
+use trilith_types::Hash;
+use trilith_types::cbor::{Encoder, MapBuilder};
+
+use crate::wire::put;
+use crate::{Batch, Input, Receipt, ReceiptStatus};
+
+/// A key of the I/O tree and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// First byte of the keys of inputs and outputs.
+const TRANSACTION: u8 = b'T';
+/// Last byte of the key of an input.
+const INPUT: u8 = 1;
+/// Last byte of the key of an output.
+const OUTPUT: u8 = 2;
+/// The key of the circumstances of the round.
+const CIRCUMSTANCES: &[u8] = b"C";
+
+/// Every entry of the tree of a round, ascending by key. `receipts` are those of the batch's
+/// inputs, in order.
+pub fn entries(batch: &Batch, receipts: &[Receipt]) -> Vec<Entry> {
+    let mut entries = input_entries(&batch.inputs);
+    entries.extend(receipts.iter().map(output_entry));
+    entries.push(time_entry(batch));
+    entries.sort();
+    entries
+}
+
+/// The entries of inputs alone, in the order of the batch.
+pub fn input_entries(inputs: &[Input]) -> Vec<Entry> {
+    let entry = |(position, input): (usize, &Input)| {
+        let mut encoder = Encoder::new();
+        encoder.array(2).bytes(&input.bytes).uint(position as u64);
+        (transaction_key(&input.hash(), INPUT), encoder.finish())
+    };
+    inputs.iter().enumerate().map(entry).collect()
+}
+
+/// The entry of what became of one input.
+pub fn output_entry(receipt: &Receipt) -> Entry {
+    let mut encoder = Encoder::new();
+    match &receipt.status {
+        ReceiptStatus::Accepted => {
+            encoder.array(1).bytes(&receipt.output);
+        }
+        ReceiptStatus::Rejected {
+            module,
+            code,
+            message,
+        } => {
+            let reason = MapBuilder::new()
+                .field("module", put::text(module))
+                .field("code", put::uint((*code).into()))
+                .field("message", put::text(message))
+                .finish();
+            encoder.array(2).bytes(&receipt.output).raw(&reason);
+        }
+    }
+    (transaction_key(&receipt.input, OUTPUT), encoder.finish())
+}
+
+/// The entry of the agreed time of a batch.
+fn time_entry(batch: &Batch) -> Entry {
+    let value = MapBuilder::new()
+        .field("time", put::uint(batch.time.0))
+        .finish();
+    (CIRCUMSTANCES.to_vec(), value)
+}
+
+fn transaction_key(hash: &Hash, part: u8) -> Vec<u8> {
+    let mut key = Vec::with_capacity(Hash::LEN + 2);
+    key.push(TRANSACTION);
+    key.extend_from_slice(hash.as_bytes());
+    key.push(part);
+    key
+}
+
+/// The position of the first input that stands in the batch before, if there is one.
+pub fn duplicate_input(batch: &Batch) -> Option<usize> {
+    let mut seen = BTreeSet::new();
+    batch
+        .inputs
+        .iter()
+        .position(|input| !seen.insert(input.hash()))
+}
+
+/// The hash of outgoing messages that goes into a block: [`Hash::EMPTY`] of none, else the hash of
+/// the canonical array of the messages. Each payload is one canonical CBOR item.
+///
+/// Source: Oasis Core `roothash/api/message`.
+pub fn messages_hash(payloads: &[&[u8]]) -> Hash {
+    if payloads.is_empty() {
+        return Hash::EMPTY;
+    }
+    let mut encoder = Encoder::new();
+    encoder.array(payloads.len());
+    for payload in payloads {
+        encoder.raw(payload);
+    }
+    Hash::of(&encoder.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trilith_types::TimeNanos;
+
+    fn input(byte: u8) -> Input {
+        Input { bytes: vec![byte] }
+    }
+
+    fn receipt(byte: u8, status: ReceiptStatus) -> Receipt {
+        Receipt {
+            input: input(byte).hash(),
+            status,
+            output: vec![byte],
+        }
+    }
+
+    #[test]
+    fn the_entries_bind_order_time_and_verdict() {
+        let rejected = ReceiptStatus::Rejected {
+            module: "m".into(),
+            code: 1,
+            message: "no".into(),
+        };
+        let batch = Batch {
+            time: TimeNanos(5),
+            inputs: vec![input(1), input(2)],
+        };
+        let receipts = [
+            receipt(1, ReceiptStatus::Accepted),
+            receipt(2, rejected.clone()),
+        ];
+        let all = entries(&batch, &receipts);
+        assert_eq!(all.len(), 5);
+        assert!(all.windows(2).all(|pair| pair[0].0 < pair[1].0));
+
+        let swapped = Batch {
+            inputs: vec![input(2), input(1)],
+            ..batch.clone()
+        };
+        assert_ne!(entries(&swapped, &receipts), all);
+        let later = Batch {
+            time: TimeNanos(6),
+            ..batch.clone()
+        };
+        assert_ne!(entries(&later, &receipts), all);
+        let both = [receipt(1, rejected), receipts[1].clone()];
+        assert_ne!(entries(&batch, &both), all);
+    }
+
+    #[test]
+    fn a_repeated_input_is_found() {
+        let mut batch = Batch {
+            time: TimeNanos(0),
+            inputs: vec![input(1), input(2)],
+        };
+        assert_eq!(duplicate_input(&batch), None);
+        batch.inputs.push(input(1));
+        assert_eq!(duplicate_input(&batch), Some(2));
+    }
+
+    #[test]
+    fn no_messages_have_the_empty_hash() {
+        assert_eq!(messages_hash(&[]), Hash::EMPTY);
+        assert_eq!(
+            messages_hash(&[&[0x01], &[0x02]]),
+            Hash::of(&[0x82, 0x01, 0x02])
+        );
+    }
+}

@@ -1,0 +1,361 @@
+//! What the root tells about itself.
+
+use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
+use trilith_types::{Epoch, Hash, Height, NodeId, Round, RuntimeId};
+
+use super::{Committee, read_variant, variant};
+use crate::BlockHeader;
+use crate::wire::{self, put};
+
+/// Most bytes of an encoded event: a committee of the most members, or a message of a rejection.
+pub const EVENT_BYTES_MAX: usize = 2 * super::COMMITTEE_MEMBERS_MAX * 34 + 4096;
+
+/// Most bytes of the message of a rejection.
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// Why a round failed. The numbers are those of the encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RoundFailure {
+    /// No scheduler committed to a proposal of its own in time.
+    NoSchedulerCommitment = 1,
+    /// Too few backups agree for a majority.
+    NoMajority = 2,
+    /// The backups' majority contradicts the scheduler.
+    BadSchedulerCommitment = 3,
+}
+
+impl RoundFailure {
+    fn from_number(number: u64) -> Option<Self> {
+        [
+            Self::NoSchedulerCommitment,
+            Self::NoMajority,
+            Self::BadSchedulerCommitment,
+        ]
+        .into_iter()
+        .find(|failure| *failure as u64 == number)
+    }
+}
+
+/// Something that happened on the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootEvent {
+    /// An epoch began.
+    EpochStarted {
+        /// The epoch.
+        epoch: Epoch,
+        /// Its first height.
+        height: Height,
+    },
+    /// A runtime has a committee for an epoch.
+    CommitteeElected {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// The committee, with its epoch.
+        committee: Committee,
+    },
+    /// A runtime has a new block. Its type says whether the round gave an outcome, failed, or was
+    /// ended by an epoch or by suspension.
+    RoundFinalized {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// The block's header.
+        header: BlockHeader,
+    },
+    /// A round gave no outcome; the `RoundFinalized` of its empty block follows.
+    RoundFailed {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// The round.
+        round: Round,
+        /// Why.
+        reason: RoundFailure,
+    },
+    /// Executors disagree, or too few answered in time; the backups decide.
+    DiscrepancyDetected {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// The round.
+        round: Round,
+        /// Rank of the scheduler whose proposal is disputed.
+        rank: u64,
+        /// Whether it was detected because time ran out.
+        timeout: bool,
+    },
+    /// A commitment was taken up.
+    CommitmentAccepted {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// The round.
+        round: Round,
+        /// Whose.
+        node: NodeId,
+        /// The vote; `None` if the executor failed.
+        vote: Option<Hash>,
+    },
+    /// A transaction with commitments was refused, without effect.
+    CommitmentRejected {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// Whose commitment was at fault; `None` if the transaction as a whole was.
+        node: Option<NodeId>,
+        /// Number of the reason.
+        code: u32,
+        /// States fact, value and limit.
+        message: String,
+    },
+}
+
+impl RootEvent {
+    /// Canonical encoding: `{kind: {fields}}`.
+    pub fn encode(&self) -> Vec<u8> {
+        let (name, map) = match self {
+            Self::EpochStarted { epoch, height } => (
+                "epoch_started",
+                MapBuilder::new()
+                    .field("epoch", put::uint(epoch.0))
+                    .field("height", put::uint(height.0)),
+            ),
+            Self::CommitteeElected { runtime, committee } => (
+                "committee_elected",
+                of_runtime(runtime).field("committee", put::raw(&committee.encode())),
+            ),
+            Self::RoundFinalized { runtime, header } => (
+                "round_finalized",
+                of_runtime(runtime).field("header", put::raw(&header.encode())),
+            ),
+            Self::RoundFailed {
+                runtime,
+                round,
+                reason,
+            } => (
+                "round_failed",
+                of_runtime(runtime)
+                    .field("round", put::uint(round.0))
+                    .field("reason", put::uint(*reason as u64)),
+            ),
+            Self::DiscrepancyDetected {
+                runtime,
+                round,
+                rank,
+                timeout,
+            } => (
+                "discrepancy_detected",
+                of_runtime(runtime)
+                    .field("round", put::uint(round.0))
+                    .field("rank", put::uint(*rank))
+                    .field("timeout", put::uint(u64::from(*timeout))),
+            ),
+            Self::CommitmentAccepted {
+                runtime,
+                round,
+                node,
+                vote,
+            } => {
+                let map = of_runtime(runtime)
+                    .field("round", put::uint(round.0))
+                    .field("node", put::bytes(node.as_bytes()));
+                let map = match vote {
+                    None => map,
+                    Some(vote) => map.field("vote", put::bytes(vote.as_bytes())),
+                };
+                ("commitment_accepted", map)
+            }
+            Self::CommitmentRejected {
+                runtime,
+                node,
+                code,
+                message,
+            } => {
+                let map = of_runtime(runtime)
+                    .field("code", put::uint((*code).into()))
+                    .field("message", put::text(message));
+                let map = match node {
+                    None => map,
+                    Some(node) => map.field("node", put::bytes(node.as_bytes())),
+                };
+                ("commitment_rejected", map)
+            }
+        };
+        variant(name, &map.finish())
+    }
+
+    /// Reads what [`RootEvent::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are not the canonical encoding of an event.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        wire::whole(bytes, "event", EVENT_BYTES_MAX, |decoder| {
+            read_variant(decoder, "event", |name, d| Fields::read(d)?.event(name))
+        })
+    }
+
+    /// Reads a canonical array of at most `limit` events.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are not one.
+    pub fn decode_list(bytes: &[u8], limit: usize) -> Result<Vec<Self>, DecodeError> {
+        wire::whole(
+            bytes,
+            "events",
+            limit.saturating_mul(EVENT_BYTES_MAX),
+            |decoder| wire::list(decoder, "events", limit, |d| Self::decode(d.skip()?)),
+        )
+    }
+
+    /// The canonical array of `events`, which [`RootEvent::decode_list`] reads.
+    pub fn encode_list(events: &[Self]) -> Vec<u8> {
+        let mut encoder = trilith_types::cbor::Encoder::new();
+        encoder.array(events.len());
+        for event in events {
+            encoder.raw(&event.encode());
+        }
+        encoder.finish()
+    }
+}
+
+fn of_runtime(runtime: &RuntimeId) -> MapBuilder {
+    MapBuilder::new().field("runtime", put::bytes(runtime.as_bytes()))
+}
+
+/// The fields of all kinds of events; which of them must and may be there is up to the kind.
+#[derive(Default)]
+struct Fields {
+    present: usize,
+    runtime: Option<RuntimeId>,
+    epoch: Option<u64>,
+    height: Option<u64>,
+    committee: Option<Committee>,
+    header: Option<BlockHeader>,
+    round: Option<u64>,
+    reason: Option<RoundFailure>,
+    rank: Option<u64>,
+    timeout: Option<bool>,
+    node: Option<NodeId>,
+    vote: Option<Hash>,
+    code: Option<u32>,
+    message: Option<String>,
+}
+
+impl Fields {
+    fn read(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut fields = Self::default();
+        decoder.fields("event", 8, |name, d| {
+            match name {
+                "runtime" => fields.runtime = Some(wire::runtime(d, "runtime")?),
+                "epoch" => fields.epoch = Some(d.uint()?),
+                "height" => fields.height = Some(d.uint()?),
+                "committee" => fields.committee = Some(Committee::read(d)?),
+                "header" => fields.header = Some(BlockHeader::read(d)?),
+                "round" => fields.round = Some(d.uint()?),
+                "reason" => fields.reason = RoundFailure::from_number(d.uint()?),
+                "rank" => fields.rank = Some(d.uint()?),
+                "timeout" => fields.timeout = [false, true].get(d.uint()? as usize).copied(),
+                "node" => fields.node = Some(wire::node(d, "node")?),
+                "vote" => fields.vote = Some(wire::hash(d, "vote")?),
+                "code" => fields.code = Some(wire::narrow(d, "code")?),
+                "message" => {
+                    fields.message = Some(d.text("message", MESSAGE_BYTES_MAX)?.to_owned());
+                }
+                _ => return Err(DecodeError::Field("event")),
+            }
+            fields.present += 1;
+            Ok(())
+        })?;
+        Ok(fields)
+    }
+
+    /// Takes the fields of the kind `name`, checking that there are no others.
+    fn event(self, name: &str) -> Result<RootEvent, DecodeError> {
+        let count = self.present;
+        let optional = usize::from(self.node.is_some());
+        let voted = usize::from(self.vote.is_some());
+        let runtime = wire::required(self.runtime, "runtime");
+        let round = wire::required(self.round, "round").map(Round);
+        let (event, expected) = match name {
+            "epoch_started" => {
+                let epoch = Epoch(wire::required(self.epoch, "epoch")?);
+                let height = Height(wire::required(self.height, "height")?);
+                (RootEvent::EpochStarted { epoch, height }, 2)
+            }
+            "committee_elected" => {
+                let committee = wire::required(self.committee, "committee")?;
+                (
+                    RootEvent::CommitteeElected {
+                        runtime: runtime?,
+                        committee,
+                    },
+                    2,
+                )
+            }
+            "round_finalized" => {
+                let header = wire::required(self.header, "header")?;
+                (
+                    RootEvent::RoundFinalized {
+                        runtime: runtime?,
+                        header,
+                    },
+                    2,
+                )
+            }
+            "round_failed" => {
+                let reason = wire::required(self.reason, "reason")?;
+                (
+                    RootEvent::RoundFailed {
+                        runtime: runtime?,
+                        round: round?,
+                        reason,
+                    },
+                    3,
+                )
+            }
+            "discrepancy_detected" => {
+                let rank = wire::required(self.rank, "rank")?;
+                let timeout = wire::required(self.timeout, "timeout")?;
+                let (runtime, round) = (runtime?, round?);
+                (
+                    RootEvent::DiscrepancyDetected {
+                        runtime,
+                        round,
+                        rank,
+                        timeout,
+                    },
+                    4,
+                )
+            }
+            "commitment_accepted" => {
+                let node = wire::required(self.node, "node")?;
+                let (runtime, round, vote) = (runtime?, round?, self.vote);
+                (
+                    RootEvent::CommitmentAccepted {
+                        runtime,
+                        round,
+                        node,
+                        vote,
+                    },
+                    3 + voted,
+                )
+            }
+            "commitment_rejected" => {
+                let code = wire::required(self.code, "code")?;
+                let message = wire::required(self.message, "message")?;
+                let (runtime, node) = (runtime?, self.node);
+                (
+                    RootEvent::CommitmentRejected {
+                        runtime,
+                        node,
+                        code,
+                        message,
+                    },
+                    3 + optional,
+                )
+            }
+            _ => return Err(DecodeError::Field("event")),
+        };
+        if count == expected {
+            Ok(event)
+        } else {
+            Err(DecodeError::Field("event"))
+        }
+    }
+}

@@ -1,0 +1,584 @@
+//! The document a network starts from. Its hash names the network in every signature.
+
+use std::collections::BTreeSet;
+use std::ops::BitOr;
+
+use thiserror::Error;
+use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
+use trilith_types::{Hash, NodeId, RuntimeId, TimeNanos};
+
+use super::{COMMITTEE_MEMBERS_MAX, ROOT_RUNTIME};
+use crate::RoundLimits;
+use crate::batch::{INPUT_BYTES_MAX, INPUTS_MAX};
+use crate::commitment::MESSAGES_MAX;
+use crate::wire::{self, put};
+
+/// Most bytes of an encoded genesis document.
+pub const GENESIS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes of the name of a network.
+const CHAIN_NAME_BYTES_MAX: usize = 64;
+/// Most nodes of a genesis document.
+const NODES_MAX: usize = 4096;
+/// Most runtimes of a genesis document.
+const RUNTIMES_MAX: usize = 1024;
+/// Shortest flush timeout a runtime may have. Source: Oasis Core `registry/api` (50 ms).
+const BATCH_FLUSH_TIMEOUT_MS_MIN: u64 = 50;
+/// Shortest timeout for a scheduler's proposal. Source: Oasis Core `registry/api` (1 s).
+const PROPOSE_BATCH_TIMEOUT_MS_MIN: u64 = 1_000;
+/// Fewest bytes a batch may be limited to. Source: Oasis Core `registry/api` (1 KiB).
+const BATCH_BYTES_MIN: u64 = 1024;
+/// Most bytes of all inputs of a batch together that a descriptor may allow: what a node is ready
+/// to hold of one proposal.
+const BATCH_BYTES_LIMIT: u64 = 4 * INPUT_BYTES_MAX as u64;
+
+/// What a node does, as a set of bits. Source of the numbers: Oasis Core `common/node`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeRoles(u32);
+
+impl NodeRoles {
+    /// Executes runtimes.
+    pub const COMPUTE: Self = Self(1);
+    /// Orders root blocks.
+    pub const VALIDATOR: Self = Self(8);
+    /// Keeps states and signs storage receipts.
+    pub const STORAGE: Self = Self(32);
+
+    /// Whether every role of `other` is among these.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The roles with these bits; `None` if one of them is no role.
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        let known = Self::COMPUTE.0 | Self::VALIDATOR.0 | Self::STORAGE.0;
+        if bits & !known == 0 {
+            Some(Self(bits))
+        } else {
+            None
+        }
+    }
+
+    /// The bits.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl BitOr for NodeRoles {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// A node of the genesis document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenesisNode {
+    /// The key with which it signs commitments and by which it is known.
+    pub id: NodeId,
+    /// What it does.
+    pub roles: NodeRoles,
+}
+
+/// Where the backups of a committee come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum BackupRule {
+    /// From the nodes that are not primaries, and there are more of them than primaries. A
+    /// committee of one needs no backups: it cannot disagree with itself.
+    Separate = 0,
+    /// From all eligible nodes: one node may be both. Oasis Core's rule.
+    Shared = 1,
+}
+
+/// How a runtime's rounds are executed. Source: Oasis Core `registry/api` (`ExecutorParameters`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecutorParameters {
+    /// How many primaries execute every round; at least 1.
+    pub group_size: u32,
+    /// How many backups settle discrepancies.
+    pub backup_size: u32,
+    /// How many primaries may be missing or fail without a discrepancy; at most the group size,
+    /// and at most the backup size if that is not 0.
+    pub allowed_stragglers: u32,
+    /// How long to wait for commitments after a scheduler's, in heights; at least 1.
+    pub round_timeout: u64,
+    /// Most messages to the root in one round.
+    pub max_messages: u32,
+    /// Where backups come from.
+    pub backup_rule: BackupRule,
+}
+
+/// How a runtime's batches are cut. Source: Oasis Core `registry/api` (`TxnSchedulerParameters`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchedulerParameters {
+    /// Most inputs of a batch; at least 1.
+    pub max_batch_size: u32,
+    /// Most bytes of all inputs of a batch together; at least 1024.
+    pub max_batch_size_bytes: u64,
+    /// Longest wait before a batch that is not full is cut, in milliseconds; at least 50.
+    pub batch_flush_timeout_ms: u64,
+    /// How long the scheduler of one rank is waited for before the next may propose, in
+    /// milliseconds; at least 1,000 and at least the flush timeout.
+    pub propose_batch_timeout_ms: u64,
+}
+
+/// What the root knows of a runtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeDescriptor {
+    /// Its identifier.
+    pub id: RuntimeId,
+    /// Root of the state it starts from.
+    pub genesis_state_root: Hash,
+    /// How its rounds are executed.
+    pub executor: ExecutorParameters,
+    /// How its batches are cut.
+    pub txn_scheduler: SchedulerParameters,
+    /// How many storage nodes must have signed a receipt of a round's roots before an executor may
+    /// commit to them; 0 asks for none.
+    pub storage_receipts_min: u32,
+}
+
+impl RuntimeDescriptor {
+    /// The bounds of a round as the runtime sees them.
+    pub fn round_limits(&self) -> RoundLimits {
+        RoundLimits {
+            batch_inputs_max: self.txn_scheduler.max_batch_size,
+            batch_bytes_max: self.txn_scheduler.max_batch_size_bytes,
+            messages_max: self.executor.max_messages,
+        }
+    }
+
+    /// Canonical encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let (executor, scheduler) = (&self.executor, &self.txn_scheduler);
+        let executor = MapBuilder::new()
+            .field("group_size", put::uint(executor.group_size.into()))
+            .field("group_backup_size", put::uint(executor.backup_size.into()))
+            .field(
+                "allowed_stragglers",
+                put::uint(executor.allowed_stragglers.into()),
+            )
+            .field("round_timeout", put::uint(executor.round_timeout))
+            .field("max_messages", put::uint(executor.max_messages.into()))
+            .field("backup_rule", put::uint(executor.backup_rule as u64));
+        let scheduler = MapBuilder::new()
+            .field("max_batch_size", put::uint(scheduler.max_batch_size.into()))
+            .field(
+                "max_batch_size_bytes",
+                put::uint(scheduler.max_batch_size_bytes),
+            )
+            .field(
+                "batch_flush_timeout_ms",
+                put::uint(scheduler.batch_flush_timeout_ms),
+            )
+            .field(
+                "propose_batch_timeout_ms",
+                put::uint(scheduler.propose_batch_timeout_ms),
+            );
+        MapBuilder::new()
+            .field("id", put::bytes(self.id.as_bytes()))
+            .field(
+                "genesis_state_root",
+                put::bytes(self.genesis_state_root.as_bytes()),
+            )
+            .field("executor", put::raw(&executor.finish()))
+            .field("txn_scheduler", put::raw(&scheduler.finish()))
+            .field(
+                "storage_receipts_min",
+                put::uint(self.storage_receipts_min.into()),
+            )
+            .finish()
+    }
+
+    /// Reads what [`RuntimeDescriptor::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are not the canonical encoding of a descriptor.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        wire::whole(bytes, "descriptor", 1024, Self::read)
+    }
+
+    fn read(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let (mut id, mut state_root, mut executor) = (None, None, None);
+        let (mut scheduler, mut receipts) = (None, None);
+        decoder.fields("descriptor", 5, |name, d| {
+            match name {
+                "id" => id = Some(wire::runtime(d, "id")?),
+                "genesis_state_root" => state_root = Some(wire::hash(d, "genesis_state_root")?),
+                "executor" => executor = Some(read_executor(d)?),
+                "txn_scheduler" => scheduler = Some(read_scheduler(d)?),
+                "storage_receipts_min" => {
+                    receipts = Some(wire::narrow(d, "storage_receipts_min")?);
+                }
+                _ => return Err(DecodeError::Field("descriptor")),
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            id: wire::required(id, "id")?,
+            genesis_state_root: wire::required(state_root, "genesis_state_root")?,
+            executor: wire::required(executor, "executor")?,
+            txn_scheduler: wire::required(scheduler, "txn_scheduler")?,
+            storage_receipts_min: wire::required(receipts, "storage_receipts_min")?,
+        })
+    }
+
+    /// Checks the relations between the numbers.
+    ///
+    /// # Errors
+    /// [`GenesisError`] naming the first that does not hold.
+    pub fn validate(&self) -> Result<(), GenesisError> {
+        let (executor, scheduler) = (&self.executor, &self.txn_scheduler);
+        let (group, backups) = (
+            u64::from(executor.group_size),
+            u64::from(executor.backup_size),
+        );
+        let stragglers_max = if backups == 0 {
+            group
+        } else {
+            group.min(backups)
+        };
+        let members_max = COMMITTEE_MEMBERS_MAX as u64;
+        let separate = executor.backup_rule == BackupRule::Separate && group > 1;
+        let receipts_max = crate::commitment::STORAGE_RECEIPTS_MAX as u64;
+        let check = |name, value: u64, min: u64, max: u64| {
+            if (min..=max).contains(&value) {
+                return Ok(());
+            }
+            Err(GenesisError::Range {
+                runtime: self.id,
+                name,
+                value,
+                min,
+                max,
+            })
+        };
+        check("group_size", group, 1, members_max)?;
+        check(
+            "group_backup_size",
+            backups,
+            if separate { group + 1 } else { 0 },
+            members_max,
+        )?;
+        check(
+            "allowed_stragglers",
+            executor.allowed_stragglers.into(),
+            0,
+            stragglers_max,
+        )?;
+        check(
+            "round_timeout",
+            executor.round_timeout,
+            1,
+            u64::from(u32::MAX),
+        )?;
+        check(
+            "max_messages",
+            executor.max_messages.into(),
+            0,
+            MESSAGES_MAX as u64,
+        )?;
+        check(
+            "max_batch_size",
+            scheduler.max_batch_size.into(),
+            1,
+            INPUTS_MAX as u64,
+        )?;
+        let bytes = scheduler.max_batch_size_bytes;
+        check(
+            "max_batch_size_bytes",
+            bytes,
+            BATCH_BYTES_MIN,
+            BATCH_BYTES_LIMIT,
+        )?;
+        let flush = scheduler.batch_flush_timeout_ms;
+        check(
+            "batch_flush_timeout_ms",
+            flush,
+            BATCH_FLUSH_TIMEOUT_MS_MIN,
+            u32::MAX.into(),
+        )?;
+        let propose = scheduler.propose_batch_timeout_ms;
+        let propose_min = flush.max(PROPOSE_BATCH_TIMEOUT_MS_MIN);
+        check(
+            "propose_batch_timeout_ms",
+            propose,
+            propose_min,
+            u32::MAX.into(),
+        )?;
+        check(
+            "storage_receipts_min",
+            self.storage_receipts_min.into(),
+            0,
+            receipts_max,
+        )
+    }
+}
+
+fn read_executor(decoder: &mut Decoder<'_>) -> Result<ExecutorParameters, DecodeError> {
+    let (mut group, mut backups, mut stragglers) = (None, None, None);
+    let (mut timeout, mut messages, mut rule) = (None, None, None);
+    decoder.fields("executor", 6, |name, d| {
+        match name {
+            "group_size" => group = Some(wire::narrow(d, "group_size")?),
+            "group_backup_size" => backups = Some(wire::narrow(d, "group_backup_size")?),
+            "allowed_stragglers" => stragglers = Some(wire::narrow(d, "allowed_stragglers")?),
+            "round_timeout" => timeout = Some(d.uint()?),
+            "max_messages" => messages = Some(wire::narrow(d, "max_messages")?),
+            "backup_rule" => {
+                rule = Some(match d.uint()? {
+                    0 => BackupRule::Separate,
+                    1 => BackupRule::Shared,
+                    _ => return Err(DecodeError::Field("backup_rule")),
+                });
+            }
+            _ => return Err(DecodeError::Field("executor")),
+        }
+        Ok(())
+    })?;
+    Ok(ExecutorParameters {
+        group_size: wire::required(group, "group_size")?,
+        backup_size: wire::required(backups, "group_backup_size")?,
+        allowed_stragglers: wire::required(stragglers, "allowed_stragglers")?,
+        round_timeout: wire::required(timeout, "round_timeout")?,
+        max_messages: wire::required(messages, "max_messages")?,
+        backup_rule: wire::required(rule, "backup_rule")?,
+    })
+}
+
+fn read_scheduler(decoder: &mut Decoder<'_>) -> Result<SchedulerParameters, DecodeError> {
+    let (mut size, mut bytes, mut flush, mut propose) = (None, None, None, None);
+    decoder.fields("txn_scheduler", 4, |name, d| {
+        match name {
+            "max_batch_size" => size = Some(wire::narrow(d, "max_batch_size")?),
+            "max_batch_size_bytes" => bytes = Some(d.uint()?),
+            "batch_flush_timeout_ms" => flush = Some(d.uint()?),
+            "propose_batch_timeout_ms" => propose = Some(d.uint()?),
+            _ => return Err(DecodeError::Field("txn_scheduler")),
+        }
+        Ok(())
+    })?;
+    Ok(SchedulerParameters {
+        max_batch_size: wire::required(size, "max_batch_size")?,
+        max_batch_size_bytes: wire::required(bytes, "max_batch_size_bytes")?,
+        batch_flush_timeout_ms: wire::required(flush, "batch_flush_timeout_ms")?,
+        propose_batch_timeout_ms: wire::required(propose, "propose_batch_timeout_ms")?,
+    })
+}
+
+/// A BLS12-381 public key of a group: a compressed point of G2, 96 bytes. Whether it is a valid
+/// point is checked where it verifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThresholdKey(pub [u8; 96]);
+
+/// The genesis document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootGenesis {
+    /// Name of the network, at most 64 bytes, for people.
+    pub chain: String,
+    /// Agreed time of height 0.
+    pub time: TimeNanos,
+    /// Heights between two elections; at least 1.
+    pub epoch_interval: u64,
+    /// The first nodes, ascending by key.
+    pub nodes: Vec<GenesisNode>,
+    /// The first runtimes, ascending by identifier.
+    pub runtimes: Vec<RuntimeDescriptor>,
+    /// The validators' group key for consensus certificates and randomness.
+    pub consensus_key: ThresholdKey,
+    /// The validators' group key for attested leaves.
+    pub certification_key: ThresholdKey,
+}
+
+/// Why a genesis document is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum GenesisError {
+    /// A number of a runtime is out of its range.
+    #[error("runtime {runtime}: {name} is {value}, it must be from {min} to {max}")]
+    Range {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// The field.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least that is allowed.
+        min: u64,
+        /// The most that is allowed.
+        max: u64,
+    },
+    /// The epoch interval is 0.
+    #[error("the epoch interval is 0 heights, it must be at least 1")]
+    EpochInterval,
+    /// The name is too long.
+    #[error("the name of the network has {len} bytes, it must have from 1 to {limit}")]
+    ChainName {
+        /// Its length.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many nodes or runtimes.
+    #[error("{count} {what}, the limit is {limit}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A list is not strictly ascending.
+    #[error("the {what} are not ascending without repetition")]
+    Order {
+        /// Which list.
+        what: &'static str,
+    },
+    /// A runtime has the root's identifier.
+    #[error("a runtime has the identifier {ROOT_RUNTIME}, which is the root's")]
+    RootIdentifier,
+}
+
+impl RootGenesis {
+    /// Checks everything about the document that its encoding does not.
+    ///
+    /// # Errors
+    /// [`GenesisError`] naming the first fault.
+    pub fn validate(&self) -> Result<(), GenesisError> {
+        let (len, limit) = (self.chain.len(), CHAIN_NAME_BYTES_MAX);
+        if len == 0 || len > limit {
+            return Err(GenesisError::ChainName { len, limit });
+        }
+        if self.epoch_interval == 0 {
+            return Err(GenesisError::EpochInterval);
+        }
+        let counts = [
+            ("nodes", self.nodes.len(), NODES_MAX),
+            ("runtimes", self.runtimes.len(), RUNTIMES_MAX),
+        ];
+        for (what, count, limit) in counts {
+            if count > limit {
+                return Err(GenesisError::TooMany { what, count, limit });
+            }
+        }
+        if !self.nodes.windows(2).all(|pair| pair[0].id < pair[1].id) {
+            return Err(GenesisError::Order { what: "nodes" });
+        }
+        if !self.runtimes.windows(2).all(|pair| pair[0].id < pair[1].id) {
+            return Err(GenesisError::Order { what: "runtimes" });
+        }
+        for runtime in &self.runtimes {
+            if runtime.id == ROOT_RUNTIME {
+                return Err(GenesisError::RootIdentifier);
+            }
+            runtime.validate()?;
+        }
+        Ok(())
+    }
+
+    /// Canonical encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        MapBuilder::new()
+            .field("chain", put::text(&self.chain))
+            .field("time", put::uint(self.time.0))
+            .field("epoch_interval", put::uint(self.epoch_interval))
+            .field(
+                "nodes",
+                put::list(&self.nodes, |encoder, node| {
+                    let map = MapBuilder::new()
+                        .field("id", put::bytes(node.id.as_bytes()))
+                        .field("roles", put::uint(node.roles.bits().into()));
+                    encoder.raw(&map.finish());
+                }),
+            )
+            .field(
+                "runtimes",
+                put::list(&self.runtimes, |encoder, runtime| {
+                    encoder.raw(&runtime.encode());
+                }),
+            )
+            .field("consensus_key", put::bytes(&self.consensus_key.0))
+            .field("certification_key", put::bytes(&self.certification_key.0))
+            .finish()
+    }
+
+    /// Reads what [`RootGenesis::encode`] wrote. Call [`RootGenesis::validate`] before use.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are not the canonical encoding of a document or exceed
+    /// [`GENESIS_BYTES_MAX`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        wire::whole(bytes, "genesis", GENESIS_BYTES_MAX, |decoder| {
+            let (mut chain, mut time, mut interval) = (None, None, None);
+            let (mut nodes, mut runtimes) = (None, None);
+            let (mut consensus, mut certification) = (None, None);
+            decoder.fields("genesis", 7, |name, d| {
+                match name {
+                    "chain" => chain = Some(d.text("chain", CHAIN_NAME_BYTES_MAX)?.to_owned()),
+                    "time" => time = Some(TimeNanos(d.uint()?)),
+                    "epoch_interval" => interval = Some(d.uint()?),
+                    "nodes" => nodes = Some(wire::list(d, "nodes", NODES_MAX, read_node)?),
+                    "runtimes" => {
+                        let read = RuntimeDescriptor::read;
+                        runtimes = Some(wire::list(d, "runtimes", RUNTIMES_MAX, read)?);
+                    }
+                    "consensus_key" => consensus = Some(d.bytes_exact("consensus_key")?),
+                    "certification_key" => {
+                        certification = Some(d.bytes_exact("certification_key")?);
+                    }
+                    _ => return Err(DecodeError::Field("genesis")),
+                }
+                Ok(())
+            })?;
+            Ok(Self {
+                chain: wire::required(chain, "chain")?,
+                time: wire::required(time, "time")?,
+                epoch_interval: wire::required(interval, "epoch_interval")?,
+                nodes: wire::required(nodes, "nodes")?,
+                runtimes: wire::required(runtimes, "runtimes")?,
+                consensus_key: ThresholdKey(wire::required(consensus, "consensus_key")?),
+                certification_key: ThresholdKey(wire::required(
+                    certification,
+                    "certification_key",
+                )?),
+            })
+        })
+    }
+
+    /// The hash that names the network in every signature.
+    pub fn chain_context(&self) -> Hash {
+        Hash::of(&self.encode())
+    }
+
+    /// The descriptor of a runtime.
+    pub fn runtime(&self, id: &RuntimeId) -> Option<&RuntimeDescriptor> {
+        self.runtimes.iter().find(|runtime| runtime.id == *id)
+    }
+
+    /// The nodes that have all of `roles`.
+    pub fn nodes_with(&self, roles: NodeRoles) -> BTreeSet<NodeId> {
+        self.nodes
+            .iter()
+            .filter(|node| node.roles.has(roles))
+            .map(|node| node.id)
+            .collect()
+    }
+}
+
+fn read_node(decoder: &mut Decoder<'_>) -> Result<GenesisNode, DecodeError> {
+    let (mut id, mut roles) = (None, None);
+    decoder.fields("node", 2, |name, d| {
+        match name {
+            "id" => id = Some(wire::node(d, "id")?),
+            "roles" => roles = NodeRoles::from_bits(wire::narrow(d, "roles")?),
+            _ => return Err(DecodeError::Field("node")),
+        }
+        Ok(())
+    })?;
+    Ok(GenesisNode {
+        id: wire::required(id, "id")?,
+        roles: wire::required(roles, "roles")?,
+    })
+}
