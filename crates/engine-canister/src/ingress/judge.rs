@@ -1,0 +1,212 @@
+//! The rules under which an envelope is taken: authentication, delegations, expiry.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Mutex;
+
+use candid::Principal;
+use trilith_types::hash::sha256;
+
+use super::envelope::{CallContent, Content, Envelope, Permissions};
+use super::error::IngressError;
+use super::signature::{UserKey, principal_of};
+
+/// How long a request may live: 5 minutes. Source: replica `MAX_INGRESS_TTL`.
+pub const TTL_NANOS: u64 = 300 * 1_000_000_000;
+/// How far a client's clock may be ahead: 60 seconds. Source: replica `PERMITTED_DRIFT`.
+pub const DRIFT_NANOS: u64 = 60 * 1_000_000_000;
+/// What a round grants beyond a check, because its time may be behind that of the node that
+/// checked: 30 seconds. Source: replica `PERMITTED_DRIFT_AT_VALIDATOR`.
+pub const VALIDATOR_DRIFT_NANOS: u64 = 30 * 1_000_000_000;
+/// Envelopes whose valid signatures are remembered.
+const REMEMBERED_MAX: usize = 16_384;
+
+/// Judges envelopes. Remembers which envelopes (by the hash of all their bytes) carried valid
+/// signatures; that saves verifying them again and cannot change a verdict.
+#[derive(Default)]
+pub struct Judge {
+    remembered: Mutex<Remembered>,
+}
+
+#[derive(Default)]
+struct Remembered {
+    valid: HashSet<[u8; 32]>,
+    order: VecDeque<[u8; 32]>,
+}
+
+impl Judge {
+    /// Judges an envelope that was decoded from `bytes` at the time `now`. `in_round` grants
+    /// [`VALIDATOR_DRIFT_NANOS`]. Gives the request id.
+    ///
+    /// # Errors
+    /// [`IngressError`]: expired, not authentic, or a delegation that does not cover it.
+    pub fn judge(
+        &self,
+        envelope: &Envelope,
+        bytes: &[u8],
+        now: u64,
+        in_round: bool,
+    ) -> Result<[u8; 32], IngressError> {
+        let id = envelope.content.request_id();
+        check_expiry(&envelope.content, now, in_round)?;
+        check_delegations(envelope, now)?;
+        let digest = sha256(&[bytes]);
+        if self.lock().valid.contains(&digest) {
+            return Ok(id);
+        }
+        check_signatures(envelope, &id)?;
+        let mut remembered = self.lock();
+        if remembered.valid.insert(digest) {
+            remembered.order.push_back(digest);
+        }
+        if remembered.order.len() > REMEMBERED_MAX
+            && let Some(oldest) = remembered.order.pop_front()
+        {
+            remembered.valid.remove(&oldest);
+        }
+        Ok(id)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Remembered> {
+        self.remembered
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Queries and reads of anonymous senders may leave the expiry out of account: there is nothing
+/// that a replay could reveal.
+fn check_expiry(content: &Content, now: u64, in_round: bool) -> Result<(), IngressError> {
+    let is_call = matches!(content, Content::Call(_));
+    if !is_call && content.sender() == Principal::anonymous() {
+        return Ok(());
+    }
+    let expiry = content.ingress_expiry();
+    if expiry < now {
+        return Err(IngressError::Expired { expiry, now });
+    }
+    let validator = if in_round { VALIDATOR_DRIFT_NANOS } else { 0 };
+    let limit = now.saturating_add(TTL_NANOS + DRIFT_NANOS + validator);
+    if expiry > limit {
+        return Err(IngressError::ExpiryTooFar { expiry, limit });
+    }
+    Ok(())
+}
+
+fn check_delegations(envelope: &Envelope, now: u64) -> Result<(), IngressError> {
+    let is_call = matches!(envelope.content, Content::Call(_));
+    for (position, delegation) in envelope.sender_delegation.iter().enumerate() {
+        let expiry = delegation.expiration;
+        if expiry < now {
+            return Err(IngressError::DelegationExpired {
+                position,
+                expiry,
+                now,
+            });
+        }
+        if is_call && delegation.permissions == Some(Permissions::Queries) {
+            let permissions = Permissions::Queries.as_str().to_owned();
+            return Err(IngressError::DelegationPermissions {
+                position,
+                permissions,
+            });
+        }
+        let earlier = &envelope.sender_delegation[..position];
+        let repeated = envelope.sender_pubkey.as_ref() == Some(&delegation.pubkey)
+            || earlier
+                .iter()
+                .any(|other| other.pubkey == delegation.pubkey);
+        if repeated {
+            return Err(IngressError::DelegationRepeatedKey(position));
+        }
+        // A read of the state belongs to no canister, so targets do not limit it; what it may see
+        // is limited by its sender.
+        if let (Some(targets), Content::Call(call) | Content::Query(call)) =
+            (&delegation.targets, &envelope.content)
+            && !targets.contains(&call.canister_id)
+        {
+            return Err(IngressError::DelegationTarget(call.canister_id));
+        }
+    }
+    Ok(())
+}
+
+fn check_signatures(envelope: &Envelope, id: &[u8; 32]) -> Result<(), IngressError> {
+    let sender = envelope.content.sender();
+    let (pubkey, signature) = match (&envelope.sender_pubkey, &envelope.sender_sig) {
+        (None, None) if sender == Principal::anonymous() => {
+            if envelope.sender_delegation.is_empty() {
+                return Ok(());
+            }
+            return Err(IngressError::AnonymousSigned);
+        }
+        _ if sender == Principal::anonymous() => return Err(IngressError::AnonymousSigned),
+        (Some(pubkey), Some(signature)) => (pubkey, signature),
+        _ => return Err(IngressError::SignatureMissing(sender)),
+    };
+    let derived = principal_of(pubkey);
+    if derived != sender {
+        return Err(IngressError::SenderNotKey { sender, derived });
+    }
+    let mut key = UserKey::from_der(pubkey)?;
+    for delegation in &envelope.sender_delegation {
+        let message = [
+            b"\x1Aic-request-auth-delegation".as_slice(),
+            &delegation.hash(),
+        ]
+        .concat();
+        key.verify(&message, &delegation.signature, "a delegation")?;
+        key = UserKey::from_der(&delegation.pubkey)?;
+    }
+    let message = [b"\x0Aic-request".as_slice(), id].concat();
+    key.verify(&message, signature, "the request")
+}
+
+/// The canister that a call belongs to: the callee, or for the management canister the canister
+/// that its argument names. `None` for methods that belong to no canister (creation), which may be
+/// sent to any effective canister id, and for arguments that cannot be read.
+pub fn effective_canister(call: &CallContent) -> Option<Principal> {
+    if call.canister_id != Principal::management_canister() {
+        return Some(call.canister_id);
+    }
+    effective_of_method(&call.method_name, &call.arg)
+}
+
+/// The canister that a call of a management method belongs to, as in [`effective_canister`].
+pub fn effective_of_method(method: &str, argument: &[u8]) -> Option<Principal> {
+    #[derive(candid::CandidType, serde::Deserialize)]
+    struct WithCanister {
+        canister_id: Principal,
+    }
+    #[derive(candid::CandidType, serde::Deserialize)]
+    struct WithTarget {
+        target_canister: Principal,
+    }
+    match method {
+        "create_canister" | "provisional_create_canister_with_cycles" | "raw_rand" => None,
+        "install_chunked_code" => {
+            decode_bounded::<WithTarget>(argument).map(|found| found.target_canister)
+        }
+        _ => decode_bounded::<WithCanister>(argument).map(|found| found.canister_id),
+    }
+}
+
+/// Decodes candid with a bound on the work, relative to the argument's own length, that a message
+/// of outside origin may cause.
+pub(crate) fn decode_bounded<T>(argument: &[u8]) -> Option<T>
+where
+    T: for<'de> serde::Deserialize<'de> + candid::CandidType,
+{
+    decode_candid(argument).ok()
+}
+
+/// As [`decode_bounded`], with the reason of a refusal.
+pub(crate) fn decode_candid<T>(argument: &[u8]) -> Result<T, String>
+where
+    T: for<'de> serde::Deserialize<'de> + candid::CandidType,
+{
+    let mut config = candid::DecoderConfig::new();
+    config
+        .set_decoding_quota(argument.len().saturating_mul(16) + 100_000)
+        .set_skipping_quota(10_000);
+    candid::utils::decode_one_with_config(argument, &config).map_err(|error| error.to_string())
+}

@@ -1,0 +1,35 @@
+//! HTTP envelopes of the Internet Computer: decoding, request ids, authentication and the rules
+//! under which a request is taken.
+//!
+//! Knows the wire format and the agreed time it is handed; knows no state, no executor and no HTTP.
+//! Invariants: no byte string makes a decoder panic or allocate more than the input's own length;
+//! the verdict on an envelope depends on its bytes and the given time alone.
+//!
+//! Source: Internet Computer interface specification, "HTTPS interface", "Authentication".
+
+mod envelope;
+mod error;
+mod judge;
+mod reader;
+mod request_id;
+mod signature;
+
+pub use envelope::{
+    CallContent, Content, DELEGATIONS_MAX, ENVELOPE_BYTES_MAX, Envelope, PATH_LABELS_MAX,
+    PATHS_MAX, Permissions, ReadStateContent, SignedDelegation, TARGETS_MAX,
+};
+pub use error::{IngressError, MODULE, MODULE_CANISTER, Refusal, refusal};
+pub use judge::{
+    DRIFT_NANOS, Judge, TTL_NANOS, VALIDATOR_DRIFT_NANOS, effective_canister, effective_of_method,
+};
+pub use request_id::{HashValue, hash_of_map};
+pub use signature::{UserKey, ecdsa_p256_der, ecdsa_secp256k1_der, ed25519_der};
+
+/// Entry point for fuzzing: decodes arbitrary bytes as an envelope, and computes what is derived
+/// from one. Never panics.
+pub fn fuzz_envelope(bytes: &[u8]) {
+    if let Ok(envelope) = Envelope::decode(bytes) {
+        let _ = envelope.content.request_id();
+        let _ = Judge::default().judge(&envelope, bytes, 0, false);
+    }
+}
