@@ -1,1 +1,102 @@
-//! Every consensus number of Trilith: value, unit, source, version
+//! Every consensus number of Trilith: value, unit, reason, source, version.
+//!
+//! A consensus number is one that all nodes must agree on, because an outcome depends on it. Each
+//! is a typed constant that code uses, and a row of [`TABLE`] that people read: the row is made
+//! from the constant, so the two cannot differ. `conformance/params.snap` holds the table as text;
+//! changing a number changes that file, and whoever reviews the change reads it there.
+//!
+//! Numbers that only this node cares about (how much it caches, how long it waits for a peer) are
+//! configuration and stand elsewhere.
+//!
+//! Invariants: names are unique; relations between numbers are asserted at compile time; a number
+//! that changes the outcome of anything already finalised gets a new version.
+
+pub mod host;
+pub mod root;
+
+use std::fmt::Write as _;
+
+/// What a number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Things: entries, inputs, nodes.
+    Count,
+    /// Root blocks.
+    Heights,
+    /// Milliseconds of agreed or of waiting time.
+    Milliseconds,
+    /// Nanoseconds of agreed time.
+    Nanoseconds,
+}
+
+/// One consensus number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// `module.name`, unique.
+    pub name: &'static str,
+    /// The value.
+    pub value: u64,
+    /// What the value counts.
+    pub unit: Unit,
+    /// Where it comes from: a specification, another system's parameter, a measurement, or the
+    /// reason for our own choice.
+    pub source: &'static str,
+    /// Counts the values this number has had, from 1.
+    pub version: u32,
+}
+
+/// Defines typed constants and, from the same lines, the rows of a module.
+macro_rules! params {
+    (
+        $module:literal;
+        $(
+            $(#[$doc:meta])*
+            $name:ident: $kind:ty = $value:expr, $unit:ident, v $version:literal, $source:literal;
+        )*
+    ) => {
+        $(
+            $(#[$doc])*
+            #[doc = ""]
+            #[doc = concat!("Source: ", $source, ".")]
+            pub const $name: $kind = $value;
+        )*
+
+        /// The numbers of this module, in the order of their definition.
+        pub const PARAMS: &[$crate::Param] = &[
+            $($crate::Param {
+                name: concat!($module, ".", stringify!($name)),
+                value: $name as u64,
+                unit: $crate::Unit::$unit,
+                source: $source,
+                version: $version,
+            },)*
+        ];
+    };
+}
+pub(crate) use params;
+
+/// The numbers of all modules.
+pub const TABLE: &[&[Param]] = &[root::PARAMS, host::PARAMS];
+
+/// The table as text, one number a line: name, value, unit, version, source. The same text on
+/// every machine.
+pub fn table_text() -> String {
+    let mut text = String::new();
+    for param in TABLE.iter().copied().flatten() {
+        let Param {
+            name,
+            value,
+            unit,
+            source,
+            version,
+        } = param;
+        writeln!(
+            text,
+            "{name} = {value} {unit:?}, version {version}: {source}"
+        )
+        .expect("writing to a string does not fail");
+    }
+    text
+}

@@ -18,18 +18,14 @@ use trilith_types::{
     TimeNanos,
 };
 
+pub use trilith_params::host::{MESSAGES_BYTES_MAX, MESSAGES_MAX};
+pub use trilith_params::root::STORAGE_RECEIPTS_MAX;
+use trilith_params::root::TRANSACTION_BYTES_MAX;
+
 use crate::wire::{self, put};
 
-/// Most messages to the root in one commitment of any runtime; descriptors set lower limits.
-/// Source: Oasis Core's mainnet parameter `max_runtime_messages` is 256.
-pub const MESSAGES_MAX: usize = 256;
-/// Most bytes of one message to the root.
-pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// Most storage receipts in one commitment.
-pub const STORAGE_RECEIPTS_MAX: usize = 64;
-/// Most bytes of an encoded commitment: the largest set of messages and receipts with room for the
-/// rest, rounded up.
-pub const COMMITMENT_BYTES_MAX: usize = MESSAGES_MAX * (MESSAGE_BYTES_MAX + 8) + 64 * 1024;
+/// Most bytes of an encoded commitment: one fits a root transaction.
+pub const COMMITMENT_BYTES_MAX: usize = TRANSACTION_BYTES_MAX;
 /// Most bytes of an encoded proposal: a hash of each of the most inputs of a batch, and the rest.
 pub const PROPOSAL_BYTES_MAX: usize = crate::batch::INPUTS_MAX * 34 + 1024;
 /// Version of the storage receipt that this build signs.
@@ -316,12 +312,7 @@ impl ExecutorCommitment {
                 "node_id" => node_id = Some(wire::node(d, "node_id")?),
                 "header" => header = Some(ExecutorCommitmentHeader::read(d)?),
                 "sig" => signature = Some(wire::signature(d, "sig")?),
-                "messages" => {
-                    messages = wire::list(d, "messages", MESSAGES_MAX, read_message)?;
-                    if messages.is_empty() {
-                        return Err(DecodeError::Field("messages"));
-                    }
-                }
+                "messages" => messages = read_messages(d)?,
                 _ => return Err(DecodeError::Field("commitment")),
             }
             Ok(())
@@ -335,18 +326,28 @@ impl ExecutorCommitment {
     }
 }
 
-fn read_message(decoder: &mut Decoder<'_>) -> Result<Vec<u8>, DecodeError> {
+fn read_messages(decoder: &mut Decoder<'_>) -> Result<Vec<Vec<u8>>, DecodeError> {
     let at = decoder.position();
-    let message = decoder.skip()?;
-    if message.len() > MESSAGE_BYTES_MAX {
+    let mut total = 0;
+    let messages = wire::list(decoder, "messages", MESSAGES_MAX, |d| {
+        let message = d.skip()?;
+        total += message.len();
+        Ok(message.to_vec())
+    })?;
+    // An empty list is left out: there is one encoding of every value.
+    if messages.is_empty() {
+        return Err(DecodeError::Field("messages"));
+    }
+    if total > MESSAGES_BYTES_MAX {
+        let (len, limit) = (total as u64, MESSAGES_BYTES_MAX as u64);
         return Err(DecodeError::TooLong {
-            what: "message",
+            what: "messages",
             at,
-            len: message.len() as u64,
-            limit: MESSAGE_BYTES_MAX as u64,
+            len,
+            limit,
         });
     }
-    Ok(message.to_vec())
+    Ok(messages)
 }
 
 /// What a scheduler signs.

@@ -16,6 +16,8 @@ pub use genesis::{
 pub use query::{QUERY_BYTES_MAX, RootAnswer, RootQuery};
 pub use transaction::{COMMITMENTS_MAX, RootTransaction, TRANSACTION_BYTES_MAX};
 
+pub use trilith_params::root::COMMITTEE_MEMBERS_MAX;
+
 use trilith_types::cbor::{DecodeError, Decoder, Encoder, MapBuilder};
 use trilith_types::{Epoch, NodeId, RuntimeId};
 
@@ -23,9 +25,6 @@ use crate::wire::{self, put};
 
 /// The identifier under which the root's own state is kept. No runtime may have it.
 pub const ROOT_RUNTIME: RuntimeId = RuntimeId::from_bytes([0; RuntimeId::LEN]);
-
-/// Most members of a committee, workers and backups each.
-pub const COMMITTEE_MEMBERS_MAX: usize = 1024;
 
 /// The nodes that execute one runtime in one epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]

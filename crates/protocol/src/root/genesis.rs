@@ -4,32 +4,21 @@ use std::collections::BTreeSet;
 use std::ops::BitOr;
 
 use thiserror::Error;
+use trilith_params::host::{
+    BATCH_BYTES_MAX, BATCH_BYTES_MIN, BATCH_FLUSH_TIMEOUT_MIN, BATCH_INPUTS_MAX, MESSAGES_MAX,
+    PROPOSE_BATCH_TIMEOUT_MIN,
+};
+pub use trilith_params::root::GENESIS_BYTES_MAX;
+use trilith_params::root::{
+    CHAIN_NAME_BYTES_MAX, GENESIS_NODES_MAX as NODES_MAX, GENESIS_RUNTIMES_MAX as RUNTIMES_MAX,
+    STORAGE_RECEIPTS_MAX,
+};
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Hash, NodeId, RuntimeId, TimeNanos};
 
 use super::{COMMITTEE_MEMBERS_MAX, ROOT_RUNTIME};
 use crate::RoundLimits;
-use crate::batch::{INPUT_BYTES_MAX, INPUTS_MAX};
-use crate::commitment::MESSAGES_MAX;
 use crate::wire::{self, put};
-
-/// Most bytes of an encoded genesis document.
-pub const GENESIS_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Most bytes of the name of a network.
-const CHAIN_NAME_BYTES_MAX: usize = 64;
-/// Most nodes of a genesis document.
-const NODES_MAX: usize = 4096;
-/// Most runtimes of a genesis document.
-const RUNTIMES_MAX: usize = 1024;
-/// Shortest flush timeout a runtime may have. Source: Oasis Core `registry/api` (50 ms).
-const BATCH_FLUSH_TIMEOUT_MS_MIN: u64 = 50;
-/// Shortest timeout for a scheduler's proposal. Source: Oasis Core `registry/api` (1 s).
-const PROPOSE_BATCH_TIMEOUT_MS_MIN: u64 = 1_000;
-/// Fewest bytes a batch may be limited to. Source: Oasis Core `registry/api` (1 KiB).
-const BATCH_BYTES_MIN: u64 = 1024;
-/// Most bytes of all inputs of a batch together that a descriptor may allow: what a node is ready
-/// to hold of one proposal.
-const BATCH_BYTES_LIMIT: u64 = 4 * INPUT_BYTES_MAX as u64;
 
 /// What a node does, as a set of bits. Source of the numbers: Oasis Core `common/node`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -242,7 +231,7 @@ impl RuntimeDescriptor {
         };
         let members_max = COMMITTEE_MEMBERS_MAX as u64;
         let separate = executor.backup_rule == BackupRule::Separate && group > 1;
-        let receipts_max = crate::commitment::STORAGE_RECEIPTS_MAX as u64;
+        let receipts_max = STORAGE_RECEIPTS_MAX as u64;
         let check = |name, value: u64, min: u64, max: u64| {
             if (min..=max).contains(&value) {
                 return Ok(());
@@ -284,24 +273,24 @@ impl RuntimeDescriptor {
             "max_batch_size",
             scheduler.max_batch_size.into(),
             1,
-            INPUTS_MAX as u64,
+            BATCH_INPUTS_MAX as u64,
         )?;
         let bytes = scheduler.max_batch_size_bytes;
         check(
             "max_batch_size_bytes",
             bytes,
             BATCH_BYTES_MIN,
-            BATCH_BYTES_LIMIT,
+            BATCH_BYTES_MAX,
         )?;
         let flush = scheduler.batch_flush_timeout_ms;
         check(
             "batch_flush_timeout_ms",
             flush,
-            BATCH_FLUSH_TIMEOUT_MS_MIN,
+            BATCH_FLUSH_TIMEOUT_MIN,
             u32::MAX.into(),
         )?;
         let propose = scheduler.propose_batch_timeout_ms;
-        let propose_min = flush.max(PROPOSE_BATCH_TIMEOUT_MS_MIN);
+        let propose_min = flush.max(PROPOSE_BATCH_TIMEOUT_MIN);
         check(
             "propose_batch_timeout_ms",
             propose,

@@ -1,17 +1,12 @@
 //! Transactions of the root ledger.
 
+pub use trilith_params::root::{COMMITMENTS_MAX, TRANSACTION_BYTES_MAX};
+
 use trilith_types::RuntimeId;
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 
 use crate::ExecutorCommitment;
 use crate::wire::{self, put};
-
-/// Most commitments one transaction may deliver.
-pub const COMMITMENTS_MAX: usize = 64;
-
-/// Most bytes of an encoded root transaction. Source: Oasis Core's mainnet parameter `max_tx_size`
-/// is 32 KiB; four times that leaves room for commitments of larger committees in one transaction.
-pub const TRANSACTION_BYTES_MAX: usize = 128 * 1024;
 
 /// A transaction of the root ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]

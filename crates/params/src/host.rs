@@ -1,0 +1,43 @@
+//! Numbers that bound batches and rounds of every runtime. A runtime's descriptor sets lower ones.
+
+use crate::params;
+
+params! {
+    "host";
+
+    /// Most inputs a batch of any runtime may have.
+    BATCH_INPUTS_MAX: usize = 65_536, Count, v 1,
+        "own choice: a proposal of that many hashes takes 2 MiB";
+
+    /// Most bytes of one input of any runtime.
+    INPUT_BYTES_MAX: usize = 16 * 1024 * 1024, Bytes, v 1,
+        "Oasis Core runtime host protocol documentation, limit of a frame (16 MiB)";
+
+    /// Most bytes of all inputs of a batch together that a descriptor may allow.
+    BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024, Bytes, v 1,
+        "own choice: four of the largest inputs";
+
+    /// Fewest bytes a descriptor may limit a batch to.
+    BATCH_BYTES_MIN: u64 = 1024, Bytes, v 1,
+        "Oasis Core go/registry/api, max_batch_size_bytes >= 1024";
+
+    /// Most messages to the root in one round of any runtime.
+    MESSAGES_MAX: usize = 256, Count, v 1,
+        "own choice: a message takes the root about as long as a transaction";
+
+    /// Most bytes of all messages to the root in one round together.
+    MESSAGES_BYTES_MAX: usize = 64 * 1024, Bytes, v 1,
+        "own choice: the scheduler's commitment carries them in one root transaction";
+
+    /// Shortest flush timeout of a batch that a descriptor may set.
+    BATCH_FLUSH_TIMEOUT_MIN: u64 = 50, Milliseconds, v 1,
+        "Oasis Core go/registry/api, batch_flush_timeout >= 50 ms";
+
+    /// Shortest wait for a scheduler's proposal that a descriptor may set.
+    PROPOSE_BATCH_TIMEOUT_MIN: u64 = 1_000, Milliseconds, v 1,
+        "Oasis Core go/registry/api, propose_batch_timeout >= 1 s";
+}
+
+const _: () = assert!(BATCH_BYTES_MAX >= INPUT_BYTES_MAX as u64);
+const _: () = assert!(BATCH_BYTES_MIN < BATCH_BYTES_MAX);
+const _: () = assert!(PROPOSE_BATCH_TIMEOUT_MIN >= BATCH_FLUSH_TIMEOUT_MIN);
