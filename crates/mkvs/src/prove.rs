@@ -1,0 +1,220 @@
+//! Making proofs.
+//!
+//! Which nodes a proof shows is part of the format: two provers with one tree and one request give
+//! the same bytes. For a key, it is the nodes on the way that the key's bits take, labels not
+//! looked at, and with siblings those right beside it. For an iteration see [`crate::walk`].
+//!
+//! Source: Oasis Core `storage/mkvs`, `SyncGet`, `SyncGetPrefixes`, `SyncIterate`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use trilith_proof::mkvs::{
+    Bits, CompactNode, PROOF_BYTES_MAX, PROOF_DEPTH_MAX, PROOF_ENTRIES_MAX, Proof, ProofVersion,
+};
+use trilith_types::Hash;
+
+use crate::node::{Kind, LEFT, Link, Node, OWN, RIGHT, place};
+use crate::tree::check_key;
+use crate::walk::Walker;
+use crate::{Tree, TreeError};
+
+const ENTRY_FULL: u8 = 0x01;
+const ENTRY_HASH: u8 = 0x02;
+/// Bytes that an entry, and what encloses the list, take beside the node itself.
+const ENTRY_OVERHEAD_BYTES: usize = 6;
+
+impl Tree {
+    /// A proof of the value of `key`, or of its absence. With `include_siblings` it also shows
+    /// what a removal of the key needs.
+    ///
+    /// # Errors
+    /// [`TreeError`] if the key or the proof is too long, or a node is not to be had.
+    pub fn prove(
+        &self,
+        key: &[u8],
+        version: ProofVersion,
+        include_siblings: bool,
+    ) -> Result<Proof, TreeError> {
+        check_key(key)?;
+        let mut shown = Shown::new(version);
+        let bits = Bits::of_key(key);
+        let (mut depth, mut link) = (0, self.top().clone());
+        while let Some(node) = self.resolve(&link)? {
+            shown.include(&node)?;
+            let Kind::Internal { label, children } = &node.kind else {
+                break;
+            };
+            depth += usize::from(label.bit_len());
+            if bits.len() < depth {
+                break;
+            }
+            let at = place(bits.bit(depth));
+            // Version 0 shows an own leaf with its node.
+            let visible = if version == ProofVersion::V0 {
+                LEFT
+            } else {
+                OWN
+            };
+            if include_siblings {
+                for sibling in (visible..=RIGHT).filter(|sibling| *sibling != at) {
+                    if let Some(node) = self.resolve(&children[sibling])? {
+                        shown.include(&node)?;
+                    }
+                }
+            }
+            if at < visible {
+                break;
+            }
+            link = children[at].clone();
+        }
+        shown.build(self)
+    }
+
+    /// A proof of the entries from `start` on: the first at or after it and up to `prefetch` more.
+    ///
+    /// Where no key at the start's place in the tree is as great as it, the format shows more of
+    /// the tree than is needed, up to all of it; the limits of a proof bound that.
+    ///
+    /// # Errors
+    /// As [`Tree::prove`].
+    pub fn prove_iterate(
+        &self,
+        start: &[u8],
+        prefetch: u16,
+        version: ProofVersion,
+    ) -> Result<Proof, TreeError> {
+        check_key(start)?;
+        let mut shown = Shown::new(version);
+        let mut walker = Walker::new(self);
+        walker.seek(start, &mut shown)?;
+        for _ in 0..prefetch {
+            if walker.key().is_none() {
+                break;
+            }
+            walker.advance(&mut shown)?;
+        }
+        shown.build(self)
+    }
+
+    /// A proof of the entries whose keys start with one of `prefixes`, up to `limit` in all.
+    ///
+    /// # Errors
+    /// As [`Tree::prove`].
+    pub fn prove_prefixes(
+        &self,
+        prefixes: &[&[u8]],
+        limit: u16,
+        version: ProofVersion,
+    ) -> Result<Proof, TreeError> {
+        let mut shown = Shown::new(version);
+        let mut walker = Walker::new(self);
+        let mut left = limit;
+        for prefix in prefixes {
+            check_key(prefix)?;
+            walker.seek(prefix, &mut shown)?;
+            while walker.key().is_some() {
+                if left == 0 {
+                    return shown.build(self);
+                }
+                if !walker.key().is_some_and(|key| key.starts_with(prefix)) {
+                    break;
+                }
+                walker.advance(&mut shown)?;
+                left -= 1;
+            }
+        }
+        shown.build(self)
+    }
+}
+
+/// The nodes that a proof is to show.
+pub(crate) struct Shown {
+    version: ProofVersion,
+    included: BTreeSet<Hash>,
+}
+
+impl Shown {
+    fn new(version: ProofVersion) -> Self {
+        Self {
+            version,
+            included: BTreeSet::new(),
+        }
+    }
+
+    /// Adds a node.
+    pub(crate) fn include(&mut self, node: &Arc<Node>) -> Result<(), TreeError> {
+        self.included.insert(node.hash());
+        check_size(self.included.len(), 0)
+    }
+
+    /// Writes the proof: from the top, what is included in full, and the rest as hashes.
+    fn build(&self, tree: &Tree) -> Result<Proof, TreeError> {
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        let mut open = vec![(tree.top().clone(), 0)];
+        while let Some((link, depth)) = open.pop() {
+            let entry = match link {
+                Link::Empty => None,
+                _ if !self.included.contains(&link.hash()) => {
+                    Some([&[ENTRY_HASH], &link.hash().as_bytes()[..]].concat())
+                }
+                _ => match tree.resolve(&link)? {
+                    None => None,
+                    Some(node) => Some(self.show(tree, &node, depth, &mut open)?),
+                },
+            };
+            if depth > PROOF_DEPTH_MAX {
+                return Err(TreeError::ProofTooDeep {
+                    limit: PROOF_DEPTH_MAX,
+                });
+            }
+            bytes += entry.as_ref().map_or(0, Vec::len) + ENTRY_OVERHEAD_BYTES;
+            entries.push(entry);
+            check_size(entries.len(), bytes)?;
+        }
+        Ok(Proof {
+            version: self.version,
+            untrusted_root: tree.root(),
+            entries,
+        })
+    }
+
+    /// The entry of a node; its children are left in `open`.
+    fn show(
+        &self,
+        tree: &Tree,
+        node: &Node,
+        depth: usize,
+        open: &mut Vec<(Link, usize)>,
+    ) -> Result<Vec<u8>, TreeError> {
+        let mut entry = vec![ENTRY_FULL];
+        match &node.kind {
+            Kind::Leaf { key, value } => CompactNode::Leaf { key, value }.encode(&mut entry),
+            Kind::Internal { label, children } => {
+                let label = label.clone();
+                open.push((children[RIGHT].clone(), depth + 1));
+                open.push((children[LEFT].clone(), depth + 1));
+                if self.version == ProofVersion::V1 {
+                    open.push((children[OWN].clone(), depth + 1));
+                    CompactNode::Internal { label, leaf: None }.encode(&mut entry);
+                } else {
+                    let own = tree.resolve(&children[OWN])?;
+                    let leaf = own.as_ref().map(|leaf| leaf.entry()).transpose()?;
+                    CompactNode::Internal { label, leaf }.encode(&mut entry);
+                }
+            }
+        }
+        Ok(entry)
+    }
+}
+
+fn check_size(entries: usize, bytes: usize) -> Result<(), TreeError> {
+    if entries > PROOF_ENTRIES_MAX || bytes > PROOF_BYTES_MAX {
+        return Err(TreeError::ProofTooLarge {
+            entries_max: PROOF_ENTRIES_MAX,
+            bytes_max: PROOF_BYTES_MAX,
+        });
+    }
+    Ok(())
+}
