@@ -51,7 +51,14 @@ fn build_c(folder: &Path) -> Result<()> {
     let linked = folder.join("counter.linked");
     tools::run(
         Command::new("clang-19")
-            .args(["--target=wasm32", "-Os", "-std=c11", "-Wall", "-Wextra", "-Werror"])
+            .args([
+                "--target=wasm32",
+                "-Os",
+                "-std=c11",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+            ])
             .args(["-nostdlib", "-ffreestanding", "-fno-builtin"])
             .args(["-c", "counter.c", "-o"])
             .arg(&object)
@@ -102,7 +109,10 @@ fn write_with_interface(folder: &Path, name: &str, mut wasm: Vec<u8>) -> Result<
 /// section"). Custom sections may stand at the end of any module.
 fn append_custom_section(wasm: &mut Vec<u8>, name: &str, content: &[u8]) -> Result<()> {
     if !wasm.starts_with(b"\0asm") {
-        bail!("not a Wasm module: it starts with {:02x?}", &wasm[..wasm.len().min(4)]);
+        bail!(
+            "not a Wasm module: it starts with {:02x?}",
+            &wasm[..wasm.len().min(4)]
+        );
     }
     let mut body = leb128(name.len());
     body.extend_from_slice(name.as_bytes());

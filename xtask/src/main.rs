@@ -1,6 +1,7 @@
 //! Chores of the workspace that are no part of the product; `cargo xtask` lists them.
 
 mod canisters;
+mod clients;
 mod tools;
 
 use std::process::ExitCode;
@@ -9,12 +10,17 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
 commands:
-  canisters   rebuild the sample canisters whose tools are installed";
+  clients [--url URL]   run the JavaScript client suites against a node started for them,
+                        or against the one at URL
+  canisters             rebuild the sample canisters whose tools are installed";
 
 fn main() -> ExitCode {
     let root = tools::workspace_root();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words[..] {
+        ["clients"] => clients::run(&root, None),
+        ["clients", "--url", url] => clients::run(&root, Some(url)),
         ["canisters"] => canisters::run(&root),
         _ => {
             eprintln!("{USAGE}");
