@@ -22,8 +22,8 @@ params! {
         "own choice: 32 of the largest transactions";
 
     /// Most members of a committee, primaries and backups each.
-    COMMITTEE_MEMBERS_MAX: usize = 1_024, Count, v 1,
-        "own choice: votes of a round fit one state entry of a few hundred KiB";
+    COMMITTEE_MEMBERS_MAX: usize = 100, Count, v 1,
+        "own choice: every member voting on every rank then takes 1.4 MiB of state";
 
     /// Most nodes of a genesis document.
     GENESIS_NODES_MAX: usize = 4_096, Count, v 1,

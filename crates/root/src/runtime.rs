@@ -1,0 +1,195 @@
+//! The root as a [`Runtime`].
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use trilith_params::root::HEARTBEAT;
+use trilith_protocol::root::RootTransaction;
+use trilith_protocol::{
+    Admission, Batch, CheckContext, Demand, Fault, Outcome, QueryContext, QueryError, Reject,
+    RootAnswer, RootQuery, RoundContext, RoundLimits, Runtime, Usage,
+};
+use trilith_types::{Hash, StateRead, TimeNanos};
+
+use crate::Rejection;
+use crate::admission::{self, Refusal, Running};
+use crate::ledger::{Ledger, decode};
+use crate::overlay::{Overlay, Values};
+use crate::state;
+
+/// Most entries that are remembered between heights. Not a consensus number.
+const KNOWN_ENTRIES_MAX: usize = 16_384;
+
+/// The root runtime. It remembers entries of the state it wrote last, so that a height reads only
+/// what is new to it; an instance without memory gives the same outcomes.
+#[derive(Default)]
+pub struct Root {
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// The state of which entries are known.
+    root: Option<Hash>,
+    known: Values,
+    /// What will be known of the state that the last outcome gives.
+    next: Option<Values>,
+}
+
+impl Root {
+    /// A root runtime without memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A thread that panicked left at worst a memory that is not used: entries count only together
+    /// with the root they are of.
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Runtime for Root {
+    fn check(
+        &self,
+        view: &dyn StateRead,
+        transaction: &[u8],
+        _: &CheckContext,
+    ) -> Result<Admission, Reject> {
+        let decoded = decode(transaction).map_err(Reject::from)?;
+        let RootTransaction::ExecutorCommit {
+            runtime,
+            commitments,
+        } = &decoded;
+        let unreadable = |fault: trilith_types::StateFault| Reject {
+            module: crate::MODULE,
+            code: UNREADABLE,
+            message: fault.to_string(),
+        };
+        let running = (|| {
+            let descriptor = state::descriptor(view, runtime)?;
+            let committee = state::committee(view, runtime)?;
+            let last = state::latest_block(view, runtime)?;
+            let chain = state::network(view)?.chain_context;
+            Ok((descriptor, committee, last, chain))
+        })();
+        let (descriptor, committee, last, chain) = running.map_err(unreadable)?;
+        let (Some(descriptor), Some(last)) = (descriptor, last) else {
+            return Err(Rejection::UnknownRuntime(*runtime).into());
+        };
+        let committee = committee
+            .ok_or(Rejection::Suspended(*runtime))
+            .map_err(Reject::from)?;
+        let last_hash = last.hash();
+        let running = Running {
+            chain,
+            descriptor,
+            committee,
+            last,
+            last_hash,
+        };
+        for commitment in commitments {
+            admission::check(&running, commitment, &mut |node| state::node(view, node)).map_err(
+                |refusal| match refusal {
+                    Refusal::Reject(rejection) => rejection.into(),
+                    Refusal::Fault(fault) => unreadable(fault),
+                },
+            )?;
+        }
+        let sender = commitments
+            .first()
+            .map(|first| first.node_id.as_bytes().to_vec());
+        Ok(Admission {
+            id: Hash::of(transaction),
+            sender: sender.unwrap_or_default(),
+            priority: 0,
+            expires: TimeNanos(u64::MAX),
+        })
+    }
+
+    fn execute(
+        &self,
+        view: &dyn StateRead,
+        batch: &Batch,
+        context: &RoundContext,
+        _: &RoundLimits,
+    ) -> Result<Outcome, Fault> {
+        let known = {
+            let mut memory = self.memory();
+            memory.next = None;
+            if memory.root == Some(view.root()) {
+                memory.known.clone()
+            } else {
+                Values::new()
+            }
+        };
+        let mut ledger = Ledger::begin(Overlay::new(view, known), context)?;
+        let receipts = batch
+            .inputs
+            .iter()
+            .map(|input| ledger.transaction(input))
+            .collect::<Result<_, _>>()?;
+        let (write_log, mut known) = ledger.end()?;
+        known.retain(|key, _| !key.starts_with(state::EVENTS));
+        if known.len() > KNOWN_ENTRIES_MAX {
+            known.clear();
+        }
+        self.memory().next = Some(known);
+        Ok(Outcome {
+            write_log,
+            images: Vec::new(),
+            receipts,
+            messages: Vec::new(),
+            attested: Vec::new(),
+            usage: Usage::default(),
+        })
+    }
+
+    fn query(
+        &self,
+        view: &dyn StateRead,
+        request: &[u8],
+        _: &QueryContext,
+    ) -> Result<Vec<u8>, QueryError> {
+        let query = RootQuery::decode(request)
+            .map_err(|error| Reject::from(Rejection::Malformed(error.to_string())))?;
+        let answer = match query {
+            RootQuery::Committee(runtime) => {
+                RootAnswer::Committee(state::committee(view, &runtime)?)
+            }
+            RootQuery::LatestBlock(runtime) => {
+                RootAnswer::LatestBlock(state::latest_block(view, &runtime)?)
+            }
+            RootQuery::Epoch => {
+                let record = state::epoch(view)?;
+                RootAnswer::Epoch {
+                    epoch: record.epoch,
+                    since: record.since,
+                }
+            }
+        };
+        Ok(answer.encode())
+    }
+
+    /// A block without transactions is needed while a round waits for a timeout, because timeouts
+    /// count heights.
+    fn demand(&self, view: &dyn StateRead) -> Result<Demand, Fault> {
+        for runtime in state::network(view)?.runtimes {
+            if state::pool(view, &runtime)?.timeout().is_some() {
+                let next = state::tip(view)?.time.0.saturating_add(HEARTBEAT);
+                return Ok(Demand::At(TimeNanos(next)));
+            }
+        }
+        Ok(Demand::Idle)
+    }
+
+    fn sealed(&self, root: Hash) {
+        let mut memory = self.memory();
+        if let Some(known) = memory.next.take() {
+            memory.known = known;
+            memory.root = Some(root);
+        }
+    }
+}
+
+/// Code of a check that failed because this node could not read its state. Never in a receipt.
+const UNREADABLE: u32 = 100;
