@@ -86,7 +86,7 @@ pub(crate) async fn call_to_subnet(
         message: "calls to a subnet are for its administrators, and this subnet has none; use a \
                   canister endpoint"
             .into(),
-        error_code: "IC0406".into(),
+        error_code: "IC0407".into(),
     }))
 }
 

@@ -119,7 +119,7 @@ pub(crate) async fn query_to_subnet(
              this subnet has none",
             query.method_name
         ),
-        error_code: "IC0406".into(),
+        error_code: "IC0407".into(),
     };
     Ok(answer::query(
         &*gateway.port,
