@@ -10,6 +10,7 @@
 
 pub mod certificate;
 pub mod hash_tree;
+pub mod mkvs;
 
 pub use certificate::{
     Certificate, CertificateError, CertificateKey, Delegation, Scope, Trust, VerifiedCertificate,
