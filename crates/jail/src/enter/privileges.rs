@@ -6,7 +6,7 @@ use std::io;
 use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope};
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 use super::{EnterError, Step};
@@ -45,7 +45,7 @@ pub(super) fn take_unprivileged_identity(report: &mut JailReport) -> Result<(), 
     prctl::set_dumpable(true).step("opening the process to itself")
 }
 
-/// Sets all limits, soft and hard.
+/// Sets all limits, soft and hard; where the host's hard limit is lower, that one.
 pub(super) fn set_limits(limits: &ResourceLimits) -> Result<(), EnterError> {
     for (resource, limit) in [
         (Resource::RLIMIT_NOFILE, Some(limits.descriptors_max)),
@@ -58,6 +58,8 @@ pub(super) fn set_limits(limits: &ResourceLimits) -> Result<(), EnterError> {
         (Resource::RLIMIT_STACK, limits.stack_bytes_max),
     ] {
         if let Some(limit) = limit {
+            let (_, hard) = getrlimit(resource).step("reading limits")?;
+            let limit = limit.min(hard);
             setrlimit(resource, limit, limit).step("limiting resources")?;
         }
     }
