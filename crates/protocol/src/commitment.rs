@@ -65,12 +65,16 @@ pub struct ComputeResultsHeader {
 }
 
 impl ComputeResultsHeader {
-    /// Canonical encoding; hashes that are absent are left out.
+    /// Canonical encoding; hashes that are absent and a count of 0 are left out.
     pub fn encode(&self) -> Vec<u8> {
         let mut map = MapBuilder::new()
             .field("round", put::uint(self.round.0))
             .field("previous_hash", put::bytes(self.previous_hash.as_bytes()))
-            .field("in_msgs_count", put::uint(self.in_msgs_count.into()));
+            .field_if(
+                self.in_msgs_count > 0,
+                "in_msgs_count",
+                put::uint(self.in_msgs_count.into()),
+            );
         let optional = [
             ("io_root", &self.io_root),
             ("state_root", &self.state_root),
@@ -86,7 +90,7 @@ impl ComputeResultsHeader {
     }
 
     fn read(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let (mut round, mut previous_hash, mut in_msgs_count) = (None, None, None);
+        let (mut round, mut previous_hash, mut in_msgs_count) = (None, None, 0);
         let (mut io_root, mut state_root) = (None, None);
         let (mut messages_hash, mut in_msgs_hash) = (None, None);
         decoder.fields("compute results", 7, |name, d| {
@@ -97,7 +101,12 @@ impl ComputeResultsHeader {
                 "state_root" => state_root = Some(wire::hash(d, "state_root")?),
                 "messages_hash" => messages_hash = Some(wire::hash(d, "messages_hash")?),
                 "in_msgs_hash" => in_msgs_hash = Some(wire::hash(d, "in_msgs_hash")?),
-                "in_msgs_count" => in_msgs_count = Some(wire::narrow(d, "in_msgs_count")?),
+                "in_msgs_count" => {
+                    in_msgs_count = wire::narrow(d, "in_msgs_count")?;
+                    if in_msgs_count == 0 {
+                        return Err(DecodeError::Field("in_msgs_count"));
+                    }
+                }
                 _ => return Err(DecodeError::Field("compute results")),
             }
             Ok(())
@@ -109,7 +118,7 @@ impl ComputeResultsHeader {
             state_root,
             messages_hash,
             in_msgs_hash,
-            in_msgs_count: wire::required(in_msgs_count, "in_msgs_count")?,
+            in_msgs_count,
         })
     }
 

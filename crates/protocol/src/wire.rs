@@ -92,6 +92,13 @@ pub(crate) mod put {
         }
     }
 
+    /// A boolean.
+    pub(crate) fn bool(value: bool) -> impl FnOnce(&mut Encoder) {
+        move |encoder| {
+            encoder.bool(value);
+        }
+    }
+
     /// A byte string.
     pub(crate) fn bytes(value: &[u8]) -> impl FnOnce(&mut Encoder) {
         move |encoder| {

@@ -144,7 +144,7 @@ impl RootEvent {
                 of_runtime(runtime)
                     .field("round", put::uint(round.0))
                     .field("rank", put::uint(*rank))
-                    .field("timeout", put::uint(u64::from(*timeout))),
+                    .field("timeout", put::bool(*timeout)),
             ),
             Self::CommitmentAccepted {
                 runtime,
@@ -250,7 +250,7 @@ impl Fields {
                 "round" => fields.round = Some(d.uint()?),
                 "reason" => fields.reason = RoundFailure::from_number(d.uint()?),
                 "rank" => fields.rank = Some(d.uint()?),
-                "timeout" => fields.timeout = [false, true].get(d.uint()? as usize).copied(),
+                "timeout" => fields.timeout = Some(d.bool()?),
                 "node" => fields.node = Some(wire::node(d, "node")?),
                 "vote" => fields.vote = Some(wire::hash(d, "vote")?),
                 "code" => fields.code = Some(wire::narrow(d, "code")?),
