@@ -8,10 +8,12 @@
 //! Everything here reads bytes from outside. No input panics, and nothing is allocated that the
 //! input's own length does not pay for; the caller bounds that length.
 
+pub mod answer;
 pub mod certificate;
 pub mod hash_tree;
 pub mod mkvs;
 
+pub use answer::{Answer, AnswerError, RootTrust, VerifiedAnswer};
 pub use certificate::{
     Certificate, CertificateError, CertificateKey, Delegation, Scope, Trust, VerifiedCertificate,
 };
