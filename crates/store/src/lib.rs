@@ -1,1 +1,83 @@
-//! MKVS and page store on disk under one root
+//! MKVS and page store on disk under one root.
+//!
+//! A [`Store`] holds the states of several runtimes (*namespaces*) in one data folder, together
+//! with what the node signed and a few named blobs. A state is a Merklised key-value tree; page
+//! images hang in it by a leaf that carries their length and the root of their page tree
+//! ([`image_leaf`]), so that one root stands for keys, values and every byte of every page.
+//!
+//! There is one log. Sealing a version appends one record with the write log and the pages whose
+//! bytes differ; one `fdatasync` ([`Store::sync`]) makes tree, pages and signed bytes durable
+//! together. Checkpoints bound how much log there is. Trees and page hashes live in memory and are
+//! rebuilt at start; pages stay on disk and are handed out as references into immutable files.
+//!
+//! The crate knows the tree, the disk ([`Disk`]) and records. It knows no protocol, no clock, and
+//! nothing of what keys mean. Randomness is used for one thing, the secrets that key the check
+//! values of its own files; it reaches no root.
+//!
+//! Invariants:
+//! - After a crash the store holds what a prefix of the appended records adds up to, and that
+//!   prefix includes everything for which [`Store::sync`] had returned.
+//! - Every root is recomputed when it is read back; what is damaged is an error that names the
+//!   file, never another root. The one thing that cannot be told from a torn tail is damage of the
+//!   very last records, behind which nothing was written that vouches for them.
+//! - No slot ever holds two different signed bytes.
+//! - When checkpoints are written, and where pages lie, never changes a root.
+
+mod checkpoint;
+mod checkpoint_load;
+mod disk;
+mod fault;
+mod image;
+mod log;
+mod log_file;
+mod manifest;
+mod page_tree;
+mod payload;
+mod ranges;
+mod record;
+mod recovery;
+mod relocate;
+mod replay;
+mod state;
+mod store;
+mod view;
+
+pub use disk::{Disk, DiskFile, RealDisk};
+pub use fault::{Refusal, Result, StoreFault};
+pub use image::{ImageUpdate, ImageUpdateKind};
+pub use page_tree::{IMAGE_PAGES_MAX, PageHash, PageTree, page_hash, zero_page_hash};
+pub use recovery::RecoveryReport;
+pub use store::{META_NAME_BYTES_MAX, SIGNED_BYTES_MAX, SLOT_BYTES_MAX, Store, StoreConfig};
+pub use view::{IMAGE_KEY_PREFIX, View, image_key, image_leaf};
+
+/// Decoders of bytes from disk, for fuzzing: none may panic, whatever the bytes.
+pub mod decode {
+    use crate::manifest::Manifest;
+    use crate::payload::Payload;
+    use crate::record::{FileHeader, RecordHeader};
+
+    /// Decodes the payload of a log or checkpoint record, and says whether it is one. What decodes
+    /// must encode to the same bytes.
+    pub fn payload(bytes: &[u8]) -> bool {
+        match Payload::decode(bytes) {
+            Ok(payload) => {
+                assert_eq!(payload.encode(), bytes, "a payload has one encoding");
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Decodes a manifest, and says whether it is one.
+    pub fn manifest(bytes: &[u8]) -> bool {
+        Manifest::decode(bytes).is_ok_and(|manifest| manifest.encode() == bytes)
+    }
+
+    /// Decodes a file header and, with the secret in it, the record header that follows; says
+    /// whether both are intact.
+    pub fn headers(bytes: &[u8]) -> bool {
+        let Some((file, rest)) = bytes.split_at_checked(128) else { return false };
+        let Some(file) = FileHeader::decode(file) else { return false };
+        rest.get(..64).and_then(|bytes| RecordHeader::decode(bytes, &file.secret)).is_some()
+    }
+}
