@@ -8,7 +8,9 @@
 pub mod api;
 pub mod certified;
 pub mod controller;
+pub mod executor;
 pub mod ingress;
+pub mod wasm;
 
 pub use controller::query_format as query;
 pub use controller::{CanisterEngine, EngineConfig};

@@ -1,0 +1,7 @@
+//! Runs messages: the system interface, memories and slices.
+
+mod heap;
+mod pagemap;
+mod pages;
+mod stable;
+pub mod wire;
