@@ -2,6 +2,7 @@
 
 mod canisters;
 mod clients;
+mod fuzz;
 mod tools;
 
 use std::process::ExitCode;
@@ -12,7 +13,8 @@ usage: cargo xtask <command>
 commands:
   clients [--url URL]   run the JavaScript client suites against a node started for them,
                         or against the one at URL
-  canisters             rebuild the sample canisters whose tools are installed";
+  canisters             rebuild the sample canisters whose tools are installed
+  fuzz-smoke            run every fuzz target for a few seconds; needs nightly and cargo-fuzz";
 
 fn main() -> ExitCode {
     let root = tools::workspace_root();
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         ["clients"] => clients::run(&root, None),
         ["clients", "--url", url] => clients::run(&root, Some(url)),
         ["canisters"] => canisters::run(&root),
+        ["fuzz-smoke"] => fuzz::run(&root),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
