@@ -1,0 +1,156 @@
+//! A message that runs in a sandbox.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use trilith_protocol::Fault;
+
+use super::cache::Compiled;
+use super::files;
+use super::frame::{Request, Response};
+use super::policy::FILES_MAX;
+use super::pool::{Lease, Remembered, Seat};
+use super::process::page_files;
+use super::validate::Bounds;
+use crate::api::{Execution, ExecutionRequest, ExecutionResult, Slice};
+use crate::executor::wire;
+
+/// An execution in a leased sandbox.
+pub(super) struct SandboxedExecution {
+    /// `None` once the message has ended or failed.
+    lease: Option<Lease>,
+    bounds: Bounds,
+    versions: Arc<AtomicU64>,
+    watchdog: Duration,
+}
+
+impl SandboxedExecution {
+    /// Sets up an execution. If that fails, the sandbox is killed.
+    pub(super) fn start(
+        mut lease: Lease,
+        compiled: &Compiled,
+        mut request: ExecutionRequest,
+        versions: Arc<AtomicU64>,
+        watchdog: Duration,
+    ) -> Result<Self, Fault> {
+        let deadline = Instant::now() + watchdog;
+        let bounds = Bounds::new(&compiled.prepared, &request);
+        let seat = lease.seat();
+        if !seat.loaded {
+            load(seat, compiled, deadline)?;
+        }
+        // A version is known under another name inside. What the process remembers is used up by
+        // the execution, whatever becomes of it.
+        let remembered = seat.remembered.take();
+        request.memory_version = remembered
+            .filter(|version| Some(version.outer) == request.memory_version)
+            .map(|version| version.inner);
+        files::gather(&mut [&mut request.heap, &mut request.stable], FILES_MAX)
+            .map_err(|error| Fault(format!("page files cannot be copied: {error}")))?;
+        let encoded = wire::encode_request(&request);
+        let shared = encoded
+            .files
+            .iter()
+            .map(files::read_only)
+            .collect::<Result<Vec<_>, _>>();
+        let shared = shared.map_err(|error| Fault(format!("a page file is unusable: {error}")))?;
+        seat.process.send(
+            &Request::Start {
+                request: encoded.bytes,
+            },
+            &shared,
+            deadline,
+        )?;
+        Ok(Self {
+            lease: Some(lease),
+            bounds,
+            versions,
+            watchdog,
+        })
+    }
+
+    /// Takes a result apart. The sandbox that gave it is not yet trusted to be idle.
+    fn finish(
+        &self,
+        seat: &mut Seat,
+        encoded: &[u8],
+        descriptors: Vec<std::os::fd::OwnedFd>,
+    ) -> Result<ExecutionResult, Fault> {
+        let files = page_files(descriptors);
+        let mut result = wire::decode_result(encoded, &files)
+            .map_err(|error| Fault(format!("a sandbox gave a malformed result: {error}")))?;
+        self.bounds.check(&result)?;
+        if let Some(inner) = result.memory_version.take() {
+            let outer = self.versions.fetch_add(1, Ordering::Relaxed);
+            seat.remembered = Some(Remembered { outer, inner });
+            result.memory_version = Some(outer);
+        }
+        Ok(result)
+    }
+}
+
+fn load(seat: &mut Seat, compiled: &Compiled, deadline: Instant) -> Result<(), Fault> {
+    let prepared = wire::encode_prepared(&compiled.prepared);
+    let request = Request::Load {
+        prepared,
+        code_bytes: compiled.code_bytes,
+    };
+    seat.process
+        .send(&request, std::slice::from_ref(&compiled.code), deadline)?;
+    match seat.process.receive(deadline)? {
+        (Response::Ready, _) => {
+            seat.loaded = true;
+            Ok(())
+        }
+        (Response::Failed { reason }, _) => Err(Fault(reason)),
+        _ => Err(Fault(
+            "a sandbox answered with another kind than asked".into(),
+        )),
+    }
+}
+
+impl Execution for SandboxedExecution {
+    fn run_slice(&mut self) -> Result<Slice, Fault> {
+        // Taken out: every way out of this function but the good ones kills the process.
+        let Some(mut lease) = self.lease.take() else {
+            return Err(Fault("an execution that ended was asked to go on".into()));
+        };
+        let deadline = Instant::now() + self.watchdog;
+        let seat = lease.seat();
+        seat.process.send(&Request::Run, &[], deadline)?;
+        match seat.process.receive(deadline)? {
+            (Response::Paused, _) => {
+                self.lease = Some(lease);
+                Ok(Slice::Paused)
+            }
+            (Response::Finished { result }, descriptors) => {
+                let result = self.finish(seat, &result, descriptors)?;
+                lease.give_back();
+                Ok(Slice::Finished(Box::new(result)))
+            }
+            (Response::Failed { reason }, _) => Err(Fault(reason)),
+            _ => Err(Fault(
+                "a sandbox answered with another kind than asked".into(),
+            )),
+        }
+    }
+}
+
+impl Drop for SandboxedExecution {
+    fn drop(&mut self) {
+        let Some(mut lease) = self.lease.take() else {
+            return;
+        };
+        let deadline = Instant::now() + self.watchdog;
+        // If it cannot be told, the lease ends here and the process with it.
+        if lease
+            .seat()
+            .process
+            .send(&Request::Abandon, &[], deadline)
+            .is_ok()
+        {
+            lease.give_back();
+        }
+    }
+}
