@@ -69,7 +69,7 @@ impl<'a> Ledger<'a> {
             randomness,
         };
         ledger.overlay.put_record(TIP.to_vec(), &tip);
-        if height.0 % ledger.network.epoch_interval == 0 {
+        if height.0.is_multiple_of(ledger.network.epoch_interval) {
             ledger.start_epoch()?;
         }
         Ok(ledger)
