@@ -1,1 +1,226 @@
-//! The certified state tree.
+//! The certified state tree: what the Internet Computer's clients can have proven, built from the
+//! state. The digest of its root is the runtime's attested leaf.
+//!
+//! ```text
+//! /time
+//! /subnet/<id>/{public_key, type, canister_ranges, node/<id>/public_key}
+//! /canister_ranges/<subnet>/<first id>
+//! /request_status/<id>/{status, reply | reject_code, reject_message, error_code}
+//! /canister/<id>/{certified_data, controllers, module_hash, metadata/<name>}
+//! ```
+//!
+//! Knows the records of the state; knows no executor and no request. Invariant: pruning never
+//! changes the digest.
+//!
+//! Source: interface specification, "The system state tree".
+
+mod branch;
+
+use std::collections::BTreeMap;
+
+use candid::Principal;
+use trilith_types::HashTree;
+use trilith_types::cbor::Encoder;
+
+pub use branch::{Branch, Tree, Wanted};
+
+use crate::controller::record::{
+    Canister, INDEX_MAX, Meta, Reply, RequestRecord, RequestState, canister_id,
+};
+use crate::controller::snapshot::Snapshot;
+use crate::ingress::ed25519_der;
+
+/// What the tree shows beside the state: part of the engine's definition.
+pub(crate) struct Identity<'a> {
+    /// The subnet's id.
+    pub(crate) subnet: Principal,
+    /// DER encoding of its public key.
+    pub(crate) root_key: &'a [u8],
+}
+
+/// The id of a node: the self-authenticating principal of its key.
+pub fn node_id(key: &[u8; 32]) -> Principal {
+    Principal::self_authenticating(ed25519_der(key))
+}
+
+/// The ranges of canister ids of the subnet.
+pub(crate) fn ranges() -> Vec<(Principal, Principal)> {
+    vec![(canister_id(0), canister_id(INDEX_MAX))]
+}
+
+fn leb(value: u64) -> Tree {
+    Tree::Leaf(crate::ingress::leb128(value))
+}
+
+fn tagged() -> Encoder {
+    let mut encoder = Encoder::new();
+    encoder.tag(55_799);
+    encoder
+}
+
+fn encoded_ranges() -> Vec<u8> {
+    let mut encoder = tagged();
+    let ranges = ranges();
+    encoder.array(ranges.len());
+    for (first, last) in ranges {
+        encoder
+            .array(2)
+            .bytes(first.as_slice())
+            .bytes(last.as_slice());
+    }
+    encoder.finish()
+}
+
+fn subnet_tree(meta: &Meta, identity: &Identity<'_>) -> Tree {
+    let nodes = meta.committee.iter().map(|key| {
+        let der = Tree::Leaf(ed25519_der(key.as_bytes()));
+        let node = Tree::level([(b"public_key".as_slice(), der)]);
+        (node_id(key.as_bytes()).as_slice().to_vec(), node)
+    });
+    let subnet = Tree::level([
+        (
+            b"public_key".as_slice(),
+            Tree::Leaf(identity.root_key.to_vec()),
+        ),
+        (b"type", Tree::Leaf(b"application".to_vec())),
+        (b"canister_ranges", Tree::Leaf(encoded_ranges())),
+        (b"node", Tree::Level(nodes.collect())),
+    ]);
+    Tree::level([(identity.subnet.as_slice(), subnet)])
+}
+
+fn ranges_tree(identity: &Identity<'_>) -> Tree {
+    let shard = Tree::level([(canister_id(0).as_slice(), Tree::Leaf(encoded_ranges()))]);
+    Tree::level([(identity.subnet.as_slice(), shard)])
+}
+
+fn canister_tree(canister: &Canister) -> Tree {
+    let mut controllers = tagged();
+    controllers.array(canister.settings.controllers.len());
+    for controller in &canister.settings.controllers {
+        controllers.bytes(controller.as_slice());
+    }
+    let mut level = BTreeMap::from([(b"controllers".to_vec(), Tree::Leaf(controllers.finish()))]);
+    if let Some(code) = &canister.code {
+        level.insert(
+            b"certified_data".to_vec(),
+            Tree::Leaf(canister.certified_data.clone()),
+        );
+        level.insert(
+            b"module_hash".to_vec(),
+            Tree::Leaf(code.module.sent_hash.to_vec()),
+        );
+        let metadata = code.module.metadata.iter();
+        let metadata = metadata
+            .map(|(name, _, content)| (name.as_bytes().to_vec(), Tree::Leaf(content.clone())));
+        level.insert(b"metadata".to_vec(), Tree::Level(metadata.collect()));
+    }
+    Tree::Level(level)
+}
+
+fn request_tree(record: &RequestRecord) -> Tree {
+    let text = |text: &str| Tree::Leaf(text.as_bytes().to_vec());
+    match &record.status {
+        RequestState::Received {} => Tree::level([(b"status".as_slice(), text("received"))]),
+        RequestState::Processing {} => Tree::level([(b"status".as_slice(), text("processing"))]),
+        RequestState::Answered {
+            reply: Reply::Data { bytes },
+        } => Tree::level([
+            (b"status".as_slice(), text("replied")),
+            (b"reply", Tree::Leaf(bytes.to_vec())),
+        ]),
+        RequestState::Answered {
+            reply: Reply::Reject { rejection },
+        } => Tree::level([
+            (b"status".as_slice(), text("rejected")),
+            (b"reject_code", leb(u64::from(rejection.code()))),
+            (b"reject_message", text(&rejection.message)),
+            (b"error_code", text(&rejection.error_code())),
+        ]),
+    }
+}
+
+/// Digest of `/canister/<id>`.
+pub(crate) fn canister_digest(canister: &Canister) -> [u8; 32] {
+    canister_tree(canister).digest()
+}
+
+/// Digest of `/request_status/<id>`.
+pub(crate) fn request_digest(record: &RequestRecord) -> [u8; 32] {
+    request_tree(record).digest()
+}
+
+/// The state tree of a snapshot.
+pub(crate) struct StateTree<'a> {
+    snapshot: &'a Snapshot,
+    time: Tree,
+    subnet: Tree,
+    ranges: Tree,
+    top: Branch,
+}
+
+impl<'a> StateTree<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, identity: &Identity<'_>) -> Self {
+        let time = leb(snapshot.meta.time);
+        let subnet = subnet_tree(&snapshot.meta, identity);
+        let ranges = ranges_tree(identity);
+        let top = Branch::new(vec![
+            (b"canister".to_vec(), snapshot.canister_branch.digest()),
+            (b"canister_ranges".to_vec(), ranges.digest()),
+            (b"request_status".to_vec(), snapshot.request_branch.digest()),
+            (b"subnet".to_vec(), subnet.digest()),
+            (b"time".to_vec(), time.digest()),
+        ]);
+        Self {
+            snapshot,
+            time,
+            subnet,
+            ranges,
+            top,
+        }
+    }
+
+    /// The digest of the root.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        self.top.digest()
+    }
+
+    /// The tree with only what is wanted, same digest.
+    pub(crate) fn prune(&self, wanted: &Wanted) -> HashTree {
+        self.top.prune(wanted, &mut |label, under| match label {
+            b"canister" => self
+                .snapshot
+                .canister_branch
+                .prune(under, &mut |label, under| {
+                    let canister = Principal::try_from_slice(label).ok();
+                    let canister = canister.and_then(|id| self.snapshot.canisters.get(&id));
+                    canister.map_or(HashTree::Empty, |canister| {
+                        canister_tree(canister).prune(under)
+                    })
+                }),
+            b"request_status" => self
+                .snapshot
+                .request_branch
+                .prune(under, &mut |label, under| {
+                    let id = <[u8; 32]>::try_from(label).ok();
+                    let record = id.and_then(|id| self.snapshot.requests.get(&id));
+                    record.map_or(HashTree::Empty, |record| request_tree(record).prune(under))
+                }),
+            b"canister_ranges" => self.ranges.prune(under),
+            b"subnet" => self.subnet.prune(under),
+            _ => self.time.prune(under),
+        })
+    }
+}
+
+/// The certificate over a pruned tree: tagged CBOR `{tree, signature}`.
+///
+/// Source: interface specification, "Certificate encoding".
+pub(crate) fn certificate(tree: &HashTree, signature: &[u8]) -> Vec<u8> {
+    let mut encoder = tagged();
+    // Keys in canonical order: the shorter first.
+    encoder.map(2).text("tree");
+    tree.encode(&mut encoder);
+    encoder.text("signature").bytes(signature);
+    encoder.finish()
+}

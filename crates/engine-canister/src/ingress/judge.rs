@@ -183,23 +183,17 @@ pub fn effective_of_method(method: &str, argument: &[u8]) -> Option<Principal> {
     }
     match method {
         "create_canister" | "provisional_create_canister_with_cycles" | "raw_rand" => None,
-        "install_chunked_code" => {
-            decode_bounded::<WithTarget>(argument).map(|found| found.target_canister)
-        }
-        _ => decode_bounded::<WithCanister>(argument).map(|found| found.canister_id),
+        "install_chunked_code" => decode_candid::<WithTarget>(argument)
+            .ok()
+            .map(|found| found.target_canister),
+        _ => decode_candid::<WithCanister>(argument)
+            .ok()
+            .map(|found| found.canister_id),
     }
 }
 
 /// Decodes candid with a bound on the work, relative to the argument's own length, that a message
-/// of outside origin may cause.
-pub(crate) fn decode_bounded<T>(argument: &[u8]) -> Option<T>
-where
-    T: for<'de> serde::Deserialize<'de> + candid::CandidType,
-{
-    decode_candid(argument).ok()
-}
-
-/// As [`decode_bounded`], with the reason of a refusal.
+/// of outside origin may cause. Gives the reason of a refusal as text.
 pub(crate) fn decode_candid<T>(argument: &[u8]) -> Result<T, String>
 where
     T: for<'de> serde::Deserialize<'de> + candid::CandidType,

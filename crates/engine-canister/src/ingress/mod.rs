@@ -19,9 +19,11 @@ pub use envelope::{
     PATHS_MAX, Permissions, ReadStateContent, SignedDelegation, TARGETS_MAX,
 };
 pub use error::{IngressError, MODULE, MODULE_CANISTER, Refusal, refusal};
+pub(crate) use judge::decode_candid;
 pub use judge::{
     DRIFT_NANOS, Judge, TTL_NANOS, VALIDATOR_DRIFT_NANOS, effective_canister, effective_of_method,
 };
+pub(crate) use request_id::leb128;
 pub use request_id::{HashValue, hash_of_map};
 pub use signature::{UserKey, ecdsa_p256_der, ecdsa_secp256k1_der, ed25519_der};
 

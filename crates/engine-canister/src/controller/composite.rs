@@ -1,0 +1,170 @@
+//! Composite queries: a query that calls queries of other canisters, all on one snapshot, one
+//! after the other and within bounds.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use candid::Principal;
+use trilith_protocol::Fault;
+
+use super::machine::Entry;
+use super::onlooker::{Left, Onlooker};
+use super::price;
+use super::reject::{ErrorCode, Rejection};
+use crate::api::{Answer, Call, CallMode, Effects, EntryPoint};
+
+/// Charged for each call of a composite query. Source: replica, `INSTRUCTION_OVERHEAD_PER_QUERY_CALL`.
+const CALL_INSTRUCTIONS: u64 = 50_000_000;
+
+/// A composite query and all that it calls.
+pub(crate) struct Graph<'a> {
+    onlooker: &'a Onlooker<'a>,
+    /// Instructions left for the whole graph.
+    left: u64,
+    /// Canisters that are being executed, outermost first.
+    stack: Vec<Principal>,
+}
+
+type Outcome = Result<Result<Vec<u8>, Rejection>, Fault>;
+
+impl<'a> Graph<'a> {
+    pub(crate) fn new(onlooker: &'a Onlooker<'a>) -> Self {
+        Self {
+            onlooker,
+            left: price::QUERY_INSTRUCTIONS,
+            stack: Vec::new(),
+        }
+    }
+
+    /// Runs a query or composite query method of a canister.
+    pub(crate) fn call(
+        &mut self,
+        id: Principal,
+        caller: Principal,
+        method: &str,
+        argument: Arc<Vec<u8>>,
+    ) -> Outcome {
+        if self.stack.contains(&id) {
+            let why = format!(
+                "Canister {id} is called by a composite query that it takes part in already"
+            );
+            return Ok(Err(Rejection::new(ErrorCode::QueryLoop, why)));
+        }
+        if self.stack.len() >= price::COMPOSITE_DEPTH_MAX {
+            let limit = price::COMPOSITE_DEPTH_MAX;
+            let why = format!("Composite query calls exceeded the maximum call depth of {limit}");
+            return Ok(Err(Rejection::new(ErrorCode::QueryTooDeep, why)));
+        }
+        let module = match self.onlooker.runnable(id)? {
+            Ok(module) => module,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let composite = EntryPoint::CompositeQuery(method.to_owned());
+        let query = EntryPoint::Query(method.to_owned());
+        if module.exports.contains(&query) {
+            let (outcome, used) = self
+                .onlooker
+                .plain_query(id, caller, query, argument, self.left)?;
+            self.left = self.left.saturating_sub(used);
+            return Ok(outcome);
+        }
+        if !module.exports.contains(&composite) {
+            return Ok(Err(Rejection::no_method(id, "query", method)));
+        }
+        self.stack.push(id);
+        let outcome = self.run(id, caller, composite, argument);
+        self.stack.pop();
+        outcome
+    }
+
+    fn run(
+        &mut self,
+        id: Principal,
+        caller: Principal,
+        entry: EntryPoint,
+        argument: Arc<Vec<u8>>,
+    ) -> Outcome {
+        let mut state = None;
+        let mut calls = VecDeque::new();
+        let mut next = Entry {
+            caller,
+            argument,
+            ..Entry::plain(entry, CallMode::CompositeQuery)
+        };
+        loop {
+            next.instructions_max = self.left;
+            let result = self.onlooker.run_on(id, &next, state.as_ref())?;
+            self.left = self.left.saturating_sub(result.instructions);
+            let mut answer = None;
+            // A trap in a callback is the answer only if no other call could still give one.
+            let mut failure = None;
+            match result.end {
+                Ok(effects) => state = self.keep(id, state, *effects, &mut answer, &mut calls)?,
+                Err(trap) => failure = Some(Rejection::of_trap(id, &trap)),
+            }
+            if let Some(answer) = answer {
+                return Ok(match answer {
+                    Answer::Reply(bytes) => Ok(bytes),
+                    Answer::Reject(message) => {
+                        Err(Rejection::new(ErrorCode::RejectedMessage, message))
+                    }
+                });
+            }
+            let Some(call) = calls.pop_front() else {
+                return Ok(Err(failure.unwrap_or_else(|| Rejection::no_reply(id))));
+            };
+            next = self.callback(id, caller, call)?;
+        }
+    }
+
+    fn keep(
+        &self,
+        id: Principal,
+        state: Option<Left>,
+        effects: Effects,
+        answer: &mut Option<Answer>,
+        calls: &mut VecDeque<Call>,
+    ) -> Result<Option<Left>, Fault> {
+        *answer = effects.answer;
+        calls.extend(effects.calls);
+        match effects.memory {
+            Some(memory) => self.onlooker.left(id, state.as_ref(), memory).map(Some),
+            None => Ok(state),
+        }
+    }
+
+    /// Makes a call and gives the callback with its answer.
+    fn callback(&mut self, id: Principal, caller: Principal, call: Call) -> Result<Entry, Fault> {
+        self.left = self.left.saturating_sub(CALL_INSTRUCTIONS);
+        let argument = Arc::new(call.argument);
+        let result = if self.left == 0 {
+            let why = "Composite query exceeded the instruction limit of its call graph";
+            Err(Rejection::new(ErrorCode::InstructionLimit, why))
+        } else {
+            self.call(call.callee, id, &call.method, argument)?
+        };
+        let entry = |(function, environment)| EntryPoint::Callback {
+            function,
+            environment,
+        };
+        Ok(match result {
+            Ok(bytes) => {
+                let plain = Entry::plain(entry(call.on_reply), CallMode::CompositeReplyCallback);
+                Entry {
+                    caller,
+                    argument: Arc::new(bytes),
+                    ..plain
+                }
+            }
+            Err(rejection) => {
+                let reject = Some((rejection.code(), rejection.message_for_canister()));
+                let plain = Entry::plain(entry(call.on_reject), CallMode::CompositeRejectCallback);
+                Entry {
+                    caller,
+                    reject,
+                    ..plain
+                }
+            }
+        })
+    }
+}

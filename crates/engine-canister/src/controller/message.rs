@@ -1,0 +1,715 @@
+//! Executing one message of a canister: requests, responses and tasks, from the queue to the
+//! effects.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candid::Principal;
+use trilith_protocol::Fault;
+
+use super::machine::{self, Advance, Entry, Memory, PAGES_PER_WASM_PAGE, Surroundings};
+use super::price;
+use super::record::{
+    CallContext, Canister, Frozen, ImageKind, Input, Job, LogRecord, Origin, Paused, Reply,
+    Request, Response, Status, image_id,
+};
+use super::reject::{ErrorCode, Rejection};
+use super::round::Round;
+use crate::api::{
+    Answer, CallMode, Effects, EntryPoint, Execution, ExecutionResult, MemoryChanges,
+    PreparedModule, Trap, TrapKind,
+};
+
+impl Round<'_> {
+    /// Begins with the next input of a canister.
+    pub(crate) fn begin(&mut self, id: Principal, input: Input) -> Result<(), Fault> {
+        match input {
+            Input::Request { request } => self.begin_request(id, request),
+            Input::Response { response } => self.begin_response(id, response),
+        }
+    }
+
+    /// The prepared module of a canister that has code.
+    pub(crate) fn prepared(&mut self, id: Principal) -> Result<Option<Arc<PreparedModule>>, Fault> {
+        let Some(code) = self
+            .state
+            .canister(&id)
+            .and_then(|canister| canister.code.clone())
+        else {
+            return Ok(None);
+        };
+        let engine = self.engine;
+        let state = &mut self.state;
+        let image = || {
+            Ok(state
+                .image(&image_id(id, ImageKind::Module))?
+                .current
+                .clone())
+        };
+        engine
+            .modules
+            .get(&*engine.config.executor, &code.module, image)
+            .map(Some)
+    }
+
+    fn begin_request(&mut self, id: Principal, request: Request) -> Result<(), Fault> {
+        self.progress = true;
+        if let Some(rejection) = self.refusal(id, &request)? {
+            self.respond(&request.origin, rejection.into(), request.cycles);
+            return Ok(());
+        }
+        if let Origin::Ingress { id, .. } = &request.origin {
+            self.mark_processing(id);
+        }
+        let prepaid = self
+            .prepay(id)
+            .expect("the refusal has checked the balance");
+        let mut frozen = self.freeze(id);
+        frozen.cycles_available = request.cycles;
+        self.go_on(
+            id,
+            Paused {
+                job: Job::Request { request },
+                slices: 0,
+                frozen,
+                prepaid,
+            },
+        )
+    }
+
+    /// Why a request is not executed, if it is not.
+    fn refusal(&mut self, id: Principal, request: &Request) -> Result<Option<Rejection>, Fault> {
+        match &self.state.existing(&id).status {
+            Status::Running => {}
+            Status::Stopping { .. } => return Ok(Some(Rejection::stopping(id))),
+            Status::Stopped => return Ok(Some(Rejection::stopped(id))),
+        }
+        if let Origin::Ingress { id, .. } = &request.origin
+            && self
+                .state
+                .request(id)
+                .is_some_and(|record| record.expiry < self.now())
+        {
+            let why = "Ingress message timed out waiting to start executing.";
+            return Ok(Some(Rejection::new(ErrorCode::IngressTimeout, why)));
+        }
+        let Some(module) = self.prepared(id)? else {
+            return Ok(Some(Rejection::no_module(id)));
+        };
+        if let Err(rejection) = entry_of_request(id, &module, request) {
+            return Ok(Some(rejection));
+        }
+        let canister = self.state.existing(&id);
+        let asked = price::execution(price::MESSAGE_INSTRUCTIONS, module.memory64);
+        let floor = canister.floor();
+        let short = canister.cycles < floor.saturating_add(asked);
+        Ok(short.then(|| Rejection::out_of_cycles(id, canister.cycles, floor, asked)))
+    }
+
+    /// Takes the price of all instructions that a message may use; `None` if that would freeze the
+    /// canister.
+    fn prepay(&mut self, id: Principal) -> Option<u128> {
+        let canister = self.state.existing(&id);
+        let memory64 = canister
+            .code
+            .as_ref()
+            .is_some_and(|code| code.module.memory64);
+        let asked = price::execution(price::MESSAGE_INSTRUCTIONS, memory64);
+        let left = canister
+            .cycles
+            .checked_sub(asked)
+            .filter(|left| *left >= canister.floor())?;
+        canister.cycles = left;
+        Some(asked)
+    }
+
+    pub(crate) fn begin_task(&mut self, id: Principal, job: Job) -> Result<(), Fault> {
+        let canister = self.state.existing(&id);
+        if canister.status != Status::Running || canister.code.is_none() {
+            return Ok(());
+        }
+        if job == (Job::GlobalTimer {}) {
+            canister.global_timer = 0;
+        }
+        // Without cycles the task is left out; a timer is thereby deactivated.
+        let Some(prepaid) = self.prepay(id) else {
+            return Ok(());
+        };
+        let frozen = self.freeze(id);
+        self.go_on(
+            id,
+            Paused {
+                job,
+                slices: 0,
+                frozen,
+                prepaid,
+            },
+        )
+    }
+
+    fn begin_response(&mut self, id: Principal, response: Response) -> Result<(), Fault> {
+        self.progress = true;
+        let canister = self.state.existing(&id);
+        let Some(callback) = canister.callbacks.get_mut(&response.callback) else {
+            return Ok(());
+        };
+        let transmission = std::mem::take(&mut callback.transmission);
+        let prepaid = std::mem::take(&mut callback.prepaid);
+        let number = callback.context;
+        let charge = (u128::from(response.result.len()) * price::CALL_BYTE).min(transmission);
+        canister.cycles = canister
+            .cycles
+            .saturating_add(transmission - charge)
+            .saturating_add(response.refund);
+        let context = canister.contexts.get(&number);
+        let runs = canister.code.is_some() && context.is_some_and(|context| !context.deleted);
+        if !runs {
+            canister.cycles = canister.cycles.saturating_add(prepaid);
+            canister.callbacks.remove(&response.callback);
+            if let Some(context) = canister.contexts.get_mut(&number) {
+                context.outstanding = context.outstanding.saturating_sub(1);
+            }
+            self.close_context(id, number, None);
+            return Ok(());
+        }
+        let (answered, cycles, instructions) = context.map_or((true, 0, 0), |context| {
+            (context.answered, context.cycles, context.instructions)
+        });
+        let mut frozen = self.freeze(id);
+        frozen.answered = answered;
+        frozen.cycles_available = cycles;
+        frozen.context_instructions = instructions;
+        self.go_on(
+            id,
+            Paused {
+                job: Job::Response { response },
+                slices: 0,
+                frozen,
+                prepaid,
+            },
+        )
+    }
+
+    /// What a message that begins now may see.
+    pub(crate) fn freeze(&mut self, id: Principal) -> Frozen {
+        let (time, nodes) = (self.now(), self.context.committee.len() as u64);
+        freeze(self.state.existing(&id), time, nodes)
+    }
+
+    /// Goes on with the paused message of a canister, if it has one.
+    pub(crate) fn resume(&mut self, id: Principal) -> Result<bool, Fault> {
+        if !self
+            .state
+            .canister(&id)
+            .is_some_and(|canister| canister.paused.is_some())
+        {
+            return Ok(self.is_busy(&id));
+        }
+        if self.slices_left() == 0 {
+            return Ok(true);
+        }
+        let Some(paused) = self.state.existing(&id).paused.take() else {
+            return Ok(false);
+        };
+        self.go_on(id, paused)?;
+        Ok(self.is_busy(&id))
+    }
+
+    /// Runs a message until it ends, or until the round's slices are used.
+    fn go_on(&mut self, id: Principal, paused: Paused) -> Result<(), Fault> {
+        let live = self
+            .live
+            .messages
+            .remove(&id)
+            .or_else(|| self.next_live.messages.remove(&id));
+        let Some(module) = self.prepared(id)? else {
+            return Err(Fault(format!(
+                "the canister {id} runs a message and has no code"
+            )));
+        };
+        let entry = self.entry_of(id, &module, &paused.job)?;
+        let more = self.slices_left().max(1);
+        let advanced = self.advance(
+            id,
+            &module,
+            &entry,
+            &paused.frozen,
+            live,
+            (paused.slices, more),
+        )?;
+        match advanced {
+            Advance::Paused(execution) => {
+                self.next_live.messages.insert(id, execution);
+                self.count(more * price::SLICE_INSTRUCTIONS);
+                let slices = paused.slices + more;
+                self.state.existing(&id).paused = Some(Paused { slices, ..paused });
+                self.state.active.insert(id);
+                Ok(())
+            }
+            Advance::Finished(result, _) => {
+                let before = paused.slices * price::SLICE_INSTRUCTIONS;
+                self.count(result.instructions.saturating_sub(before));
+                self.end_message(id, &module, &entry, paused, *result)
+            }
+        }
+    }
+
+    fn advance(
+        &mut self,
+        id: Principal,
+        module: &Arc<PreparedModule>,
+        entry: &Entry,
+        frozen: &Frozen,
+        live: Option<Box<dyn Execution>>,
+        (done, more): (u64, u64),
+    ) -> Result<Advance, Fault> {
+        let heap = self
+            .state
+            .image(&image_id(id, ImageKind::Heap))?
+            .current
+            .clone();
+        let stable = self
+            .state
+            .image(&image_id(id, ImageKind::Stable))?
+            .current
+            .clone();
+        let canister = self.state.existing(&id);
+        let Some(code) = &canister.code else {
+            return Err(Fault(format!(
+                "the canister {id} runs a message and has no code"
+            )));
+        };
+        let memory = Memory {
+            code,
+            heap: &heap,
+            stable: &stable,
+            version: canister.memory_version.0,
+        };
+        let config = &self.engine.config;
+        let around = Surroundings {
+            canister: id,
+            subnet: config.subnet_id,
+            root_key: &config.root_key_der,
+            data_certificate: None,
+        };
+        let mut start = || {
+            config
+                .executor
+                .start(module, machine::request(&around, &memory, entry, frozen)?)
+        };
+        machine::advance(&mut start, live, done, more)
+    }
+
+    /// Where the message of a job enters its canister.
+    fn entry_of(
+        &mut self,
+        id: Principal,
+        module: &PreparedModule,
+        job: &Job,
+    ) -> Result<Entry, Fault> {
+        let lost = |what: &str| Fault(format!("a paused message of {id} has lost its {what}"));
+        match job {
+            Job::Heartbeat {} => Ok(Entry::plain(EntryPoint::Heartbeat, CallMode::SystemTask)),
+            Job::GlobalTimer {} => Ok(Entry::plain(EntryPoint::GlobalTimer, CallMode::SystemTask)),
+            Job::Request { request } => {
+                entry_of_request(id, module, request).map_err(|_| lost("method"))
+            }
+            Job::Response { response } => {
+                let canister = self.state.existing(&id);
+                let callback = canister
+                    .callbacks
+                    .get(&response.callback)
+                    .ok_or_else(|| lost("callback"))?;
+                let context = canister
+                    .contexts
+                    .get(&callback.context)
+                    .ok_or_else(|| lost("context"))?;
+                let (function, environment) = match &response.result {
+                    Reply::Data { .. } => callback.on_reply,
+                    Reply::Reject { .. } => callback.on_reject,
+                };
+                let entry = EntryPoint::Callback {
+                    function,
+                    environment,
+                };
+                let caller = context.origin.caller();
+                let deadline = context.origin.deadline();
+                let refunded = response.refund;
+                Ok(match &response.result {
+                    Reply::Data { bytes } => {
+                        let argument = bytes.clone();
+                        Entry {
+                            caller,
+                            deadline,
+                            refunded,
+                            argument,
+                            ..Entry::plain(entry, CallMode::ReplyCallback)
+                        }
+                    }
+                    Reply::Reject { rejection } => {
+                        let reject = Some((rejection.code(), rejection.message_for_canister()));
+                        Entry {
+                            caller,
+                            deadline,
+                            refunded,
+                            reject,
+                            ..Entry::plain(entry, CallMode::RejectCallback)
+                        }
+                    }
+                })
+            }
+        }
+    }
+
+    /// Settles the price of a message, and applies or drops its effects.
+    fn end_message(
+        &mut self,
+        id: Principal,
+        module: &Arc<PreparedModule>,
+        entry: &Entry,
+        paused: Paused,
+        result: ExecutionResult,
+    ) -> Result<(), Fault> {
+        let now = self.now();
+        let canister = self.state.existing(&id);
+        let cost = price::execution(result.instructions, module.memory64).min(paused.prepaid);
+        canister.cycles = canister.cycles.saturating_add(paused.prepaid - cost);
+        log(canister, now, &result);
+        let number = enter_context(canister, &paused);
+        if let Some(context) = canister.contexts.get_mut(&number) {
+            context.instructions = context.instructions.saturating_add(result.instructions);
+        }
+        let end = match result.end {
+            Ok(effects) => self.apply(id, number, entry, *effects, result.memory_version)?,
+            Err(trap) => Err(trap),
+        };
+        let failure = match end {
+            Ok(()) => None,
+            Err(trap) => Some(self.after_trap(id, module, entry, &paused, &trap)?),
+        };
+        if let Job::Response { response } = &paused.job {
+            self.state
+                .existing(&id)
+                .callbacks
+                .remove(&response.callback);
+        }
+        self.close_context(id, number, failure);
+        Ok(())
+    }
+
+    /// Applies the effects of a message. If the balance does not cover them any more, the message
+    /// has trapped instead.
+    fn apply(
+        &mut self,
+        id: Principal,
+        number: u64,
+        entry: &Entry,
+        effects: Effects,
+        version: Option<u64>,
+    ) -> Result<Result<(), Trap>, Fault> {
+        let canister = self.state.existing(&id);
+        let memory64 = canister
+            .code
+            .as_ref()
+            .is_some_and(|code| code.module.memory64);
+        let available = canister
+            .contexts
+            .get(&number)
+            .map_or(0, |context| context.cycles);
+        let accepted = effects.cycles_accepted.min(available);
+        let fees = price::call_fees(memory64);
+        let cost = effects
+            .calls
+            .iter()
+            .fold(effects.cycles_burned, |sum, call| {
+                let bytes = (call.method.len() + call.argument.len()) as u128;
+                sum.saturating_add(call.cycles)
+                    .saturating_add(fees.base + fees.response_prepayment)
+                    .saturating_add(bytes * fees.per_request_byte)
+            });
+        let Some(left) = canister.cycles.saturating_add(accepted).checked_sub(cost) else {
+            let message = format!(
+                "Canister {id} has {} cycles, its calls need {cost}",
+                canister.cycles
+            );
+            return Ok(Err(Trap {
+                kind: TrapKind::OutOfCycles,
+                message,
+            }));
+        };
+        canister.cycles = left;
+        if let Some(context) = canister.contexts.get_mut(&number) {
+            context.cycles -= accepted;
+        }
+        if let Some(data) = effects.certified_data {
+            canister.certified_data = data;
+        }
+        if let Some(timer) = effects.global_timer {
+            canister.global_timer = timer;
+        }
+        if entry.keep_changes {
+            canister.version += 1;
+            if let Some(memory) = effects.memory {
+                self.keep_memory(id, memory, version)?;
+            }
+        }
+        if let Some(answer) = effects.answer {
+            let reply = match answer {
+                Answer::Reply(bytes) => Reply::Data {
+                    bytes: Arc::new(bytes),
+                },
+                Answer::Reject(message) => {
+                    Rejection::new(ErrorCode::RejectedMessage, message).into()
+                }
+            };
+            self.answer_context(id, number, reply);
+        }
+        for call in effects.calls {
+            self.open_call(id, number, call, memory64);
+        }
+        Ok(Ok(()))
+    }
+
+    fn keep_memory(
+        &mut self,
+        id: Principal,
+        memory: MemoryChanges,
+        version: Option<u64>,
+    ) -> Result<(), Fault> {
+        let heap = memory.heap_wasm_pages * PAGES_PER_WASM_PAGE;
+        self.state
+            .image(&image_id(id, ImageKind::Heap))?
+            .write(heap, memory.heap_runs);
+        let stable = memory.stable_wasm_pages * PAGES_PER_WASM_PAGE;
+        self.state
+            .image(&image_id(id, ImageKind::Stable))?
+            .write(stable, memory.stable_runs);
+        let canister = self.state.existing(&id);
+        canister.memory_version.0 = version;
+        if let Some(code) = &mut canister.code {
+            code.globals = memory.globals;
+            code.heap_pages = memory.heap_wasm_pages;
+            code.stable_pages = memory.stable_wasm_pages;
+            code.fresh = false;
+        }
+        Ok(())
+    }
+
+    /// Runs the cleanup callback of a trapped callback, if there is one, and gives the reject.
+    fn after_trap(
+        &mut self,
+        id: Principal,
+        module: &Arc<PreparedModule>,
+        entry: &Entry,
+        paused: &Paused,
+        trap: &Trap,
+    ) -> Result<Rejection, Fault> {
+        let mut rejection = Rejection::of_trap(id, trap);
+        let Job::Response { response } = &paused.job else {
+            return Ok(rejection);
+        };
+        let callback = self.state.existing(&id).callbacks.get(&response.callback);
+        let Some((function, environment)) = callback.and_then(|callback| callback.on_cleanup)
+        else {
+            return Ok(rejection);
+        };
+        let cleanup = Entry {
+            caller: entry.caller,
+            deadline: entry.deadline,
+            reject: entry.reject.clone(),
+            instructions_max: price::CLEANUP_INSTRUCTIONS,
+            ..Entry::plain(
+                EntryPoint::Callback {
+                    function,
+                    environment,
+                },
+                CallMode::Cleanup,
+            )
+        };
+        let frozen = Frozen {
+            balance: self.state.existing(&id).cycles,
+            ..paused.frozen.clone()
+        };
+        let Advance::Finished(result, _) =
+            self.advance(id, module, &cleanup, &frozen, None, (0, u64::MAX))?
+        else {
+            return Err(Fault(
+                "a cleanup callback used more slices than it has".to_owned(),
+            ));
+        };
+        self.count(result.instructions);
+        let now = self.now();
+        let canister = self.state.existing(&id);
+        let cost = price::execution(result.instructions, module.memory64) - price::EXECUTION_BASE;
+        canister.cycles = canister.cycles.saturating_sub(cost);
+        log(canister, now, &result);
+        match result.end {
+            Ok(effects) => {
+                let number = self
+                    .state
+                    .existing(&id)
+                    .callbacks
+                    .get(&response.callback)
+                    .map_or(0, |callback| callback.context);
+                let effects = Effects {
+                    calls: Vec::new(),
+                    answer: None,
+                    cycles_accepted: 0,
+                    ..*effects
+                };
+                if let Err(trap) =
+                    self.apply(id, number, &cleanup, effects, result.memory_version)?
+                {
+                    rejection.message.push_str(&format!(
+                        "\ncall_on_cleanup also failed:\n\n{}",
+                        trap.message
+                    ));
+                }
+            }
+            Err(trap) => {
+                rejection.message.push_str(&format!(
+                    "\ncall_on_cleanup also failed:\n\n{}",
+                    trap.message
+                ));
+            }
+        }
+        Ok(rejection)
+    }
+}
+
+/// The context of a message that ended: a new one for requests and tasks, the one of the call for
+/// responses.
+fn enter_context(canister: &mut Canister, paused: &Paused) -> u64 {
+    let (origin, cycles, answered) = match &paused.job {
+        Job::Request { request } => (request.origin.clone(), request.cycles, false),
+        Job::Heartbeat {} | Job::GlobalTimer {} => (Origin::Task {}, 0, true),
+        Job::Response { response } => {
+            let number = canister
+                .callbacks
+                .get(&response.callback)
+                .map_or(0, |callback| callback.context);
+            if let Some(context) = canister.contexts.get_mut(&number) {
+                context.outstanding = context.outstanding.saturating_sub(1);
+            }
+            return number;
+        }
+    };
+    let number = canister.number();
+    canister.contexts.insert(
+        number,
+        CallContext {
+            origin,
+            cycles,
+            answered,
+            outstanding: 0,
+            instructions: 0,
+            deleted: false,
+        },
+    );
+    number
+}
+
+/// What a message of `canister` that begins now may see.
+pub(crate) fn freeze(canister: &Canister, time: u64, subnet_nodes: u64) -> Frozen {
+    let mut per_callee: BTreeMap<Principal, usize> = BTreeMap::new();
+    for call in canister.callbacks.values() {
+        *per_callee.entry(call.callee).or_default() += 1;
+    }
+    let fullest = per_callee.into_values().max().unwrap_or(0);
+    let memory64 = canister
+        .code
+        .as_ref()
+        .is_some_and(|code| code.module.memory64);
+    let heap = canister.code.as_ref().map_or(0, |code| code.heap_pages);
+    let machine = if memory64 {
+        price::HEAP_PAGES_MAX_64
+    } else {
+        price::HEAP_PAGES_MAX
+    };
+    let limit = match canister.settings.wasm_memory_limit {
+        0 => machine,
+        bytes => machine.min(bytes / price::WASM_PAGE_BYTES).max(heap),
+    };
+    let variables = canister.settings.variables.iter();
+    Frozen {
+        time,
+        balance: canister.cycles,
+        floor: canister.floor(),
+        cycles_available: 0,
+        answered: false,
+        calls_max: price::QUEUE_MAX.saturating_sub(fullest) as u64,
+        status: u64::from(canister.status.number()),
+        version: canister.version,
+        controllers: canister.settings.controllers.clone(),
+        variables: variables
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        subnet_nodes,
+        context_instructions: 0,
+        other_memory: canister.other_memory_bytes(),
+        heap_pages_max: limit,
+        stable_pages_max: price::STABLE_PAGES_MAX,
+    }
+}
+
+/// How a request enters a canister.
+fn entry_of_request(
+    id: Principal,
+    module: &PreparedModule,
+    request: &Request,
+) -> Result<Entry, Rejection> {
+    let update = EntryPoint::Update(request.method.clone());
+    let query = EntryPoint::Query(request.method.clone());
+    let composite = EntryPoint::CompositeQuery(request.method.clone());
+    let plain = if module.exports.contains(&update) {
+        Entry::plain(update, CallMode::Update)
+    } else if module.exports.contains(&query) {
+        Entry {
+            keep_changes: false,
+            ..Entry::plain(query, CallMode::ReplicatedQuery)
+        }
+    } else if module.exports.contains(&composite) {
+        let why = format!(
+            "Error from Canister {id}: Composite query cannot be called in replicated mode"
+        );
+        return Err(Rejection::new(ErrorCode::CompositeInReplicated, why));
+    } else {
+        return Err(Rejection::no_method(id, "update", &request.method));
+    };
+    let (caller, argument) = (request.origin.caller(), request.argument.clone());
+    Ok(Entry {
+        caller,
+        argument,
+        deadline: request.origin.deadline(),
+        ..plain
+    })
+}
+
+/// Keeps what a message printed, and its trap, within the limit on logs.
+pub(crate) fn log(canister: &mut Canister, time: u64, result: &ExecutionResult) {
+    let trapped = match &result.end {
+        Err(trap) => Some(format!("[TRAP]: {}", trap.message).into_bytes()),
+        Ok(_) => None,
+    };
+    for content in result.prints.iter().cloned().chain(trapped) {
+        let content = content[..content.len().min(price::LOG_BYTES_MAX)].to_vec();
+        let index = canister.next_log;
+        canister.next_log += 1;
+        canister.logs.push_back(LogRecord {
+            index,
+            time,
+            content,
+        });
+    }
+    let mut bytes: usize = canister
+        .logs
+        .iter()
+        .map(|record| record.content.len())
+        .sum();
+    while bytes > price::LOG_BYTES_MAX {
+        bytes -= canister
+            .logs
+            .pop_front()
+            .map_or(bytes, |record| record.content.len());
+    }
+}

@@ -1,0 +1,507 @@
+//! The records of the state: canisters with their queues and call contexts, ingress statuses, and
+//! what belongs to no canister. Memories and modules are page images and stand beside them.
+//!
+//! Knows no executor and no round. Invariants: every callback belongs to a context that exists; a
+//! context without callbacks that is not running does not exist; a canister without code has no
+//! globals and no memory.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use candid::Principal;
+use trilith_types::{ImageId, PublicKey};
+
+use super::price;
+use super::reject::Rejection;
+use crate::api::GlobalValue;
+
+/// What belongs to no canister.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Meta {
+    /// Time of the newest round.
+    pub(crate) time: u64,
+    /// Number of the newest round.
+    pub(crate) round: u64,
+    /// Index of the next canister id.
+    pub(crate) next_index: u64,
+    /// The canister whose turn comes first in the next round.
+    pub(crate) first: Option<Principal>,
+    /// When storage was charged last.
+    pub(crate) charged: u64,
+    /// The committee of the newest round.
+    pub(crate) committee: Vec<PublicKey>,
+    /// Calls of the management canister that wait.
+    pub(crate) management: VecDeque<Request>,
+    /// Requests for randomness and the round in which each was made.
+    pub(crate) randomness: VecDeque<(u64, Request)>,
+    /// An installation that goes on over several rounds.
+    pub(crate) installing: Option<Installing>,
+}
+
+/// A paused installation of code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Installing {
+    pub(crate) request: Request,
+    pub(crate) target: Principal,
+    /// SHA-256 of the module as it was sent.
+    pub(crate) sent_hash: [u8; 32],
+    /// Bytes of the module, uncompressed; they stand in an image of the target.
+    pub(crate) bytes: u64,
+    /// Slices used by all stages together.
+    pub(crate) slices: u64,
+    pub(crate) frozen: Frozen,
+    /// Cycles taken for all instructions that it may use.
+    pub(crate) prepaid: u128,
+}
+
+/// A canister but for its memories.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Canister {
+    pub(crate) settings: Settings,
+    pub(crate) status: Status,
+    pub(crate) cycles: u128,
+    pub(crate) version: u64,
+    pub(crate) code: Option<Code>,
+    pub(crate) certified_data: Vec<u8>,
+    /// 0 where no timer is set.
+    pub(crate) global_timer: u64,
+    pub(crate) contexts: BTreeMap<u64, CallContext>,
+    pub(crate) callbacks: BTreeMap<u64, Callback>,
+    /// Next number of a context or callback.
+    pub(crate) next_number: u64,
+    pub(crate) inputs: VecDeque<Input>,
+    pub(crate) paused: Option<Paused>,
+    /// Up to when storage is paid.
+    pub(crate) charged: u64,
+    /// Lengths of stored chunks by their hash.
+    pub(crate) chunks: BTreeMap<[u8; 32], u64>,
+    pub(crate) logs: VecDeque<LogRecord>,
+    pub(crate) next_log: u64,
+    /// Changes of code and controllers so far.
+    pub(crate) changes: u64,
+    /// Names what an executor may still hold of the memories; not part of the state.
+    pub(crate) memory_version: MemoryVersion,
+}
+
+/// A hint that does not take part in comparisons, because it is not state.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MemoryVersion(pub(crate) Option<u64>);
+
+impl PartialEq for MemoryVersion {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for MemoryVersion {}
+
+/// Settings of a canister.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Ascending, without repetition.
+    pub(crate) controllers: Vec<Principal>,
+    pub(crate) compute_allocation: u64,
+    pub(crate) memory_allocation: u64,
+    /// Seconds.
+    pub(crate) freezing_threshold: u64,
+    pub(crate) reserved_cycles_limit: u128,
+    /// Bytes; 0 for none.
+    pub(crate) wasm_memory_limit: u64,
+    pub(crate) wasm_memory_threshold: u64,
+    pub(crate) log_visibility: LogVisibility,
+    pub(crate) variables: BTreeMap<String, String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            controllers: Vec::new(),
+            compute_allocation: 0,
+            memory_allocation: 0,
+            freezing_threshold: 2_592_000,
+            reserved_cycles_limit: price::RESERVED_LIMIT,
+            wasm_memory_limit: 0,
+            wasm_memory_threshold: 0,
+            log_visibility: LogVisibility::Controllers {},
+            variables: BTreeMap::new(),
+        }
+    }
+}
+
+/// Who may read a canister's logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LogVisibility {
+    Controllers {},
+    Public {},
+    Allowed { viewers: Vec<Principal> },
+}
+
+/// Whether a canister takes calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Status {
+    #[default]
+    Running,
+    Stopping {
+        waiters: Vec<StopWaiter>,
+    },
+    Stopped,
+}
+
+impl Status {
+    /// The number that `canister_status` of the system interface gives.
+    pub(crate) fn number(&self) -> u32 {
+        match self {
+            Self::Running => 1,
+            Self::Stopping { .. } => 2,
+            Self::Stopped => 3,
+        }
+    }
+}
+
+/// A call of `stop_canister` that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StopWaiter {
+    pub(crate) origin: Origin,
+    pub(crate) cycles: u128,
+    pub(crate) since: u64,
+}
+
+/// Installed code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Code {
+    pub(crate) module: Arc<Module>,
+    pub(crate) globals: Vec<GlobalValue>,
+    /// Wasm pages.
+    pub(crate) heap_pages: u64,
+    /// Wasm pages.
+    pub(crate) stable_pages: u64,
+    /// Set until the first execution that keeps its changes: only then are the module's active
+    /// data segments in memory.
+    pub(crate) fresh: bool,
+}
+
+/// What is known of an installed module without preparing it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Module {
+    /// SHA-256 of the module as it was sent, which clients see: of the compressed bytes if it
+    /// came compressed.
+    pub(crate) sent_hash: [u8; 32],
+    /// Bytes of the module, uncompressed.
+    pub(crate) bytes: u64,
+    pub(crate) memory64: bool,
+    pub(crate) heartbeat: bool,
+    pub(crate) timer: bool,
+    pub(crate) inspect: bool,
+    /// Name, whether public, content.
+    pub(crate) metadata: Vec<(String, bool, Vec<u8>)>,
+}
+
+/// Where a call comes from and an answer goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Ingress {
+        id: [u8; 32],
+        sender: Principal,
+    },
+    Canister {
+        caller: Principal,
+        callback: u64,
+        deadline: u64,
+    },
+    Task {},
+}
+
+impl Origin {
+    /// Who calls; the management canister for system tasks.
+    pub(crate) fn caller(&self) -> Principal {
+        match self {
+            Self::Ingress { sender, .. } => *sender,
+            Self::Canister { caller, .. } => *caller,
+            Self::Task {} => Principal::management_canister(),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> u64 {
+        match self {
+            Self::Canister { deadline, .. } => *deadline,
+            _ => 0,
+        }
+    }
+}
+
+/// A call that waits to be executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) origin: Origin,
+    pub(crate) method: String,
+    pub(crate) argument: Arc<Vec<u8>>,
+    pub(crate) cycles: u128,
+}
+
+/// An answer that waits for its callback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Response {
+    pub(crate) callback: u64,
+    pub(crate) refund: u128,
+    pub(crate) result: Reply,
+}
+
+/// What a call gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Data { bytes: Arc<Vec<u8>> },
+    Reject { rejection: Rejection },
+}
+
+impl Reply {
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Data { bytes } => bytes.len() as u64,
+            Self::Reject { rejection } => rejection.message.len() as u64,
+        }
+    }
+}
+
+impl From<Rejection> for Reply {
+    fn from(rejection: Rejection) -> Self {
+        Self::Reject { rejection }
+    }
+}
+
+/// What waits in a canister's queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    Request { request: Request },
+    Response { response: Response },
+}
+
+/// System tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Task {
+    Heartbeat,
+    GlobalTimer,
+}
+
+/// What a canister is to execute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    Request { request: Request },
+    Response { response: Response },
+    Heartbeat {},
+    GlobalTimer {},
+}
+
+/// A message that is being executed over several rounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Paused {
+    pub(crate) job: Job,
+    pub(crate) slices: u64,
+    pub(crate) frozen: Frozen,
+    pub(crate) prepaid: u128,
+}
+
+/// All that a message may see of what can change while it is paused, as of its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Frozen {
+    pub(crate) time: u64,
+    pub(crate) balance: u128,
+    pub(crate) floor: u128,
+    pub(crate) cycles_available: u128,
+    pub(crate) answered: bool,
+    pub(crate) calls_max: u64,
+    pub(crate) status: u64,
+    pub(crate) version: u64,
+    pub(crate) controllers: Vec<Principal>,
+    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) subnet_nodes: u64,
+    pub(crate) context_instructions: u64,
+    pub(crate) other_memory: u64,
+    pub(crate) heap_pages_max: u64,
+    pub(crate) stable_pages_max: u64,
+}
+
+/// A call that is not yet fully answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallContext {
+    pub(crate) origin: Origin,
+    pub(crate) cycles: u128,
+    pub(crate) answered: bool,
+    /// Calls it opened that are not answered.
+    pub(crate) outstanding: u64,
+    /// Instructions used so far.
+    pub(crate) instructions: u64,
+    /// Set when the code it belongs to was removed: its callbacks are no longer run.
+    pub(crate) deleted: bool,
+}
+
+/// What is to be done with the answer of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Callback {
+    pub(crate) context: u64,
+    pub(crate) callee: Principal,
+    pub(crate) on_reply: (u64, u64),
+    pub(crate) on_reject: (u64, u64),
+    pub(crate) on_cleanup: Option<(u64, u64)>,
+    /// 0 for guaranteed responses.
+    pub(crate) deadline: u64,
+    /// Cycles taken for executing the callback.
+    pub(crate) prepaid: u128,
+    /// Cycles taken for the transmission of the response.
+    pub(crate) transmission: u128,
+    /// Set when a response waits in the queue.
+    pub(crate) responded: bool,
+}
+
+/// A print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogRecord {
+    pub(crate) index: u64,
+    pub(crate) time: u64,
+    pub(crate) content: Vec<u8>,
+}
+
+/// What is remembered of an ingress message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RequestRecord {
+    pub(crate) sender: Principal,
+    /// The effective canister id of the request; `None` for creation.
+    pub(crate) effective: Option<Principal>,
+    pub(crate) expiry: u64,
+    pub(crate) status: RequestState,
+    /// Up to when it is kept at least; `u64::MAX` until it is answered.
+    pub(crate) kept_until: u64,
+}
+
+/// How far an ingress message is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RequestState {
+    Received {},
+    Processing {},
+    Answered { reply: Reply },
+}
+
+impl Canister {
+    /// Bytes of everything the canister is charged for.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let memories = self.code.as_ref().map_or(0, |code| {
+            (code.heap_pages + code.stable_pages).saturating_mul(price::WASM_PAGE_BYTES)
+        });
+        memories.saturating_add(self.other_memory_bytes())
+    }
+
+    /// Bytes beside heap and stable memory.
+    pub(crate) fn other_memory_bytes(&self) -> u64 {
+        let code = self.code.as_ref().map_or(0, |code| {
+            let metadata: usize = code
+                .module
+                .metadata
+                .iter()
+                .map(|(name, _, content)| name.len() + content.len())
+                .sum();
+            code.module.bytes + 8 * code.globals.len() as u64 + metadata as u64
+        });
+        code + self.chunks.values().sum::<u64>()
+    }
+
+    /// Cycles that idling costs in `nanos`.
+    pub(crate) fn idle_cycles(&self, nanos: u64) -> u128 {
+        let bytes = self.memory_bytes().max(self.settings.memory_allocation);
+        price::idle(
+            u128::from(bytes),
+            self.settings.compute_allocation,
+            self.code.is_none(),
+            nanos,
+        )
+    }
+
+    /// The balance below which the canister is frozen.
+    pub(crate) fn floor(&self) -> u128 {
+        let day = self.idle_cycles(86_400 * price::SECOND_NANOS);
+        day.saturating_mul(u128::from(self.settings.freezing_threshold)) / 86_400
+    }
+
+    pub(crate) fn is_controller(&self, id: &Principal) -> bool {
+        self.settings.controllers.binary_search(id).is_ok()
+    }
+
+    /// Whether there is something to execute.
+    pub(crate) fn has_work(&self) -> bool {
+        self.paused.is_some() || !self.inputs.is_empty()
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Whether the code asks for a task in every round.
+    pub(crate) fn wants_heartbeat(&self) -> bool {
+        self.status == Status::Running
+            && self.code.as_ref().is_some_and(|code| code.module.heartbeat)
+    }
+
+    /// When something is due without a message: the timer or the deadline of a call.
+    pub(crate) fn wake(&self) -> Option<u64> {
+        let timer = (self.global_timer != 0
+            && self.status == Status::Running
+            && self.code.as_ref().is_some_and(|code| code.module.timer))
+        .then_some(self.global_timer);
+        let calls = self.callbacks.values();
+        let deadline = calls
+            .filter(|call| call.deadline != 0 && !call.responded)
+            .map(|call| call.deadline)
+            .min();
+        let stop = match &self.status {
+            Status::Stopping { waiters } => waiters
+                .iter()
+                .map(|waiter| waiter.since + price::STOP_TIMEOUT_NANOS)
+                .min(),
+            _ => None,
+        };
+        timer.into_iter().chain(deadline).chain(stop).min()
+    }
+}
+
+/// Which image of a canister.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ImageKind {
+    Heap = 1,
+    Stable = 2,
+    Module = 3,
+    Chunk = 4,
+    /// The module of a paused installation.
+    Pending = 5,
+}
+
+/// The name of a canister's image.
+pub(crate) fn image_id(canister: Principal, kind: ImageKind) -> ImageId {
+    let mut bytes = vec![canister.as_slice().len() as u8];
+    bytes.extend_from_slice(canister.as_slice());
+    bytes.push(kind as u8);
+    ImageId::new(bytes).expect("a principal has at most 29 bytes")
+}
+
+/// The name of the image of a stored chunk.
+pub(crate) fn chunk_image_id(canister: Principal, hash: &[u8; 32]) -> ImageId {
+    let mut bytes = image_id(canister, ImageKind::Chunk).as_bytes().to_vec();
+    bytes.extend_from_slice(hash);
+    ImageId::new(bytes).expect("a principal has at most 29 bytes")
+}
+
+/// The canister id with the given index: 8 bytes big-endian, then 0x01 0x01.
+pub(crate) fn canister_id(index: u64) -> Principal {
+    let mut bytes = index.to_be_bytes().to_vec();
+    bytes.extend_from_slice(&[1, 1]);
+    Principal::from_slice(&bytes)
+}
+
+/// The index of a canister id of this subnet's range.
+pub(crate) fn canister_index(id: &Principal) -> Option<u64> {
+    let bytes: &[u8; 10] = id.as_slice().try_into().ok()?;
+    let (index, tail) = bytes.split_first_chunk::<8>()?;
+    let index = u64::from_be_bytes(*index);
+    (tail == [1, 1] && index <= INDEX_MAX).then_some(index)
+}
+
+/// The last index of the subnet's range: 1,048,575, as subnets of the Internet Computer have it.
+pub(crate) const INDEX_MAX: u64 = 0xf_ffff;

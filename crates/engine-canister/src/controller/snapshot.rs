@@ -1,0 +1,180 @@
+//! One version of the state, decoded: a cache of what the view holds, and indexes that are derived
+//! from it.
+//!
+//! A snapshot is immutable once made, so that queries read it while rounds go on. It can always be
+//! made anew from the view; both ways give equal snapshots.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use candid::Principal;
+use trilith_protocol::Fault;
+use trilith_types::StateRead;
+
+use super::codec::Record;
+use super::record::{Canister, Meta, RequestRecord};
+use crate::certified::{self, Branch};
+
+/// Key of the record of what belongs to no canister.
+pub(crate) const META_KEY: &[u8] = b"meta";
+/// Prefix of canisters, followed by the id.
+pub(crate) const CANISTER_PREFIX: &[u8] = b"canister/";
+/// Prefix of ingress statuses, followed by the request id.
+pub(crate) const REQUEST_PREFIX: &[u8] = b"request_status/";
+/// Key of the root of the certified state tree.
+pub const ATTESTED_KEY: &[u8] = b"attested/ic-state-root";
+
+/// Identifier of an ingress message.
+pub(crate) type RequestId = [u8; 32];
+
+/// One version of the state.
+#[derive(Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) meta: Arc<Meta>,
+    pub(crate) canisters: BTreeMap<Principal, Arc<Canister>>,
+    pub(crate) requests: BTreeMap<RequestId, Arc<RequestRecord>>,
+    /// Canisters with something to execute.
+    pub(crate) active: BTreeSet<Principal>,
+    /// Canisters that want a task in every round.
+    pub(crate) heartbeats: BTreeSet<Principal>,
+    /// When canisters have something due.
+    pub(crate) wakes: BTreeSet<(u64, Principal)>,
+    /// Up to when ingress statuses are kept.
+    pub(crate) kept: BTreeSet<(u64, RequestId)>,
+    /// Digests of the canisters' subtrees.
+    canister_digests: BTreeMap<Principal, [u8; 32]>,
+    request_digests: BTreeMap<RequestId, [u8; 32]>,
+    pub(crate) canister_branch: Arc<Branch>,
+    pub(crate) request_branch: Arc<Branch>,
+}
+
+/// What a round changed.
+pub(crate) struct Changes {
+    pub(crate) meta: Meta,
+    pub(crate) canisters: BTreeMap<Principal, Option<Arc<Canister>>>,
+    pub(crate) requests: BTreeMap<RequestId, Option<Arc<RequestRecord>>>,
+}
+
+impl Snapshot {
+    /// Reads everything from a view.
+    pub(crate) fn load(view: &dyn StateRead) -> Result<Self, Fault> {
+        let damaged =
+            |what: &str, error| Fault(format!("the state's record {what} is damaged: {error}"));
+        let meta = match view.get(META_KEY)? {
+            None => Meta::default(),
+            Some(bytes) => Meta::decode(&bytes).map_err(|error| damaged("meta", error))?,
+        };
+        let mut changes = Changes {
+            meta,
+            canisters: BTreeMap::new(),
+            requests: BTreeMap::new(),
+        };
+        let mut fault = None;
+        view.iterate(CANISTER_PREFIX, &mut |key, value| {
+            match Principal::try_from_slice(&key[CANISTER_PREFIX.len()..]) {
+                Ok(id) => match Canister::decode(value) {
+                    Ok(canister) => {
+                        changes.canisters.insert(id, Some(Arc::new(canister)));
+                        return ControlFlow::Continue(());
+                    }
+                    Err(error) => fault = Some(damaged(&format!("of canister {id}"), error)),
+                },
+                Err(error) => fault = Some(Fault(format!("a canister's key is damaged: {error}"))),
+            }
+            ControlFlow::Break(())
+        })?;
+        view.iterate(REQUEST_PREFIX, &mut |key, value| {
+            match RequestId::try_from(&key[REQUEST_PREFIX.len()..]) {
+                Ok(id) => match RequestRecord::decode(value) {
+                    Ok(record) => {
+                        changes.requests.insert(id, Some(Arc::new(record)));
+                        return ControlFlow::Continue(());
+                    }
+                    Err(error) => fault = Some(damaged("of a request", error)),
+                },
+                Err(error) => fault = Some(Fault(format!("a request's key is damaged: {error}"))),
+            }
+            ControlFlow::Break(())
+        })?;
+        match fault {
+            Some(fault) => Err(fault),
+            None => Ok(Self::default().with(&changes)),
+        }
+    }
+
+    /// This version with changes laid over it.
+    pub(crate) fn with(&self, changes: &Changes) -> Self {
+        let mut next = self.clone();
+        next.meta = Arc::new(changes.meta.clone());
+        for (id, canister) in &changes.canisters {
+            next.put_canister(*id, canister.clone());
+        }
+        for (id, record) in &changes.requests {
+            next.put_request(*id, record.clone());
+        }
+        if !changes.canisters.is_empty() || self.canisters.is_empty() {
+            let labels = next.canister_digests.iter();
+            next.canister_branch = Arc::new(Branch::new(
+                labels
+                    .map(|(id, digest)| (id.as_slice().to_vec(), *digest))
+                    .collect(),
+            ));
+        }
+        if !changes.requests.is_empty() || self.requests.is_empty() {
+            let labels = next.request_digests.iter();
+            next.request_branch = Arc::new(Branch::new(
+                labels.map(|(id, digest)| (id.to_vec(), *digest)).collect(),
+            ));
+        }
+        next
+    }
+
+    fn put_canister(&mut self, id: Principal, canister: Option<Arc<Canister>>) {
+        if let Some(old) = self.canisters.remove(&id) {
+            self.active.remove(&id);
+            self.heartbeats.remove(&id);
+            if let Some(wake) = old.wake() {
+                self.wakes.remove(&(wake, id));
+            }
+            self.canister_digests.remove(&id);
+        }
+        if let Some(new) = canister {
+            if new.has_work() {
+                self.active.insert(id);
+            }
+            if new.wants_heartbeat() {
+                self.heartbeats.insert(id);
+            }
+            if let Some(wake) = new.wake() {
+                self.wakes.insert((wake, id));
+            }
+            self.canister_digests
+                .insert(id, certified::canister_digest(&new));
+            self.canisters.insert(id, new);
+        }
+    }
+
+    fn put_request(&mut self, id: RequestId, record: Option<Arc<RequestRecord>>) {
+        if let Some(old) = self.requests.remove(&id) {
+            self.kept.remove(&(old.kept_until, id));
+            self.request_digests.remove(&id);
+        }
+        if let Some(new) = record {
+            self.kept.insert((new.kept_until, id));
+            self.request_digests
+                .insert(id, certified::request_digest(&new));
+            self.requests.insert(id, new);
+        }
+    }
+}
+
+/// Key of a canister's record.
+pub(crate) fn canister_key(id: &Principal) -> Vec<u8> {
+    [CANISTER_PREFIX, id.as_slice()].concat()
+}
+
+/// Key of an ingress status.
+pub(crate) fn request_key(id: &RequestId) -> Vec<u8> {
+    [REQUEST_PREFIX, id].concat()
+}
