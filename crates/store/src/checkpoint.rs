@@ -62,7 +62,11 @@ impl Snapshot {
     pub(crate) fn write(mut self) -> Result<Written> {
         let file = StoreFile::create(&*self.disk, self.id, FileKind::Checkpoint, 1)?;
         let file = Arc::new(file);
-        let mut writer = Writer { file: Arc::clone(&file), end: FILE_HEADER_BYTES, sequence: 1 };
+        let mut writer = Writer {
+            file: Arc::clone(&file),
+            end: FILE_HEADER_BYTES,
+            sequence: 1,
+        };
         let moves = self.move_pages(&mut writer)?;
         let mut files = self.files.clone();
         files.insert(self.id, Arc::clone(&file));
@@ -82,7 +86,11 @@ impl Snapshot {
             first_sequence: self.first_sequence,
             page_files: page_files.into_iter().collect(),
         };
-        Ok(Written { file, moves, manifest })
+        Ok(Written {
+            file,
+            moves,
+            manifest,
+        })
     }
 
     /// Copies the pages of sparse files and fragmented images into the checkpoint.
@@ -95,7 +103,12 @@ impl Snapshot {
         for namespace in self.state.namespaces.values() {
             for image in namespace.view.images.values() {
                 let all = is_fragmented(&image.image, runs_max);
-                self.move_image(image, |file| all || sparse.contains(&file), (&mut record, &mut moves), &numbers)?;
+                self.move_image(
+                    image,
+                    |file| all || sparse.contains(&file),
+                    (&mut record, &mut moves),
+                    &numbers,
+                )?;
             }
             for candidate in &namespace.candidates {
                 for image in candidate.view.images.values() {
@@ -123,8 +136,15 @@ impl Snapshot {
                 continue;
             }
             let file = &self.files[&id];
-            for piece in moves.pieces(id, run).iter().filter(|piece| piece.to.is_none()) {
-                let from = PageRange { page: piece.file_page, count: piece.count };
+            for piece in moves
+                .pieces(id, run)
+                .iter()
+                .filter(|piece| piece.to.is_none())
+            {
+                let from = PageRange {
+                    page: piece.file_page,
+                    count: piece.count,
+                };
                 let mut to = None;
                 for_each_page(file, from, &mut |number, page| {
                     let leaf = image.tree.leaf(piece.page + (number - from.page));
@@ -141,13 +161,22 @@ impl Snapshot {
 
     fn write_rest(&self, writer: &mut Writer) -> Result<()> {
         for (slot, bytes) in &self.state.signed {
-            writer.record(&Payload::Signed { slot: slot.clone(), bytes: bytes.clone() })?;
+            writer.record(&Payload::Signed {
+                slot: slot.clone(),
+                bytes: bytes.clone(),
+            })?;
         }
         for (prefix, end) in &self.state.pruned {
-            writer.record(&Payload::PruneSigned { prefix: prefix.clone(), end: end.clone() })?;
+            writer.record(&Payload::PruneSigned {
+                prefix: prefix.clone(),
+                end: end.clone(),
+            })?;
         }
         for (name, bytes) in &self.state.meta {
-            writer.record(&Payload::Meta { name: name.clone(), bytes: Some(bytes.clone()) })?;
+            writer.record(&Payload::Meta {
+                name: name.clone(),
+                bytes: Some(bytes.clone()),
+            })?;
         }
         Ok(())
     }
@@ -156,10 +185,12 @@ impl Snapshot {
 /// Removes files that a new manifest does not need; gives what could not be removed.
 pub(crate) fn remove_files(disk: &dyn Disk, files: &[Arc<StoreFile>]) -> Result<()> {
     for file in files {
-        disk.remove(&file.name).map_err(|error| StoreFault::io(&file.name, "remove", &error))?;
+        disk.remove(&file.name)
+            .map_err(|error| StoreFault::io(&file.name, "remove", &error))?;
     }
     let folder = disk.describe();
-    disk.sync_dir().map_err(|error| StoreFault::io(&folder, "make durable", &error))
+    disk.sync_dir()
+        .map_err(|error| StoreFault::io(&folder, "make durable", &error))
 }
 
 /// The files of the log before `manifest` that it does not need.
@@ -167,8 +198,12 @@ pub(crate) fn dead_files(
     files: &BTreeMap<u64, Arc<StoreFile>>,
     manifest: &Manifest,
 ) -> Vec<Arc<StoreFile>> {
-    let kept: BTreeSet<u64> =
-        manifest.page_files.iter().copied().chain(manifest.checkpoint).collect();
+    let kept: BTreeSet<u64> = manifest
+        .page_files
+        .iter()
+        .copied()
+        .chain(manifest.checkpoint)
+        .collect();
     let is_dead = |file: &&Arc<StoreFile>| {
         let id = file.header.id;
         let in_log = file.header.kind == FileKind::Log && id >= manifest.log_start;
@@ -184,18 +219,30 @@ fn write_namespace(
     numbers: &FileNumbers,
 ) -> Result<()> {
     if let Some(round) = found.round {
-        writer.record(&Payload::Current { namespace, round, root: found.root })?;
+        writer.record(&Payload::Current {
+            namespace,
+            round,
+            root: found.root,
+        })?;
         write_entries(writer, namespace, found)?;
         for (id, image) in &found.view.images {
             let pages = image.image.pages();
-            writer.record(&Payload::Image { namespace, id: id.clone(), pages })?;
+            writer.record(&Payload::Image {
+                namespace,
+                id: id.clone(),
+                pages,
+            })?;
             write_runs(writer, image, numbers)?;
         }
     }
     for candidate in &found.candidates {
         let (file, file_page) = candidate.pages.unwrap_or((0, 0));
         let seal = candidate.seal.to_vec();
-        writer.record(&Payload::Candidate { seal, file, file_page })?;
+        writer.record(&Payload::Candidate {
+            seal,
+            file,
+            file_page,
+        })?;
     }
     Ok(())
 }
@@ -230,9 +277,16 @@ fn write_runs(writer: &mut Writer, image: &StoredImage, numbers: &FileNumbers) -
         while done < run.count {
             let count = (run.count - done).min(RUN_PAGES);
             let from = run.page + done;
-            let hashes = (from..from + count).flat_map(|page| image.tree.leaf(page)).collect();
+            let hashes = (from..from + count)
+                .flat_map(|page| image.tree.leaf(page))
+                .collect();
             let (file, file_page) = (numbers.of(run), run.file_page + done);
-            runs.push(StoredRun { page: from, file, file_page, hashes });
+            runs.push(StoredRun {
+                page: from,
+                file,
+                file_page,
+                hashes,
+            });
             (done, pages) = (done + count, pages + count);
             if pages >= RUN_PAGES {
                 pages = 0;

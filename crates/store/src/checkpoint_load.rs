@@ -27,14 +27,21 @@ type Files = BTreeMap<u64, Arc<StoreFile>>;
 
 /// The state in the checkpoint `file`, whose pages may lie in `files`.
 pub(crate) fn load(file: &Arc<StoreFile>, files: &Files) -> Result<State> {
-    let mut loader = Loader { files, state: State::default(), open: None };
+    let mut loader = Loader {
+        files,
+        state: State::default(),
+        open: None,
+    };
     let (mut end, mut sequence) = (FILE_HEADER_BYTES, file.header.first_sequence);
     loop {
         let Some(record) = file.record(end, sequence)? else {
             return Err(file.damaged(end, format!("record {sequence} is not intact")));
         };
         (end, sequence) = (record.end, sequence + 1);
-        let place = Place { file, start: record.start };
+        let place = Place {
+            file,
+            start: record.start,
+        };
         let payload = Payload::decode(&record.payload)
             .map_err(|error| place.damaged(format!("the record cannot be decoded: {error}")))?;
         if payload == Payload::End {
@@ -69,10 +76,20 @@ impl Loader<'_> {
     fn apply(&mut self, payload: Payload, bytes: Vec<u8>, place: &Place<'_>) -> Result<()> {
         match payload {
             Payload::Pages => Ok(()),
-            Payload::Current { namespace, round, root } => {
+            Payload::Current {
+                namespace,
+                round,
+                root,
+            } => {
                 self.close(place)?;
                 let view = View::empty();
-                self.open = Some(OpenNamespace { id: namespace, round, root, view, image: None });
+                self.open = Some(OpenNamespace {
+                    id: namespace,
+                    round,
+                    root,
+                    view,
+                    image: None,
+                });
                 Ok(())
             }
             Payload::Entries { namespace, entries } => {
@@ -85,7 +102,11 @@ impl Loader<'_> {
                 }
                 Ok(())
             }
-            Payload::Image { namespace, id, pages } => {
+            Payload::Image {
+                namespace,
+                id,
+                pages,
+            } => {
                 let open = self.open(namespace, place)?;
                 open.close_image(place)?;
                 if pages > IMAGE_PAGES_MAX {
@@ -99,15 +120,26 @@ impl Loader<'_> {
                 let image = self.open.as_mut().and_then(|open| open.image.as_mut());
                 let (_, image, tree) =
                     image.ok_or_else(|| place.damaged("runs come before their image"))?;
-                runs.iter().try_for_each(|run| add_run(files, image, tree, run, place))
+                runs.iter()
+                    .try_for_each(|run| add_run(files, image, tree, run, place))
             }
-            Payload::Candidate { seal, file, file_page } => {
+            Payload::Candidate {
+                seal,
+                file,
+                file_page,
+            } => {
                 self.close(place)?;
                 self.candidate(seal, (file, file_page), place)
             }
-            other @ (Payload::Signed { .. } | Payload::PruneSigned { .. } | Payload::Meta { .. }) => {
+            other @ (Payload::Signed { .. }
+            | Payload::PruneSigned { .. }
+            | Payload::Meta { .. }) => {
                 self.close(place)?;
-                let pages = SealedPages { file: place.file, file_page: 0, count: None };
+                let pages = SealedPages {
+                    file: place.file,
+                    file_page: 0,
+                    count: None,
+                };
                 apply(&mut self.state, other, bytes, place, &pages)
             }
             Payload::Seal(_) | Payload::Finalise { .. } | Payload::End => {
@@ -133,14 +165,24 @@ impl Loader<'_> {
             Ok(Payload::Seal(seal)) => seal,
             _ => return Err(place.damaged("a candidate is not a sealed version")),
         };
-        let file = if has_pages(&seal) { find(self.files, file, place)? } else { place.file };
-        let pages = SealedPages { file, file_page, count: None };
+        let file = if has_pages(&seal) {
+            find(self.files, file, place)?
+        } else {
+            place.file
+        };
+        let pages = SealedPages {
+            file,
+            file_page,
+            count: None,
+        };
         apply_seal(&mut self.state, seal, bytes, place, &pages)
     }
 
     /// Completes the version that is being read.
     fn close(&mut self, place: &Place<'_>) -> Result<()> {
-        let Some(mut open) = self.open.take() else { return Ok(()) };
+        let Some(mut open) = self.open.take() else {
+            return Ok(());
+        };
         open.close_image(place)?;
         check_root(open.view.tree.root(), open.root, place)?;
         let namespace = Namespace {
@@ -159,8 +201,13 @@ impl Loader<'_> {
 impl OpenNamespace {
     /// Completes the image that is being read, and adds its leaf.
     fn close_image(&mut self, place: &Place<'_>) -> Result<()> {
-        let Some((id, image, tree)) = self.image.take() else { return Ok(()) };
-        let stored = StoredImage { image: Arc::new(image), tree };
+        let Some((id, image, tree)) = self.image.take() else {
+            return Ok(());
+        };
+        let stored = StoredImage {
+            image: Arc::new(image),
+            tree,
+        };
         let nothing: Vec<WriteLogEntry> = Vec::new();
         self.view = next_view(&self.view, &nothing, vec![(id, Some(stored))])
             .map_err(|fault| place.damaged(fault.to_string()))?;
@@ -169,11 +216,15 @@ impl OpenNamespace {
 }
 
 fn has_pages(seal: &Seal) -> bool {
-    seal.images.iter().any(|(_, patch)| patch.as_ref().is_some_and(|p| p.stored_pages() > 0))
+    seal.images
+        .iter()
+        .any(|(_, patch)| patch.as_ref().is_some_and(|p| p.stored_pages() > 0))
 }
 
 fn find<'a>(files: &'a Files, id: u64, place: &Place<'_>) -> Result<&'a Arc<StoreFile>> {
-    files.get(&id).ok_or_else(|| place.damaged(format!("it refers to file {id:016x}, not in use")))
+    files
+        .get(&id)
+        .ok_or_else(|| place.damaged(format!("it refers to file {id:016x}, not in use")))
 }
 
 /// Adds a run to an image, comparing the hash of each page.
@@ -186,13 +237,21 @@ fn add_run(
 ) -> Result<()> {
     let (hashes, _) = run.hashes.as_chunks::<32>();
     let file = find(files, run.file, place)?;
-    let pages = PageRange { page: run.file_page, count: hashes.len() as u64 };
+    let pages = PageRange {
+        page: run.file_page,
+        count: hashes.len() as u64,
+    };
     check_pages_exist(file, pages.page, pages.count, place)?;
-    let fits = run.page.checked_add(pages.count).is_some_and(|end| end <= image.pages());
+    let fits = run
+        .page
+        .checked_add(pages.count)
+        .is_some_and(|end| end <= image.pages());
     if !fits {
         return Err(place.damaged("a run passes the end of its image"));
     }
-    for_each_page(file, pages, &mut |number, page| check_page(file, number, page, &hashes[(number - pages.page) as usize]))?;
+    for_each_page(file, pages, &mut |number, page| {
+        check_page(file, number, page, &hashes[(number - pages.page) as usize])
+    })?;
     let leaves: Vec<_> = (run.page..).zip(hashes.iter().copied()).collect();
     tree.set(&leaves);
     image.overlay(PageRun {
@@ -214,5 +273,8 @@ pub(crate) fn check_page(
     if page_hash(page) == *hash {
         return Ok(());
     }
-    Err(file.damaged(number * PAGE_BYTES as u64, "the page does not have the hash it was stored with"))
+    Err(file.damaged(
+        number * PAGE_BYTES as u64,
+        "the page does not have the hash it was stored with",
+    ))
 }

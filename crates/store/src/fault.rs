@@ -102,7 +102,9 @@ pub enum Refusal {
         index: usize,
     },
     /// Runs of an image update are empty, overlap, or pass the image's end.
-    #[error("run number {index} of image {image} is empty, overlaps the one before it, or passes the end of {pages} pages")]
+    #[error(
+        "run number {index} of image {image} is empty, overlaps the one before it, or passes the end of {pages} pages"
+    )]
     BadRun {
         /// The image, in hexadecimal.
         image: String,
@@ -153,6 +155,10 @@ impl StoreFault {
 
     /// Damage of `file` at `offset`.
     pub(crate) fn damaged(file: &str, offset: u64, what: impl Into<String>) -> Self {
-        Self::Damaged { file: file.to_owned(), offset, what: what.into() }
+        Self::Damaged {
+            file: file.to_owned(),
+            offset,
+            what: what.into(),
+        }
     }
 }

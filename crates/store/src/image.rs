@@ -65,7 +65,10 @@ pub(crate) struct PageSource {
 
 impl StoredImage {
     fn zero(pages: u64) -> Self {
-        Self { image: Arc::new(Image::zero(pages)), tree: PageTree::zero(pages) }
+        Self {
+            image: Arc::new(Image::zero(pages)),
+            tree: PageTree::zero(pages),
+        }
     }
 
     /// Reads the new contents, hands each page that is neither zero nor as before to `store`, and
@@ -79,8 +82,13 @@ impl StoredImage {
         check_runs(id, pages, runs)?;
         let mut tree = base.map_or(PageTree::zero(0), |base| base.tree.clone());
         tree.resize(pages);
-        let mut prepared =
-            Prepared { patch: ImagePatch { pages, ..ImagePatch::default() }, hashes: Vec::new() };
+        let mut prepared = Prepared {
+            patch: ImagePatch {
+                pages,
+                ..ImagePatch::default()
+            },
+            hashes: Vec::new(),
+        };
         for run in runs {
             for_each_page(run, id, &mut |number, page| {
                 let hash = page_hash(page);
@@ -122,7 +130,10 @@ impl StoredImage {
         tree.resize(patch.pages);
         if !patch.cleared.is_empty() {
             image = without(&image, &patch.cleared);
-            let leaves = patch.cleared.iter().flat_map(|range| range.page..range.end());
+            let leaves = patch
+                .cleared
+                .iter()
+                .flat_map(|range| range.page..range.end());
             let zeros: Vec<_> = leaves.map(|page| (page, zero_page_hash())).collect();
             tree.set(&zeros);
         }
@@ -136,17 +147,26 @@ impl StoredImage {
             });
             file_page += range.count;
         }
-        let leaves = patch.stored.iter().flat_map(|range| range.page..range.end());
+        let leaves = patch
+            .stored
+            .iter()
+            .flat_map(|range| range.page..range.end());
         let leaves: Vec<_> = leaves.zip(hashes.iter().copied()).collect();
         tree.set(&leaves);
-        Self { image: Arc::new(image), tree }
+        Self {
+            image: Arc::new(image),
+            tree,
+        }
     }
 }
 
 impl ImagePatch {
     /// How many pages are stored with the patch.
     pub(crate) fn stored_pages(&self) -> u64 {
-        self.stored.iter().map(|range| range.count).fold(0, u64::saturating_add)
+        self.stored
+            .iter()
+            .map(|range| range.count)
+            .fold(0, u64::saturating_add)
     }
 
     /// Whether the patch keeps the limits and changes no page past its end.
@@ -159,15 +179,30 @@ impl ImagePatch {
 fn check_runs(id: &ImageId, pages: u64, runs: &[PageRun]) -> Result<()> {
     if pages > IMAGE_PAGES_MAX {
         let what = "length of an image in pages";
-        return Err(Refusal::TooLarge { what, value: pages, limit: IMAGE_PAGES_MAX }.into());
+        return Err(Refusal::TooLarge {
+            what,
+            value: pages,
+            limit: IMAGE_PAGES_MAX,
+        }
+        .into());
     }
     let mut least = 0;
     for (index, run) in runs.iter().enumerate() {
         let end = run.page.checked_add(run.count).filter(|end| *end <= pages);
-        let readable = run.file_page.checked_add(run.count).is_some_and(|end| end <= 1 << 51);
+        let readable = run
+            .file_page
+            .checked_add(run.count)
+            .is_some_and(|end| end <= 1 << 51);
         match end {
             Some(end) if run.count > 0 && run.page >= least && readable => least = end,
-            _ => return Err(Refusal::BadRun { image: hex(id.as_bytes()), index, pages }.into()),
+            _ => {
+                return Err(Refusal::BadRun {
+                    image: hex(id.as_bytes()),
+                    index,
+                    pages,
+                }
+                .into());
+            }
         }
     }
     Ok(())
@@ -185,10 +220,12 @@ fn for_each_page(
         let count = (run.count - done).min(CHUNK_PAGES);
         buffer.resize(count as usize * PAGE_BYTES, 0);
         let offset = (run.file_page + done) * PAGE_BYTES as u64;
-        run.file.read_exact_at(&mut buffer, offset).map_err(|error| {
-            let file = format!("the page file of image {}", hex(id.as_bytes()));
-            StoreFault::io(&file, "read", &error)
-        })?;
+        run.file
+            .read_exact_at(&mut buffer, offset)
+            .map_err(|error| {
+                let file = format!("the page file of image {}", hex(id.as_bytes()));
+                StoreFault::io(&file, "read", &error)
+            })?;
         let (pages, _) = buffer.as_chunks::<PAGE_BYTES>();
         for (index, page) in pages.iter().enumerate() {
             visit(run.page + done + index as u64, page)?;
@@ -200,13 +237,22 @@ fn for_each_page(
 
 /// The pages below `pages` that are not zero and that no run overwrites.
 fn stale(image: &Image, pages: u64, runs: &[PageRun]) -> Vec<PageRange> {
-    let kept = image.runs().take_while(|run| run.page < pages).map(|run| PageRange {
-        page: run.page,
-        count: run.count.min(pages - run.page),
-    });
+    let kept = image
+        .runs()
+        .take_while(|run| run.page < pages)
+        .map(|run| PageRange {
+            page: run.page,
+            count: run.count.min(pages - run.page),
+        });
     let mut written = Vec::new();
     for run in runs {
-        push_range(&mut written, PageRange { page: run.page, count: run.count });
+        push_range(
+            &mut written,
+            PageRange {
+                page: run.page,
+                count: run.count,
+            },
+        );
     }
     subtract(kept, &written)
 }
@@ -215,7 +261,10 @@ fn stale(image: &Image, pages: u64, runs: &[PageRun]) -> Vec<PageRange> {
 fn without(image: &Image, cleared: &[PageRange]) -> Image {
     let mut rest = Image::zero(image.pages());
     for run in image.runs() {
-        let whole = PageRange { page: run.page, count: run.count };
+        let whole = PageRange {
+            page: run.page,
+            count: run.count,
+        };
         let first = cleared.partition_point(|range| range.end() <= run.page);
         for piece in subtract([whole], &cleared[first..]) {
             rest.overlay(PageRun {

@@ -76,8 +76,14 @@ pub mod decode {
     /// Decodes a file header and, with the secret in it, the record header that follows; says
     /// whether both are intact.
     pub fn headers(bytes: &[u8]) -> bool {
-        let Some((file, rest)) = bytes.split_at_checked(128) else { return false };
-        let Some(file) = FileHeader::decode(file) else { return false };
-        rest.get(..64).and_then(|bytes| RecordHeader::decode(bytes, &file.secret)).is_some()
+        let Some((file, rest)) = bytes.split_at_checked(128) else {
+            return false;
+        };
+        let Some(file) = FileHeader::decode(file) else {
+            return false;
+        };
+        rest.get(..64)
+            .and_then(|bytes| RecordHeader::decode(bytes, &file.secret))
+            .is_some()
     }
 }

@@ -69,7 +69,9 @@ impl Log {
     pub(crate) fn check(&self) -> Result<()> {
         match &self.stopped {
             None => Ok(()),
-            Some(cause) => Err(StoreFault::Stopped { cause: cause.clone() }),
+            Some(cause) => Err(StoreFault::Stopped {
+                cause: cause.clone(),
+            }),
         }
     }
 
@@ -99,7 +101,10 @@ impl Log {
                 Ok(())
             }
             Err(fault) => {
-                let repaired = self.active.truncate(self.end).and_then(|()| self.active.sync());
+                let repaired = self
+                    .active
+                    .truncate(self.end)
+                    .and_then(|()| self.active.sync());
                 if repaired.is_err() {
                     self.stop(&fault);
                 }

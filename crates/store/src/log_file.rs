@@ -58,32 +58,58 @@ impl StoreFile {
         first_sequence: u64,
     ) -> Result<Self> {
         let name = file_name(id, kind);
-        let secret =
-            disk.secret().map_err(|error| StoreFault::io(&name, "draw a secret for", &error))?;
-        let header = FileHeader { id, kind, first_sequence, secret };
-        let file = disk.create(&name).map_err(|error| StoreFault::io(&name, "create", &error))?;
-        let this = Self { pages: file.page_file(), header, name, file };
+        let secret = disk
+            .secret()
+            .map_err(|error| StoreFault::io(&name, "draw a secret for", &error))?;
+        let header = FileHeader {
+            id,
+            kind,
+            first_sequence,
+            secret,
+        };
+        let file = disk
+            .create(&name)
+            .map_err(|error| StoreFault::io(&name, "create", &error))?;
+        let this = Self {
+            pages: file.page_file(),
+            header,
+            name,
+            file,
+        };
         this.write(&this.header.encode(), 0)?;
         this.sync()?;
-        disk.sync_dir().map_err(|error| StoreFault::io(&this.name, "make durable", &error))?;
+        disk.sync_dir()
+            .map_err(|error| StoreFault::io(&this.name, "make durable", &error))?;
         Ok(this)
     }
 
     /// Opens a file; `None` if its header is not whole and nothing follows it, as a crash leaves
     /// it.
     pub(crate) fn open(disk: &dyn Disk, name: &str) -> Result<Option<Self>> {
-        let file = disk.open(name).map_err(|error| StoreFault::io(name, "open", &error))?;
-        let len = file.len().map_err(|error| StoreFault::io(name, "measure", &error))?;
+        let file = disk
+            .open(name)
+            .map_err(|error| StoreFault::io(name, "open", &error))?;
+        let len = file
+            .len()
+            .map_err(|error| StoreFault::io(name, "measure", &error))?;
         let mut bytes = vec![0u8; len.min(FILE_HEADER_BYTES) as usize];
-        file.read_at(&mut bytes, 0).map_err(|error| StoreFault::io(name, "read", &error))?;
+        file.read_at(&mut bytes, 0)
+            .map_err(|error| StoreFault::io(name, "read", &error))?;
         let header = FileHeader::decode(&bytes)
             .filter(|header| parse_file_name(name) == Some((header.id, header.kind)));
         match header {
-            Some(header) => {
-                Ok(Some(Self { pages: file.page_file(), header, name: name.to_owned(), file }))
-            }
+            Some(header) => Ok(Some(Self {
+                pages: file.page_file(),
+                header,
+                name: name.to_owned(),
+                file,
+            })),
             None if len <= FILE_HEADER_BYTES => Ok(None),
-            None => Err(StoreFault::damaged(name, 0, "the file header is not intact")),
+            None => Err(StoreFault::damaged(
+                name,
+                0,
+                "the file header is not intact",
+            )),
         }
     }
 
@@ -92,11 +118,15 @@ impl StoreFile {
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
-        self.file.len().map_err(|error| StoreFault::io(&self.name, "measure", &error))
+        self.file
+            .len()
+            .map_err(|error| StoreFault::io(&self.name, "measure", &error))
     }
 
     pub(crate) fn read(&self, into: &mut [u8], offset: u64) -> Result<()> {
-        self.file.read_at(into, offset).map_err(|error| StoreFault::io(&self.name, "read", &error))
+        self.file
+            .read_at(into, offset)
+            .map_err(|error| StoreFault::io(&self.name, "read", &error))
     }
 
     fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
@@ -122,11 +152,15 @@ impl StoreFile {
         let len = self.len()?;
         for with_pages in [false, true] {
             let start = record_start(end, with_pages);
-            let Some(header) = self.record_header(start, len)? else { continue };
+            let Some(header) = self.record_header(start, len)? else {
+                continue;
+            };
             if header.sequence != sequence || (header.pages > 0) != with_pages {
                 continue;
             }
-            let Some((payload_start, end)) = header.payload_range(start) else { continue };
+            let Some((payload_start, end)) = header.payload_range(start) else {
+                continue;
+            };
             if end > len || u64::from(header.payload_len) > PAYLOAD_BYTES_MAX {
                 continue;
             }
@@ -141,13 +175,22 @@ impl StoreFile {
                 continue;
             }
             let file_page = (start + RECORD_HEADER_BYTES) / PAGE_BYTES as u64;
-            return Ok(Some(Record { header, start, file_page, payload, end }));
+            return Ok(Some(Record {
+                header,
+                start,
+                file_page,
+                payload,
+                end,
+            }));
         }
         Ok(None)
     }
 
     fn record_header(&self, start: u64, len: u64) -> Result<Option<RecordHeader>> {
-        if start.checked_add(RECORD_HEADER_BYTES).is_none_or(|end| end > len) {
+        if start
+            .checked_add(RECORD_HEADER_BYTES)
+            .is_none_or(|end| end > len)
+        {
             return Ok(None);
         }
         let mut bytes = [0u8; RECORD_HEADER_BYTES as usize];
@@ -198,7 +241,15 @@ impl RecordWriter {
         let hasher = blake3::Hasher::new_keyed(&file.header.secret);
         let start = record_start(end, false);
         let position = start + RECORD_HEADER_BYTES;
-        Self { file, start, pages: 0, hasher, buffer: Vec::new(), position, end }
+        Self {
+            file,
+            start,
+            pages: 0,
+            hasher,
+            buffer: Vec::new(),
+            position,
+            end,
+        }
     }
 
     /// Adds a page and gives its number in the file.
@@ -269,7 +320,12 @@ pub(crate) fn check_payload_len(payload: &[u8]) -> Result<()> {
     let value = payload.len() as u64;
     if value > PAYLOAD_BYTES_MAX {
         let what = "size of a record in bytes";
-        return Err(Refusal::TooLarge { what, value, limit: PAYLOAD_BYTES_MAX }.into());
+        return Err(Refusal::TooLarge {
+            what,
+            value,
+            limit: PAYLOAD_BYTES_MAX,
+        }
+        .into());
     }
     Ok(())
 }

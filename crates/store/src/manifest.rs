@@ -39,7 +39,10 @@ impl Manifest {
             Some(id) => encoder.uint(id),
             None => encoder.null(),
         };
-        encoder.uint(self.log_start).uint(self.first_sequence).array(self.page_files.len());
+        encoder
+            .uint(self.log_start)
+            .uint(self.first_sequence)
+            .array(self.page_files.len());
         for id in &self.page_files {
             encoder.uint(*id);
         }
@@ -51,8 +54,9 @@ impl Manifest {
 
     /// The manifest in `bytes`, or what is wrong with them.
     pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<Self, String> {
-        let (body, check) =
-            bytes.split_last_chunk::<32>().ok_or("it is shorter than its check value")?;
+        let (body, check) = bytes
+            .split_last_chunk::<32>()
+            .ok_or("it is shorter than its check value")?;
         if blake3::hash(body).as_bytes() != check {
             return Err("its check value does not match".to_owned());
         }
@@ -75,7 +79,12 @@ impl Manifest {
             page_files.push(id);
         }
         d.finish()?;
-        Ok(Self { checkpoint, log_start, first_sequence, page_files })
+        Ok(Self {
+            checkpoint,
+            log_start,
+            first_sequence,
+            page_files,
+        })
     }
 
     /// Makes this the store's manifest, durably.
@@ -90,7 +99,8 @@ impl Manifest {
         let file = disk.create(NEXT_NAME).map_err(fault("create"))?;
         file.write_at(&self.encode(), 0).map_err(fault("write"))?;
         file.sync().map_err(fault("make durable"))?;
-        disk.rename(NEXT_NAME, MANIFEST_NAME).map_err(fault("replace"))?;
+        disk.rename(NEXT_NAME, MANIFEST_NAME)
+            .map_err(fault("replace"))?;
         disk.sync_dir().map_err(fault("make durable"))
     }
 
@@ -108,8 +118,8 @@ impl Manifest {
         }
         let mut bytes = vec![0u8; len as usize];
         file.read_at(&mut bytes, 0).map_err(fault("read"))?;
-        let manifest = Self::decode(&bytes)
-            .map_err(|what| StoreFault::damaged(MANIFEST_NAME, 0, what))?;
+        let manifest =
+            Self::decode(&bytes).map_err(|what| StoreFault::damaged(MANIFEST_NAME, 0, what))?;
         Ok(Some(manifest))
     }
 

@@ -98,7 +98,10 @@ impl Block {
 #[derive(Clone)]
 enum Node {
     Block(Box<Block>),
-    Inner { hash: PageHash, children: [Subtree; 2] },
+    Inner {
+        hash: PageHash,
+        children: [Subtree; 2],
+    },
 }
 
 /// `None` is a subtree of zero pages.
@@ -119,8 +122,15 @@ impl PageTree {
     /// # Panics
     /// If `pages` is above [`IMAGE_PAGES_MAX`].
     pub fn zero(pages: u64) -> Self {
-        assert!(pages <= IMAGE_PAGES_MAX, "the caller bounds the length of images");
-        Self { pages, height: height_of(pages).max(BLOCK_BITS), top: None }
+        assert!(
+            pages <= IMAGE_PAGES_MAX,
+            "the caller bounds the length of images"
+        );
+        Self {
+            pages,
+            height: height_of(pages).max(BLOCK_BITS),
+            top: None,
+        }
     }
 
     /// Length in pages.
@@ -166,7 +176,10 @@ impl PageTree {
     /// # Panics
     /// If `pages` is above [`IMAGE_PAGES_MAX`].
     pub fn resize(&mut self, pages: u64) {
-        assert!(pages <= IMAGE_PAGES_MAX, "the caller bounds the length of images");
+        assert!(
+            pages <= IMAGE_PAGES_MAX,
+            "the caller bounds the length of images"
+        );
         if pages < self.pages {
             self.top = truncated(&self.top, self.height, pages);
         }
@@ -190,7 +203,9 @@ impl PageTree {
     /// # Panics
     /// If the pages are not ascending and below [`PageTree::pages`].
     pub fn set(&mut self, changes: &[(u64, PageHash)]) {
-        let Some((last, _)) = changes.last() else { return };
+        let Some((last, _)) = changes.last() else {
+            return;
+        };
         assert!(*last < self.pages, "only pages of the image are set");
         assert!(changes.is_sorted_by(|a, b| a.0 < b.0), "pages ascend");
         self.top = updated(&self.top, self.height, changes);
@@ -215,7 +230,10 @@ fn inner(children: [Subtree; 2], height: u32) -> Subtree {
     if children.iter().all(Option::is_none) {
         return None;
     }
-    let hash = inner_hash(&hash_of(&children[0], height - 1), &hash_of(&children[1], height - 1));
+    let hash = inner_hash(
+        &hash_of(&children[0], height - 1),
+        &hash_of(&children[1], height - 1),
+    );
     Some(Arc::new(Node::Inner { hash, children }))
 }
 
@@ -240,7 +258,10 @@ fn updated(subtree: &Subtree, height: u32, changes: &[(u64, PageHash)]) -> Subtr
     let below = height - 1;
     let split = changes.partition_point(|(page, _)| page >> below & 1 == 0);
     inner(
-        [updated(left, below, &changes[..split]), updated(right, below, &changes[split..])],
+        [
+            updated(left, below, &changes[..split]),
+            updated(right, below, &changes[split..]),
+        ],
         height,
     )
 }
@@ -254,13 +275,18 @@ fn truncated(subtree: &Subtree, height: u32, keep: u64) -> Subtree {
         return subtree.clone();
     }
     if height == BLOCK_BITS {
-        let cut: Vec<_> = (keep..BLOCK_LEAVES as u64).map(|page| (page, ZERO[0])).collect();
+        let cut: Vec<_> = (keep..BLOCK_LEAVES as u64)
+            .map(|page| (page, ZERO[0]))
+            .collect();
         return updated(subtree, height, &cut);
     }
     let [left, right] = children_of(subtree);
     let half = 1 << (height - 1);
     inner(
-        [truncated(left, height - 1, keep), truncated(right, height - 1, keep.saturating_sub(half))],
+        [
+            truncated(left, height - 1, keep),
+            truncated(right, height - 1, keep.saturating_sub(half)),
+        ],
         height,
     )
 }

@@ -32,25 +32,47 @@ pub(crate) enum Payload {
     /// A version was sealed; its dirty pages are the record's pages.
     Seal(Seal),
     /// A candidate became current.
-    Finalise { namespace: RuntimeId, round: u64, root: Hash },
+    Finalise {
+        namespace: RuntimeId,
+        round: u64,
+        root: Hash,
+    },
     /// Bytes were signed under a slot.
     Signed { slot: Vec<u8>, bytes: Vec<u8> },
     /// The slots that start with `prefix` and are below `end` were given up.
     PruneSigned { prefix: Vec<u8>, end: Vec<u8> },
     /// A named blob was set or removed.
-    Meta { name: String, bytes: Option<Vec<u8>> },
+    Meta {
+        name: String,
+        bytes: Option<Vec<u8>>,
+    },
     /// Checkpoint: pages rewritten from other files.
     Pages,
     /// Checkpoint: the current version of a namespace, whose contents follow.
-    Current { namespace: RuntimeId, round: u64, root: Hash },
+    Current {
+        namespace: RuntimeId,
+        round: u64,
+        root: Hash,
+    },
     /// Checkpoint: entries of the current version, without those of images.
-    Entries { namespace: RuntimeId, entries: Vec<(Vec<u8>, Vec<u8>)> },
+    Entries {
+        namespace: RuntimeId,
+        entries: Vec<(Vec<u8>, Vec<u8>)>,
+    },
     /// Checkpoint: an image of the current version.
-    Image { namespace: RuntimeId, id: ImageId, pages: u64 },
+    Image {
+        namespace: RuntimeId,
+        id: ImageId,
+        pages: u64,
+    },
     /// Checkpoint: where pages of the image before lie.
     ImageRuns(Vec<StoredRun>),
     /// Checkpoint: a candidate, as the payload that sealed it and the place of its pages.
-    Candidate { seal: Vec<u8>, file: u64, file_page: u64 },
+    Candidate {
+        seal: Vec<u8>,
+        file: u64,
+        file_page: u64,
+    },
     /// Checkpoint: nothing follows.
     End,
 }
@@ -94,7 +116,11 @@ impl Payload {
         let e = &mut encoder;
         match self {
             Self::Seal(seal) => seal.write(e),
-            Self::Finalise { namespace, round, root } => {
+            Self::Finalise {
+                namespace,
+                round,
+                root,
+            } => {
                 version(e.array(4).uint(FINALISE), namespace, *round, root);
             }
             Self::Signed { slot, bytes } => {
@@ -110,27 +136,49 @@ impl Payload {
             Self::Pages => {
                 e.array(1).uint(PAGES);
             }
-            Self::Current { namespace, round, root } => {
+            Self::Current {
+                namespace,
+                round,
+                root,
+            } => {
                 version(e.array(4).uint(CURRENT), namespace, *round, root);
             }
             Self::Entries { namespace, entries } => {
-                e.array(3).uint(ENTRIES).bytes(namespace.as_bytes()).array(2 * entries.len());
+                e.array(3)
+                    .uint(ENTRIES)
+                    .bytes(namespace.as_bytes())
+                    .array(2 * entries.len());
                 for (key, value) in entries {
                     e.bytes(key).bytes(value);
                 }
             }
-            Self::Image { namespace, id, pages } => {
+            Self::Image {
+                namespace,
+                id,
+                pages,
+            } => {
                 let e = e.array(4).uint(IMAGE).bytes(namespace.as_bytes());
                 e.bytes(id.as_bytes()).uint(*pages);
             }
             Self::ImageRuns(runs) => {
                 e.array(2).uint(IMAGE_RUNS).array(4 * runs.len());
                 for run in runs {
-                    e.uint(run.page).uint(run.file).uint(run.file_page).bytes(&run.hashes);
+                    e.uint(run.page)
+                        .uint(run.file)
+                        .uint(run.file_page)
+                        .bytes(&run.hashes);
                 }
             }
-            Self::Candidate { seal, file, file_page } => {
-                e.array(4).uint(CANDIDATE).bytes(seal).uint(*file).uint(*file_page);
+            Self::Candidate {
+                seal,
+                file,
+                file_page,
+            } => {
+                e.array(4)
+                    .uint(CANDIDATE)
+                    .bytes(seal)
+                    .uint(*file)
+                    .uint(*file_page);
             }
             Self::End => {
                 e.array(1).uint(END);
@@ -149,26 +197,68 @@ impl Payload {
             FINALISE | CURRENT => {
                 let (namespace, round, root) = (runtime_id(d)?, d.uint()?, hash(d)?);
                 let payload = match kind {
-                    FINALISE => Self::Finalise { namespace, round, root },
-                    _ => Self::Current { namespace, round, root },
+                    FINALISE => Self::Finalise {
+                        namespace,
+                        round,
+                        root,
+                    },
+                    _ => Self::Current {
+                        namespace,
+                        round,
+                        root,
+                    },
                 };
                 (4, payload)
             }
-            SIGNED => (3, Self::Signed { slot: blob(d)?, bytes: blob(d)? }),
-            PRUNE_SIGNED => (3, Self::PruneSigned { prefix: blob(d)?, end: blob(d)? }),
-            META => {
-                (3, Self::Meta { name: d.text("name", ANY)?.to_owned(), bytes: optional_blob(d)? })
-            }
+            SIGNED => (
+                3,
+                Self::Signed {
+                    slot: blob(d)?,
+                    bytes: blob(d)?,
+                },
+            ),
+            PRUNE_SIGNED => (
+                3,
+                Self::PruneSigned {
+                    prefix: blob(d)?,
+                    end: blob(d)?,
+                },
+            ),
+            META => (
+                3,
+                Self::Meta {
+                    name: d.text("name", ANY)?.to_owned(),
+                    bytes: optional_blob(d)?,
+                },
+            ),
             PAGES => (1, Self::Pages),
-            ENTRIES => (3, Self::Entries { namespace: runtime_id(d)?, entries: entries(d)? }),
+            ENTRIES => (
+                3,
+                Self::Entries {
+                    namespace: runtime_id(d)?,
+                    entries: entries(d)?,
+                },
+            ),
             IMAGE => {
                 let (namespace, id) = (runtime_id(d)?, image_id(d)?);
-                (4, Self::Image { namespace, id, pages: d.uint()? })
+                (
+                    4,
+                    Self::Image {
+                        namespace,
+                        id,
+                        pages: d.uint()?,
+                    },
+                )
             }
             IMAGE_RUNS => (2, Self::ImageRuns(stored_runs(d)?)),
-            CANDIDATE => {
-                (4, Self::Candidate { seal: blob(d)?, file: d.uint()?, file_page: d.uint()? })
-            }
+            CANDIDATE => (
+                4,
+                Self::Candidate {
+                    seal: blob(d)?,
+                    file: d.uint()?,
+                    file_page: d.uint()?,
+                },
+            ),
             END => (1, Self::End),
             _ => return Err(DecodeError::Field("kind")),
         };
@@ -209,7 +299,10 @@ impl Seal {
         let (namespace, round, parent, root) = (runtime_id(d)?, d.uint()?, hash(d)?, hash(d)?);
         let mut log = Vec::new();
         for _ in 0..pairs(d, "write log", 2)? {
-            log.push(WriteLogEntry { key: blob(d)?, value: optional_blob(d)? });
+            log.push(WriteLogEntry {
+                key: blob(d)?,
+                value: optional_blob(d)?,
+            });
         }
         let mut images = Vec::new();
         for _ in 0..pairs(d, "images", 2)? {
@@ -221,16 +314,28 @@ impl Seal {
             if d.array("image", 3)? != 3 {
                 return Err(DecodeError::Field("image"));
             }
-            let patch =
-                ImagePatch { pages: d.uint()?, cleared: read_ranges(d)?, stored: read_ranges(d)? };
+            let patch = ImagePatch {
+                pages: d.uint()?,
+                cleared: read_ranges(d)?,
+                stored: read_ranges(d)?,
+            };
             images.push((id, Some(patch)));
         }
-        Ok(Self { namespace, round, parent, root, log, images })
+        Ok(Self {
+            namespace,
+            round,
+            parent,
+            root,
+            log,
+            images,
+        })
     }
 }
 
 fn version(e: &mut Encoder, namespace: &RuntimeId, round: u64, root: &Hash) {
-    e.bytes(namespace.as_bytes()).uint(round).bytes(root.as_bytes());
+    e.bytes(namespace.as_bytes())
+        .uint(round)
+        .bytes(root.as_bytes());
 }
 
 fn optional_bytes(e: &mut Encoder, bytes: Option<&[u8]>) {
@@ -252,8 +357,14 @@ fn read_ranges(d: &mut Decoder<'_>) -> Decoded<Vec<PageRange>> {
     let mut ranges = Vec::new();
     let mut least = 0;
     for _ in 0..pairs(d, "ranges", 2)? {
-        let range = PageRange { page: d.uint()?, count: d.uint()? };
-        let end = range.page.checked_add(range.count).ok_or(DecodeError::Field("range"))?;
+        let range = PageRange {
+            page: d.uint()?,
+            count: d.uint()?,
+        };
+        let end = range
+            .page
+            .checked_add(range.count)
+            .ok_or(DecodeError::Field("range"))?;
         if range.page < least || range.count == 0 {
             return Err(DecodeError::Field("range"));
         }
@@ -302,7 +413,11 @@ fn blob(d: &mut Decoder<'_>) -> Decoded<Vec<u8>> {
 }
 
 fn optional_blob(d: &mut Decoder<'_>) -> Decoded<Option<Vec<u8>>> {
-    if d.null() { Ok(None) } else { blob(d).map(Some) }
+    if d.null() {
+        Ok(None)
+    } else {
+        blob(d).map(Some)
+    }
 }
 
 fn hash(d: &mut Decoder<'_>) -> Decoded<Hash> {

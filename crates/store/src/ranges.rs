@@ -44,13 +44,25 @@ pub(crate) fn subtract(
         let mut next = index;
         while let Some(hole) = without.get(next).filter(|hole| hole.page < range.end()) {
             if hole.page > page {
-                push_range(&mut left, PageRange { page, count: hole.page - page });
+                push_range(
+                    &mut left,
+                    PageRange {
+                        page,
+                        count: hole.page - page,
+                    },
+                );
             }
             page = page.max(hole.end());
             next += 1;
         }
         if page < range.end() {
-            push_range(&mut left, PageRange { page, count: range.end() - page });
+            push_range(
+                &mut left,
+                PageRange {
+                    page,
+                    count: range.end() - page,
+                },
+            );
         }
     }
     left

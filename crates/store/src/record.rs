@@ -159,7 +159,10 @@ impl RecordHeader {
 
     /// Where the payload of a record at `start` begins and ends; `None` past 64 bits.
     pub(crate) fn payload_range(&self, start: u64) -> Option<(u64, u64)> {
-        let begin = self.pages.checked_mul(PAGE)?.checked_add(start + RECORD_HEADER_BYTES)?;
+        let begin = self
+            .pages
+            .checked_mul(PAGE)?
+            .checked_add(start + RECORD_HEADER_BYTES)?;
         Some((begin, begin.checked_add(u64::from(self.payload_len))?))
     }
 }
@@ -176,7 +179,9 @@ pub(crate) fn record_start(end: u64, with_pages: bool) -> u64 {
 
 /// The check value of a record's pages and payload.
 pub(crate) fn body_check(hasher: &blake3::Hasher) -> [u8; 16] {
-    hasher.finalize().as_bytes()[..16].try_into().expect("a hash has more than 16 bytes")
+    hasher.finalize().as_bytes()[..16]
+        .try_into()
+        .expect("a hash has more than 16 bytes")
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {

@@ -51,12 +51,15 @@ type Files = BTreeMap<u64, Arc<StoreFile>>;
 /// Recovers the store on `disk`, or makes a new one.
 pub(crate) fn recover(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Recovered> {
     let folder = disk.describe();
-    let names = disk.list().map_err(|error| StoreFault::io(&folder, "list", &error))?;
+    let names = disk
+        .list()
+        .map_err(|error| StoreFault::io(&folder, "list", &error))?;
     let Some(manifest) = Manifest::load(&**disk, &names)? else {
         return create(disk, &names, segment_bytes);
     };
     // What a killed process left may be visible and not yet durable.
-    disk.sync_dir().map_err(|error| StoreFault::io(&folder, "make durable", &error))?;
+    disk.sync_dir()
+        .map_err(|error| StoreFault::io(&folder, "make durable", &error))?;
     let (mut files, log_ids, garbage) = open_files(&**disk, &names, &manifest)?;
     let mut report = RecoveryReport::default();
     let mut state = match manifest.checkpoint {
@@ -78,13 +81,21 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Recove
         }
         end = replay(&file, &mut state, &mut next_sequence)?;
         bytes += end;
-        cut(&file, end, next_sequence, index + 1 == log_ids.len(), &mut report)?;
+        cut(
+            &file,
+            end,
+            next_sequence,
+            index + 1 == log_ids.len(),
+            &mut report,
+        )?;
     }
     report.records = next_sequence - manifest.first_sequence;
     for name in garbage {
-        disk.remove(&name).map_err(|error| StoreFault::io(&name, "remove", &error))?;
+        disk.remove(&name)
+            .map_err(|error| StoreFault::io(&name, "remove", &error))?;
     }
-    disk.sync_dir().map_err(|error| StoreFault::io(&folder, "make durable", &error))?;
+    disk.sync_dir()
+        .map_err(|error| StoreFault::io(&folder, "make durable", &error))?;
     let active = log_ids.last().and_then(|id| files.get(id)).map(Arc::clone);
     let active = match active {
         Some(file) => file,
@@ -94,7 +105,13 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Recove
         }
     };
     files.insert(active.header.id, Arc::clone(&active));
-    let mut log = Log::new(Arc::clone(disk), files, (active, end), next_sequence, segment_bytes);
+    let mut log = Log::new(
+        Arc::clone(disk),
+        files,
+        (active, end),
+        next_sequence,
+        segment_bytes,
+    );
     log.bytes = bytes;
     Ok(Recovered { state, log, report })
 }
@@ -107,22 +124,44 @@ fn create(disk: &Arc<dyn Disk>, names: &[String], segment_bytes: u64) -> Result<
         if ours.is_none() && !Manifest::is_leftover(name) {
             continue;
         }
-        let file = disk.open(name).map_err(|error| StoreFault::io(name, "open", &error))?;
-        let len = file.len().map_err(|error| StoreFault::io(name, "measure", &error))?;
+        let file = disk
+            .open(name)
+            .map_err(|error| StoreFault::io(name, "open", &error))?;
+        let len = file
+            .len()
+            .map_err(|error| StoreFault::io(name, "measure", &error))?;
         if ours.is_some() && len > FILE_HEADER_BYTES {
             let what = format!("it is missing, although there is {name} with {len} bytes");
             return Err(StoreFault::damaged(MANIFEST_NAME, 0, what));
         }
-        disk.remove(name).map_err(|error| StoreFault::io(name, "remove", &error))?;
+        disk.remove(name)
+            .map_err(|error| StoreFault::io(name, "remove", &error))?;
     }
     let file = Arc::new(StoreFile::create(&**disk, 1, FileKind::Log, 1)?);
-    let manifest =
-        Manifest { checkpoint: None, log_start: 1, first_sequence: 1, page_files: Vec::new() };
+    let manifest = Manifest {
+        checkpoint: None,
+        log_start: 1,
+        first_sequence: 1,
+        page_files: Vec::new(),
+    };
     manifest.install(&**disk)?;
     let files = BTreeMap::from([(1, Arc::clone(&file))]);
-    let log = Log::new(Arc::clone(disk), files, (file, FILE_HEADER_BYTES), 1, segment_bytes);
-    let report = RecoveryReport { created: true, ..RecoveryReport::default() };
-    Ok(Recovered { state: State::default(), log, report })
+    let log = Log::new(
+        Arc::clone(disk),
+        files,
+        (file, FILE_HEADER_BYTES),
+        1,
+        segment_bytes,
+    );
+    let report = RecoveryReport {
+        created: true,
+        ..RecoveryReport::default()
+    };
+    Ok(Recovered {
+        state: State::default(),
+        log,
+        report,
+    })
 }
 
 /// Opens what the manifest needs: all files, the log's in order, and names to be removed.
@@ -141,7 +180,10 @@ fn open_files(
         }
     }
     numbered.sort_by_key(|(id, _, _)| *id);
-    let last_log = numbered.iter().filter(|(_, kind, _)| *kind == FileKind::Log).map(|(id, ..)| *id);
+    let last_log = numbered
+        .iter()
+        .filter(|(_, kind, _)| *kind == FileKind::Log)
+        .map(|(id, ..)| *id);
     let last_log = last_log.max();
     for (id, kind, name) in numbered {
         let in_log = kind == FileKind::Log && id >= manifest.log_start;
@@ -161,7 +203,13 @@ fn open_files(
             None if in_log && last_log == Some(id) && id != manifest.log_start => {
                 garbage.push(name.clone());
             }
-            None => return Err(StoreFault::damaged(name, 0, "the file header is not intact")),
+            None => {
+                return Err(StoreFault::damaged(
+                    name,
+                    0,
+                    "the file header is not intact",
+                ));
+            }
         }
     }
     let needed = manifest.page_files.iter().chain(&manifest.checkpoint);
@@ -178,11 +226,17 @@ fn open_files(
 fn replay(file: &Arc<StoreFile>, state: &mut State, next_sequence: &mut u64) -> Result<u64> {
     let mut end = FILE_HEADER_BYTES;
     while let Some(record) = file.record(end, *next_sequence)? {
-        let place = Place { file, start: record.start };
+        let place = Place {
+            file,
+            start: record.start,
+        };
         let payload = Payload::decode(&record.payload)
             .map_err(|error| place.damaged(format!("the record cannot be decoded: {error}")))?;
-        let pages =
-            SealedPages { file, file_page: record.file_page, count: Some(record.header.pages) };
+        let pages = SealedPages {
+            file,
+            file_page: record.file_page,
+            count: Some(record.header.pages),
+        };
         apply(state, payload, record.payload, &place, &pages)?;
         end = record.end;
         *next_sequence += 1;

@@ -29,7 +29,10 @@ impl FileNumbers {
     /// # Panics
     /// If the run is not of the store's files; sealed images have no others.
     pub(crate) fn of(&self, run: &PageRun) -> u64 {
-        *self.0.get(&address(&run.file)).expect("a sealed image lies in the store's own files")
+        *self
+            .0
+            .get(&address(&run.file))
+            .expect("a sealed image lies in the store's own files")
     }
 }
 
@@ -57,7 +60,10 @@ pub(crate) fn sparse_files(
             continue;
         }
         for run in image.image.runs() {
-            let range = PageRange { page: run.file_page, count: run.count };
+            let range = PageRange {
+                page: run.file_page,
+                count: run.count,
+            };
             live.entry(numbers.of(run)).or_default().push(range);
         }
     }
@@ -74,8 +80,13 @@ pub(crate) fn sparse_files(
 
 /// The files that hold pages of candidates' records.
 pub(crate) fn pinned_files(state: &State) -> BTreeSet<u64> {
-    let candidates = state.namespaces.values().flat_map(|found| &found.candidates);
-    candidates.filter_map(|candidate| candidate.pages.map(|(file, _)| file)).collect()
+    let candidates = state
+        .namespaces
+        .values()
+        .flat_map(|found| &found.candidates);
+    candidates
+        .filter_map(|candidate| candidate.pages.map(|(file, _)| file))
+        .collect()
 }
 
 /// All files in which pages of the state lie.
@@ -126,7 +137,10 @@ pub(crate) struct Piece {
 
 impl Moves {
     pub(crate) fn new(target: PageFile) -> Self {
-        Self { moved: BTreeMap::new(), target }
+        Self {
+            moved: BTreeMap::new(),
+            target,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -154,7 +168,12 @@ impl Moves {
                 }
             };
             let count = stop.min(end) - at;
-            pieces.push(Piece { page: run.page + (at - run.file_page), count, file_page: at, to });
+            pieces.push(Piece {
+                page: run.page + (at - run.file_page),
+                count,
+                file_page: at,
+                to,
+            });
             at += count;
         }
         pieces
@@ -178,7 +197,10 @@ impl Moves {
         for stored in images.values_mut() {
             stored.image = Arc::new(self.image(&stored.image, numbers));
         }
-        Arc::new(View { tree: view.tree.clone(), images })
+        Arc::new(View {
+            tree: view.tree.clone(),
+            images,
+        })
     }
 
     fn image(&self, image: &Image, numbers: &FileNumbers) -> Image {

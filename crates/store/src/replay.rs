@@ -27,7 +27,9 @@ impl Place<'_> {
 /// A refusal while replaying says that the log contradicts itself.
 fn contradiction(place: &Place<'_>, fault: StoreFault) -> StoreFault {
     match fault {
-        StoreFault::Refused(refusal) => place.damaged(format!("the record does not fit: {refusal}")),
+        StoreFault::Refused(refusal) => {
+            place.damaged(format!("the record does not fit: {refusal}"))
+        }
         other => other,
     }
 }
@@ -47,7 +49,11 @@ pub(crate) fn apply(
     let fits = |fault| contradiction(place, fault);
     match payload {
         Payload::Seal(seal) => apply_seal(state, seal, bytes, place, pages),
-        Payload::Finalise { namespace, round, root } => {
+        Payload::Finalise {
+            namespace,
+            round,
+            root,
+        } => {
             if state.check_finalise(namespace, round, root).map_err(fits)? {
                 state.finalise(namespace, round, root);
             }
@@ -88,7 +94,9 @@ pub(crate) fn apply_seal(
     pages: &SealedPages<'_>,
 ) -> Result<()> {
     let fits = |fault| contradiction(place, fault);
-    let base = state.parent(seal.namespace, seal.round, seal.parent).map_err(fits)?;
+    let base = state
+        .parent(seal.namespace, seal.round, seal.parent)
+        .map_err(fits)?;
     check_log(&seal.log).map_err(fits)?;
     let mut file_page = pages.file_page;
     let mut images = Vec::with_capacity(seal.images.len());
@@ -102,11 +110,25 @@ pub(crate) fn apply_seal(
         }
         let count = patch.stored_pages();
         check_pages_exist(pages.file, file_page, count, place)?;
-        let hashes = read_hashes(pages.file, PageRange { page: file_page, count })?;
-        let source = PageSource { file: Arc::clone(&pages.file.pages), file_page };
+        let hashes = read_hashes(
+            pages.file,
+            PageRange {
+                page: file_page,
+                count,
+            },
+        )?;
+        let source = PageSource {
+            file: Arc::clone(&pages.file.pages),
+            file_page,
+        };
         images.push((
             id.clone(),
-            Some(StoredImage::patched(base.images.get(id), patch, &hashes, &source)),
+            Some(StoredImage::patched(
+                base.images.get(id),
+                patch,
+                &hashes,
+                &source,
+            )),
         ));
         file_page += count;
     }
@@ -133,7 +155,9 @@ pub(crate) fn check_root(found: Hash, recorded: Hash, place: &Place<'_>) -> Resu
     if found == recorded {
         return Ok(());
     }
-    Err(place.damaged(format!("the contents have root {found}, the record says {recorded}")))
+    Err(place.damaged(format!(
+        "the contents have root {found}, the record says {recorded}"
+    )))
 }
 
 /// Checks that a file is long enough to hold pages that a record refers to.
@@ -143,7 +167,9 @@ pub(crate) fn check_pages_exist(
     count: u64,
     place: &Place<'_>,
 ) -> Result<()> {
-    let end = file_page.checked_add(count).and_then(|end| end.checked_mul(PAGE_BYTES as u64));
+    let end = file_page
+        .checked_add(count)
+        .and_then(|end| end.checked_mul(PAGE_BYTES as u64));
     if count == 0 || end.is_some_and(|end| file.len().is_ok_and(|len| end <= len)) {
         return Ok(());
     }

@@ -43,7 +43,12 @@ pub(crate) struct Namespace {
 impl Namespace {
     fn new() -> Self {
         let view = empty_view();
-        Self { round: None, root: view.tree.root(), view, candidates: Vec::new() }
+        Self {
+            round: None,
+            root: view.tree.root(),
+            view,
+            candidates: Vec::new(),
+        }
     }
 }
 
@@ -67,7 +72,10 @@ impl State {
         if found.root == root {
             return Some(Arc::clone(&found.view));
         }
-        let candidate = found.candidates.iter().find(|candidate| candidate.root == root)?;
+        let candidate = found
+            .candidates
+            .iter()
+            .find(|candidate| candidate.root == root)?;
         Some(Arc::clone(&candidate.view))
     }
 
@@ -78,12 +86,21 @@ impl State {
         round: u64,
         parent: Hash,
     ) -> Result<Arc<View>> {
-        let unknown = || Refusal::UnknownRoot { namespace, round: None, root: parent };
+        let unknown = || Refusal::UnknownRoot {
+            namespace,
+            round: None,
+            root: parent,
+        };
         let Some(found) = self.namespaces.get(&namespace) else {
             return Ok(self.view(namespace, parent).ok_or_else(unknown)?);
         };
         if let Some(above) = found.round.filter(|above| round <= *above) {
-            return Err(Refusal::Backwards { namespace, round, above }.into());
+            return Err(Refusal::Backwards {
+                namespace,
+                round,
+                above,
+            }
+            .into());
         }
         if found.root == parent {
             return Ok(Arc::clone(&found.view));
@@ -95,7 +112,12 @@ impl State {
             .min_by_key(|candidate| candidate.round)
             .ok_or_else(unknown)?;
         if round <= lowest.round {
-            return Err(Refusal::Backwards { namespace, round, above: lowest.round }.into());
+            return Err(Refusal::Backwards {
+                namespace,
+                round,
+                above: lowest.round,
+            }
+            .into());
         }
         Ok(Arc::clone(&lowest.view))
     }
@@ -115,12 +137,18 @@ impl State {
 
     /// How many candidates a namespace has.
     pub(crate) fn candidate_count(&self, namespace: RuntimeId) -> usize {
-        self.namespaces.get(&namespace).map_or(0, |found| found.candidates.len())
+        self.namespaces
+            .get(&namespace)
+            .map_or(0, |found| found.candidates.len())
     }
 
     /// Adds a candidate whose parent was found by [`State::parent`].
     pub(crate) fn add_candidate(&mut self, namespace: RuntimeId, candidate: Candidate) {
-        self.namespaces.entry(namespace).or_insert_with(Namespace::new).candidates.push(candidate);
+        self.namespaces
+            .entry(namespace)
+            .or_insert_with(Namespace::new)
+            .candidates
+            .push(candidate);
     }
 
     /// Whether `(round, root)` can become current: `Ok(false)` if it is already.
@@ -130,13 +158,22 @@ impl State {
         round: u64,
         root: Hash,
     ) -> Result<bool> {
-        let unknown = || Refusal::UnknownRoot { namespace, round: Some(round), root };
+        let unknown = || Refusal::UnknownRoot {
+            namespace,
+            round: Some(round),
+            root,
+        };
         let found = self.namespaces.get(&namespace).ok_or_else(unknown)?;
         if found.round == Some(round) && found.root == root {
             return Ok(false);
         }
         if let Some(above) = found.round.filter(|above| round <= *above) {
-            return Err(Refusal::Backwards { namespace, round, above }.into());
+            return Err(Refusal::Backwards {
+                namespace,
+                round,
+                above,
+            }
+            .into());
         }
         let mut parents = found
             .candidates
@@ -146,7 +183,13 @@ impl State {
         let first = parents.next().ok_or_else(unknown)?;
         let current = found.root;
         if first != current && parents.all(|parent| parent != current) {
-            return Err(Refusal::WrongParent { namespace, round, parent: first, current }.into());
+            return Err(Refusal::WrongParent {
+                namespace,
+                round,
+                parent: first,
+                current,
+            }
+            .into());
         }
         Ok(true)
     }
@@ -154,11 +197,15 @@ impl State {
     /// Makes a candidate current that [`State::check_finalise`] allowed, and forgets those that do
     /// not descend from it.
     pub(crate) fn finalise(&mut self, namespace: RuntimeId, round: u64, root: Hash) {
-        let Some(found) = self.namespaces.get_mut(&namespace) else { return };
+        let Some(found) = self.namespaces.get_mut(&namespace) else {
+            return;
+        };
         let is_it = |candidate: &Candidate| {
             (candidate.round, candidate.root, candidate.parent) == (round, root, found.root)
         };
-        let Some(index) = found.candidates.iter().position(is_it) else { return };
+        let Some(index) = found.candidates.iter().position(is_it) else {
+            return;
+        };
         found.view = Arc::clone(&found.candidates[index].view);
         (found.round, found.root) = (Some(round), root);
         // Candidates stand behind their parents, so one pass finds the descendants.
@@ -193,12 +240,15 @@ impl State {
 
     /// Whether pruning gives up slots that are not given up already.
     pub(crate) fn check_prune(&self, prefix: &[u8], end: &[u8]) -> bool {
-        self.pruned.get(prefix).is_none_or(|before| &before[..] < end)
+        self.pruned
+            .get(prefix)
+            .is_none_or(|before| &before[..] < end)
     }
 
     /// Gives up the slots that start with `prefix` and are below `end`.
     pub(crate) fn prune_signed(&mut self, prefix: Vec<u8>, end: Vec<u8>) {
-        self.signed.retain(|slot, _| !slot.starts_with(&prefix) || *slot >= end);
+        self.signed
+            .retain(|slot, _| !slot.starts_with(&prefix) || *slot >= end);
         let held = self.pruned.entry(prefix).or_default();
         if *held < end {
             *held = end;
@@ -224,21 +274,33 @@ pub(crate) fn next_view(
     let mut next = parent.images.clone();
     let mut leaves: WriteLog = Vec::with_capacity(images.len());
     for (id, image) in images {
-        let value = image.as_ref().map(|image| image_leaf(image.tree.pages(), &image.tree.root()));
-        leaves.push(WriteLogEntry { key: image_key(&id), value });
+        let value = image
+            .as_ref()
+            .map(|image| image_leaf(image.tree.pages(), &image.tree.root()));
+        leaves.push(WriteLogEntry {
+            key: image_key(&id),
+            value,
+        });
         match image {
             Some(image) => next.insert(id, image),
             None => next.remove(&id),
         };
     }
-    tree.apply(&leaves).and_then(|()| tree.apply(log)).map_err(tree_fault)?;
+    tree.apply(&leaves)
+        .and_then(|()| tree.apply(log))
+        .map_err(tree_fault)?;
     Ok(View { tree, images: next })
 }
 
 /// A tree's refusal as the store's.
 pub(crate) fn tree_fault(error: TreeError) -> StoreFault {
     let too_large = |what, value: usize, limit: usize| {
-        Refusal::TooLarge { what, value: value as u64, limit: limit as u64 }.into()
+        Refusal::TooLarge {
+            what,
+            value: value as u64,
+            limit: limit as u64,
+        }
+        .into()
     };
     match error {
         TreeError::KeyTooLong { len, limit } => too_large("length of a key in bytes", len, limit),
@@ -253,10 +315,17 @@ pub(crate) fn tree_fault(error: TreeError) -> StoreFault {
 pub(crate) fn check_log(log: &[WriteLogEntry]) -> Result<()> {
     for (index, entry) in log.iter().enumerate() {
         if entry.key.first() == Some(&0) {
-            return Err(Refusal::ReservedKey { key: hex(&entry.key) }.into());
+            return Err(Refusal::ReservedKey {
+                key: hex(&entry.key),
+            }
+            .into());
         }
         if index > 0 && log[index - 1].key >= entry.key {
-            return Err(Refusal::NotAscending { what: "key of the write log", index }.into());
+            return Err(Refusal::NotAscending {
+                what: "key of the write log",
+                index,
+            }
+            .into());
         }
     }
     Ok(())

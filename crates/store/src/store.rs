@@ -75,8 +75,14 @@ impl Store {
     /// [`StoreFault::Locked`] if another process has it open; [`StoreFault::Damaged`] if a file is
     /// not what was written; [`StoreFault::Io`].
     pub fn open(disk: Arc<dyn Disk>, config: StoreConfig) -> Result<(Self, RecoveryReport)> {
-        let lock = disk.lock().map_err(|error| lock_fault(disk.describe(), &error))?;
-        let Recovered { state, mut log, report } = recover(&disk, config.segment_bytes)?;
+        let lock = disk
+            .lock()
+            .map_err(|error| lock_fault(disk.describe(), &error))?;
+        let Recovered {
+            state,
+            mut log,
+            report,
+        } = recover(&disk, config.segment_bytes)?;
         log.checkpoint_due = config.checkpoint_log_bytes;
         let store = Self {
             config,
@@ -119,7 +125,11 @@ impl Store {
     ) -> Result<Hash> {
         check_log(write_log)?;
         if let Some(index) = (1..images.len()).find(|i| images[i - 1].id >= images[*i].id) {
-            return Err(Refusal::NotAscending { what: "image", index }.into());
+            return Err(Refusal::NotAscending {
+                what: "image",
+                index,
+            }
+            .into());
         }
         let mut log = self.lock_log();
         let base = self.read(|state| state.parent(namespace, round, parent))?;
@@ -137,13 +147,27 @@ impl Store {
         }
         let images = patches;
         let log_entries = write_log.clone();
-        let seal = Seal { namespace, round, parent, root, log: log_entries, images };
+        let seal = Seal {
+            namespace,
+            round,
+            parent,
+            root,
+            log: log_entries,
+            images,
+        };
         let payload = Payload::Seal(seal).encode();
         let first_page = writer.first_page();
         let pages = (writer.pages() > 0).then_some((log.active.header.id, first_page));
         log.commit(writer, &payload)?;
         let (view, seal) = (Arc::new(view), payload.into());
-        let candidate = Candidate { round, parent, root, view, seal, pages };
+        let candidate = Candidate {
+            round,
+            parent,
+            root,
+            view,
+            seal,
+            pages,
+        };
         self.write(|state| state.add_candidate(namespace, candidate));
         Ok(root)
     }
@@ -169,7 +193,14 @@ impl Store {
         let due = {
             let mut log = self.lock_log();
             if self.read(|state| state.check_finalise(namespace, round, root))? {
-                log.append(&Payload::Finalise { namespace, round, root }.encode())?;
+                log.append(
+                    &Payload::Finalise {
+                        namespace,
+                        round,
+                        root,
+                    }
+                    .encode(),
+                )?;
                 self.write(|state| state.finalise(namespace, round, root));
             }
             log.bytes >= log.checkpoint_due
@@ -192,7 +223,11 @@ impl Store {
         let mut log = self.lock_log();
         if self.read(|state| state.check_signed(slot, bytes))? {
             let (slot, bytes) = (slot.to_vec(), bytes.to_vec());
-            let payload = Payload::Signed { slot: slot.clone(), bytes: bytes.clone() }.encode();
+            let payload = Payload::Signed {
+                slot: slot.clone(),
+                bytes: bytes.clone(),
+            }
+            .encode();
             log.append(&payload)?;
             self.write(|state| state.signed.insert(slot, bytes));
         }
@@ -215,7 +250,10 @@ impl Store {
         let mut log = self.lock_log();
         if self.read(|state| state.check_prune(prefix, end)) {
             let (prefix, end) = (prefix.to_vec(), end.to_vec());
-            let payload = Payload::PruneSigned { prefix: prefix.clone(), end: end.clone() };
+            let payload = Payload::PruneSigned {
+                prefix: prefix.clone(),
+                end: end.clone(),
+            };
             log.append(&payload.encode())?;
             self.write(|state| state.prune_signed(prefix, end));
         }
@@ -240,11 +278,21 @@ impl Store {
     }
 
     fn set_meta(&self, name: &str, bytes: Option<&[u8]>) -> Result<()> {
-        check_size("length of a blob's name in bytes", name.len(), META_NAME_BYTES_MAX)?;
+        check_size(
+            "length of a blob's name in bytes",
+            name.len(),
+            META_NAME_BYTES_MAX,
+        )?;
         let mut log = self.lock_log();
         if self.read(|state| state.meta.get(name).map(|held| &held[..]) != bytes) {
             let (name, bytes) = (name.to_owned(), bytes.map(<[u8]>::to_vec));
-            log.append(&Payload::Meta { name: name.clone(), bytes: bytes.clone() }.encode())?;
+            log.append(
+                &Payload::Meta {
+                    name: name.clone(),
+                    bytes: bytes.clone(),
+                }
+                .encode(),
+            )?;
             self.write(|state| state.set_meta(name, bytes));
         }
         Ok(())
@@ -269,7 +317,10 @@ impl Store {
             }
             log.check()?;
             if log.syncing {
-                log = self.synced.wait(log).unwrap_or_else(PoisonError::into_inner);
+                log = self
+                    .synced
+                    .wait(log)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             log.syncing = true;
@@ -304,7 +355,10 @@ impl Store {
     /// Round and root of the candidates, in the order in which they were sealed.
     pub fn candidates(&self, namespace: RuntimeId) -> Vec<(u64, Hash)> {
         self.read(|state| {
-            let candidates = state.namespaces.get(&namespace).map(|found| &found.candidates);
+            let candidates = state
+                .namespaces
+                .get(&namespace)
+                .map(|found| &found.candidates);
             let version = |candidate: &Candidate| (candidate.round, candidate.root);
             candidates.into_iter().flatten().map(version).collect()
         })
@@ -321,14 +375,20 @@ impl Store {
     /// # Errors
     /// A fault of the disk. The store goes on with the log it has.
     pub fn checkpoint(&self) -> Result<()> {
-        let _guard = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self
+            .checkpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         self.write_checkpoint()
     }
 
     /// Why the last checkpoint that [`Store::finalise`] wrote failed, if it did. The log keeps
     /// growing until one succeeds.
     pub fn checkpoint_fault(&self) -> Option<StoreFault> {
-        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.checkpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn checkpoint_if_free(&self) {
@@ -418,7 +478,9 @@ fn build(
                 let before = base.images.get(&update.id);
                 let change = (*reset, *pages, &runs[..]);
                 let mut store = |page: &_| writer.page(page).map(|_| ());
-                Some(StoredImage::prepare(before, &update.id, change, &mut store)?)
+                Some(StoredImage::prepare(
+                    before, &update.id, change, &mut store,
+                )?)
             }
         });
     }
@@ -431,7 +493,10 @@ fn build(
             patches.push((id, None));
             continue;
         };
-        let source = PageSource { file: writer.page_file(), file_page };
+        let source = PageSource {
+            file: writer.page_file(),
+            file_page,
+        };
         file_page += patch.stored_pages();
         let image = StoredImage::patched(base.images.get(&id), &patch, &hashes, &source);
         images.push((id.clone(), Some(image)));

@@ -41,7 +41,10 @@ pub struct View {
 impl View {
     /// The view of a namespace to which nothing was ever written.
     pub(crate) fn empty() -> Self {
-        Self { tree: Tree::empty(), images: BTreeMap::new() }
+        Self {
+            tree: Tree::empty(),
+            images: BTreeMap::new(),
+        }
     }
 
     /// The state tree, images' leaves included.

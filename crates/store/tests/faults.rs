@@ -1,0 +1,218 @@
+//! A disk that is full, fails or lies: every fault is named, and nothing wrong is ever shown.
+
+#[path = "simulated_disk/history.rs"]
+mod history;
+#[path = "simulated_disk/mod.rs"]
+mod simulated_disk;
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use history::{Call, history, show, small};
+use proptest::prelude::*;
+use simulated_disk::SimulatedDisk;
+use trilith_store::{RecoveryReport, Result, Store, StoreFault, decode};
+
+fn open(disk: &SimulatedDisk) -> Result<(Store, RecoveryReport)> {
+    Store::open(Arc::new(disk.clone()), small())
+}
+
+/// A disk on which a history ran, all of it synced.
+fn filled(seed: u64, count: usize) -> (SimulatedDisk, Vec<Call>, Vec<String>) {
+    let reference = open(&SimulatedDisk::new()).unwrap().0;
+    let (calls, shown) = history(seed, count, &reference);
+    let disk = SimulatedDisk::new();
+    let store = open(&disk).unwrap().0;
+    for call in &calls {
+        call.apply(&store).unwrap();
+        store.sync().unwrap();
+    }
+    (disk, calls, shown)
+}
+
+#[test]
+fn a_folder_serves_one_store() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk).unwrap().0;
+    assert!(matches!(open(&disk), Err(StoreFault::Locked { .. })));
+    drop(store);
+    assert!(open(&disk).is_ok());
+}
+
+#[test]
+fn a_flipped_bit_is_found_or_was_in_the_tail() {
+    let (mut disk, _, shown) = filled(11, 40);
+    let (mut found, mut tail, mut harmless) = (0, 0, 0);
+    for (name, len) in disk.files() {
+        for byte in (0..len).step_by(977).chain(0..len.min(200)) {
+            disk.flip(&name, byte, (byte % 8) as u32);
+            match open(&disk) {
+                Err(StoreFault::Damaged { file, .. }) => {
+                    assert!(!file.is_empty());
+                    found += 1;
+                }
+                Err(fault) => panic!("a flipped bit of {name} at {byte} gives {fault}"),
+                Ok((store, report)) => {
+                    // Padding is not checked. The last record cannot be told from a torn one.
+                    assert!(shown.contains(&show(&store)), "a wrong state");
+                    assert!(report.bytes_cut > 0 || show(&store) == shown[40]);
+                    tail += u32::from(report.bytes_cut > 0);
+                    harmless += u32::from(report.bytes_cut == 0);
+                    if report.bytes_cut > 0 {
+                        // The tail is gone, so the next flip starts from the same disk anew.
+                        disk = filled(11, 40).0;
+                        continue;
+                    }
+                }
+            }
+            disk.flip(&name, byte, (byte % 8) as u32);
+        }
+    }
+    assert!(
+        found > 100,
+        "{found} found, {tail} in the tail, {harmless} in padding"
+    );
+}
+
+#[test]
+fn damage_in_the_middle_names_file_and_offset() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk).unwrap().0;
+    for number in 0..4u8 {
+        store.put_signed(&[number], &[number; 100]).unwrap();
+        store.sync().unwrap();
+    }
+    drop(store);
+    let name = "0000000000000001.log";
+    disk.flip(name, 128 + 64 + 20, 3);
+    let fault = open(&disk).err().unwrap();
+    let expected = "0000000000000001.log is damaged at byte 128";
+    assert!(fault.to_string().starts_with(expected), "{fault}");
+    disk.flip(name, 128 + 64 + 20, 3);
+    assert_eq!(open(&disk).unwrap().0.signed(&[3]), Some(vec![3; 100]));
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_reported() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk).unwrap().0;
+    store.put_signed(b"kept", b"bytes").unwrap();
+    store.sync().unwrap();
+    store.put_signed(b"lost", &[1; 300]).unwrap();
+    drop(store);
+    let (name, len) = disk
+        .files()
+        .into_iter()
+        .find(|(name, _)| name.ends_with("log"))
+        .unwrap();
+    disk.flip(&name, len - 1, 0);
+    let (store, report) = open(&disk).unwrap();
+    assert!(report.bytes_cut > 300 && report.records == 1, "{report:?}");
+    assert_eq!(store.signed(b"kept"), Some(b"bytes".to_vec()));
+    assert_eq!(store.signed(b"lost"), None);
+    drop(store);
+    assert_eq!(open(&disk).unwrap().1.bytes_cut, 0);
+}
+
+#[test]
+fn missing_files_are_named() {
+    for (name, _) in filled(5, 40).0.files() {
+        let disk = filled(5, 40).0;
+        disk.remove_file(&name);
+        let fault = open(&disk)
+            .err()
+            .unwrap_or_else(|| panic!("{name} is not missed"));
+        assert!(fault.to_string().contains("CURRENT"), "{fault}");
+    }
+}
+
+#[test]
+fn a_full_disk_changes_nothing_and_passes() {
+    let reference = open(&SimulatedDisk::new()).unwrap().0;
+    let (calls, shown) = history(3, 30, &reference);
+    let disk = SimulatedDisk::new();
+    let mut store = open(&disk).unwrap().0;
+    let mut full = 0;
+    for (index, call) in calls.iter().enumerate() {
+        for operations in [1, 2, 4] {
+            let next = disk.operations() + 1;
+            disk.full_during(next, next + operations);
+            if let Err(fault) = call.apply(&store) {
+                let known = matches!(
+                    fault,
+                    StoreFault::Io {
+                        kind: ErrorKind::StorageFull,
+                        ..
+                    } | StoreFault::Stopped { .. }
+                );
+                assert!(known, "{fault}");
+                assert_eq!(
+                    show(&store),
+                    shown[index],
+                    "a call that failed had an effect"
+                );
+                full += 1;
+            }
+            disk.full_during(0, 0);
+        }
+        if let Err(fault) = call.apply(&store) {
+            assert!(matches!(fault, StoreFault::Stopped { .. }), "{fault}");
+            drop(store);
+            disk.kill_process();
+            store = open(&disk).unwrap().0;
+            call.apply(&store).unwrap();
+        }
+        assert_eq!(show(&store), shown[index + 1]);
+    }
+    assert!(full > 20, "the disk was full {full} times");
+    store.sync().unwrap();
+    disk.power_cycle(1);
+    assert_eq!(show(&open(&disk).unwrap().0), shown[calls.len()]);
+}
+
+#[test]
+fn a_failed_sync_stops_the_store_until_it_is_reopened() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk).unwrap().0;
+    store.put_signed(b"a", b"1").unwrap();
+    disk.fail_syncs(true);
+    assert!(matches!(store.sync(), Err(StoreFault::Io { .. })));
+    disk.fail_syncs(false);
+    assert!(matches!(store.sync(), Err(StoreFault::Stopped { .. })));
+    assert!(matches!(
+        store.put_signed(b"b", b"2"),
+        Err(StoreFault::Stopped { .. })
+    ));
+    drop(store);
+    let store = open(&disk).unwrap().0;
+    store.put_signed(b"b", b"2").unwrap();
+    store.sync().unwrap();
+    assert_eq!(store.signed(b"b"), Some(b"2".to_vec()));
+}
+
+#[test]
+fn a_read_error_is_a_fault_and_passes() {
+    let (disk, calls, shown) = filled(9, 30);
+    disk.fail_reads(true);
+    assert!(matches!(
+        open(&disk),
+        Err(StoreFault::Io {
+            operation: "read",
+            ..
+        })
+    ));
+    disk.fail_reads(false);
+    assert_eq!(show(&open(&disk).unwrap().0), shown[calls.len()]);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic_a_decoder(bytes: Vec<u8>, kind in 0u8..24) {
+        prop_assert!(!decode::manifest(&bytes));
+        prop_assert!(!decode::headers(&bytes));
+        decode::payload(&bytes);
+        for head in [[0x80 | 1, kind], [0x80 | 3, kind], [0x80 | 4, kind], [0x80 | 7, kind]] {
+            decode::payload(&[&head[..], &bytes].concat());
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Random histories of operations, and what a store shows of them.
+
+#![allow(dead_code, reason = "each test binary uses another part")]
+
+use std::fmt::Write as _;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use trilith_store::{ImageUpdate, ImageUpdateKind, Result, Store, StoreConfig, StoreFault};
+use trilith_types::{
+    Hash, ImageId, PAGE_BYTES, PageFile, PageRun, RuntimeId, StateRead, WriteLog, WriteLogEntry,
+};
+
+use crate::simulated_disk::Numbers;
+
+/// Different pages of the source file; page 0 is zero.
+pub const SOURCE_PAGES: u64 = 24;
+
+/// One call of the store.
+#[derive(Clone, Debug)]
+pub enum Call {
+    Seal(RuntimeId, u64, Hash, WriteLog, Vec<ImageUpdate>),
+    Finalise(RuntimeId, u64, Hash),
+    Sign(Vec<u8>, Vec<u8>),
+    Prune(Vec<u8>),
+    Meta(Option<Vec<u8>>),
+    Sync,
+    Checkpoint,
+}
+
+impl Call {
+    pub fn apply(&self, store: &Store) -> Result<()> {
+        match self {
+            Self::Seal(namespace, round, parent, log, images) => store
+                .seal(*namespace, *round, *parent, log, images)
+                .map(|_| ()),
+            Self::Finalise(namespace, round, root) => store.finalise(*namespace, *round, *root),
+            Self::Sign(slot, bytes) => store.put_signed(slot, bytes),
+            Self::Prune(end) => store.prune_signed(b"slot", end),
+            Self::Meta(Some(bytes)) => store.put_meta("name", bytes),
+            Self::Meta(None) => store.remove_meta("name"),
+            Self::Sync => store.sync(),
+            Self::Checkpoint => store.checkpoint(),
+        }
+    }
+}
+
+/// Small files and early checkpoints, so that short histories cross every border.
+pub fn small() -> StoreConfig {
+    StoreConfig {
+        segment_bytes: 40 << 10,
+        checkpoint_log_bytes: 90 << 10,
+        fragment_runs_max: 3,
+        candidates_max: 16,
+    }
+}
+
+/// A file whose page `n` is filled with the byte `n`.
+pub fn source() -> PageFile {
+    let file = tempfile::tempfile().unwrap();
+    for page in 0..SOURCE_PAGES {
+        file.write_all_at(&[page as u8; PAGE_BYTES], page * PAGE_BYTES as u64)
+            .unwrap();
+    }
+    Arc::new(file)
+}
+
+pub fn image_id(number: u64) -> ImageId {
+    ImageId::new(vec![b'i', number as u8]).unwrap()
+}
+
+fn slot(number: u64) -> Vec<u8> {
+    format!("slot{number:04}").into_bytes()
+}
+
+pub fn entry(key: &[u8], value: Option<&[u8]>) -> WriteLogEntry {
+    WriteLogEntry {
+        key: key.to_vec(),
+        value: value.map(<[u8]>::to_vec),
+    }
+}
+
+fn write_log(numbers: &mut Numbers) -> WriteLog {
+    let mut keys: Vec<u64> = (0..numbers.below(6)).map(|_| numbers.below(20)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut log = WriteLog::new();
+    for key in keys {
+        let value = vec![numbers.next() as u8; numbers.below(200) as usize];
+        let value = (numbers.below(4) > 0).then_some(&value[..]);
+        log.push(entry(format!("key{key}").as_bytes(), value));
+    }
+    log
+}
+
+fn updates(numbers: &mut Numbers, source: &PageFile) -> Vec<ImageUpdate> {
+    let mut updates = Vec::new();
+    for number in 0..3 {
+        if numbers.below(3) > 0 {
+            continue;
+        }
+        let id = image_id(number);
+        if numbers.below(8) == 0 {
+            updates.push(ImageUpdate {
+                id,
+                change: ImageUpdateKind::Delete,
+            });
+            continue;
+        }
+        let pages = numbers.below(20);
+        let mut runs = Vec::new();
+        let mut page = numbers.below(4);
+        while page < pages && numbers.below(6) > 0 {
+            let count = (1 + numbers.below(4)).min(pages - page);
+            let file_page = numbers.below(SOURCE_PAGES - count);
+            runs.push(PageRun {
+                page,
+                count,
+                file: Arc::clone(source),
+                file_page,
+            });
+            page += count + numbers.below(4);
+        }
+        let reset = numbers.below(5) == 0;
+        updates.push(ImageUpdate {
+            id,
+            change: ImageUpdateKind::Write { reset, pages, runs },
+        });
+    }
+    updates
+}
+
+fn next_call(store: &Store, numbers: &mut Numbers, source: &PageFile) -> Call {
+    let namespace = RuntimeId::test(numbers.below(2));
+    let (round, root) = store.current(namespace).unwrap_or((0, Hash::EMPTY));
+    let candidates = store.candidates(namespace);
+    match numbers.below(20) {
+        0..8 => {
+            let chosen = numbers.below(candidates.len() as u64 + 2) as usize;
+            let (round, parent) = candidates.get(chosen).copied().unwrap_or((round, root));
+            let log = write_log(numbers);
+            Call::Seal(namespace, round + 1, parent, log, updates(numbers, source))
+        }
+        8..12 if !candidates.is_empty() => {
+            let (round, root) = candidates[numbers.below(candidates.len() as u64) as usize];
+            Call::Finalise(namespace, round, root)
+        }
+        12..14 => Call::Sign(slot(numbers.below(12)), vec![numbers.below(2) as u8; 40]),
+        14 => Call::Prune(slot(numbers.below(8))),
+        15 => Call::Meta((numbers.below(4) > 0).then(|| vec![numbers.next() as u8; 30])),
+        16 => Call::Checkpoint,
+        _ => Call::Sync,
+    }
+}
+
+/// A history that a store without faults has accepted, and what it showed before the first and
+/// after each call.
+pub fn history(seed: u64, calls: usize, store: &Store) -> (Vec<Call>, Vec<String>) {
+    let source = source();
+    let mut numbers = Numbers(seed);
+    let (mut history, mut shown) = (Vec::new(), vec![show(store)]);
+    while history.len() < calls {
+        let call = next_call(store, &mut numbers, &source);
+        match call.apply(store) {
+            Ok(()) => {
+                history.push(call);
+                shown.push(show(store));
+            }
+            // A refused call has no effect, which the next comparison would notice.
+            Err(StoreFault::Refused(_)) => assert_eq!(show(store), *shown.last().unwrap()),
+            Err(fault) => panic!("a store without faults reports {fault}"),
+        }
+    }
+    (history, shown)
+}
+
+/// Everything that can be seen of a store.
+pub fn show(store: &Store) -> String {
+    let mut text = String::new();
+    for namespace in store.namespaces() {
+        let (current, candidates) = (store.current(namespace), store.candidates(namespace));
+        writeln!(text, "{namespace} {current:?}").unwrap();
+        for (round, root) in current.into_iter().chain(candidates) {
+            let view = store.view(namespace, root).unwrap();
+            assert_eq!(view.root(), root);
+            writeln!(text, "{round} {root} {:?}", contents(&*view)).unwrap();
+        }
+    }
+    for number in 0..12 {
+        writeln!(text, "{number} {:?}", store.signed(&slot(number))).unwrap();
+    }
+    writeln!(text, "{:?}", store.meta("name")).unwrap();
+    text
+}
+
+/// Number of entries, and the first byte of each page of each image, after checking that pages
+/// are whole.
+pub fn contents(view: &dyn StateRead) -> (usize, Vec<Option<Vec<u8>>>) {
+    let mut count = 0;
+    view.iterate(b"", &mut |_, _| {
+        count += 1;
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
+    let images = (0..3).map(|number| {
+        let image = view.image(&image_id(number)).unwrap()?;
+        let page = |number| {
+            let mut bytes = [0u8; PAGE_BYTES];
+            image.read_page(number, &mut bytes).unwrap();
+            assert!(bytes.iter().all(|byte| *byte == bytes[0]), "a page is torn");
+            bytes[0]
+        };
+        Some((0..image.pages()).map(page).collect())
+    });
+    (count, images.collect())
+}
