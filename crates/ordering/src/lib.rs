@@ -46,6 +46,14 @@ pub enum OrderingFull {
         /// The limit.
         limit: usize,
     },
+    /// Too many bytes wait.
+    #[error("root transactions that wait would have {bytes} bytes, the limit is {limit}")]
+    Bytes {
+        /// How many there would be.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The transaction is too long.
     #[error("the root transaction has {len} bytes, the limit is {limit}")]
     TransactionBytes {

@@ -21,6 +21,8 @@ use crate::{ConsensusCertificate, OrderedBlock, Ordering, OrderingFull};
 
 /// Most transactions that wait to be ordered: those of eight full blocks. Not a consensus number.
 const PENDING_MAX: usize = 8 * BLOCK_TRANSACTIONS_MAX;
+/// Most bytes of them. Not a consensus number.
+const PENDING_BYTES_MAX: usize = 8 * BLOCK_BYTES_MAX;
 
 /// From where ordering goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,7 @@ pub struct Solo {
     /// Whether the block of `height` is executed.
     executed: bool,
     pending: VecDeque<Vec<u8>>,
+    pending_bytes: usize,
     known: BTreeSet<Hash>,
     requested: Option<TimeNanos>,
     randomness: Option<[u8; 32]>,
@@ -61,6 +64,7 @@ impl Solo {
             time: start.time,
             executed: true,
             pending: VecDeque::new(),
+            pending_bytes: 0,
             known: BTreeSet::new(),
             requested: None,
             randomness: None,
@@ -105,6 +109,7 @@ impl Solo {
                 break;
             }
             self.known.remove(&Hash::of(next));
+            self.pending_bytes -= next.len();
             transactions.extend(self.pending.pop_front());
         }
         transactions
@@ -128,6 +133,11 @@ impl Ordering for Solo {
                 limit: PENDING_MAX,
             });
         }
+        let (bytes, limit) = (self.pending_bytes + len, PENDING_BYTES_MAX);
+        if bytes > limit {
+            return Err(OrderingFull::Bytes { bytes, limit });
+        }
+        self.pending_bytes = bytes;
         self.known.insert(hash);
         self.pending.push_back(transaction);
         Ok(())

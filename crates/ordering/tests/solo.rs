@@ -132,9 +132,18 @@ fn every_bound_holds() {
     assert_eq!(block.transactions[0], 1u32.to_be_bytes());
 
     let mut solo = self::solo(0, 0, Hash::EMPTY);
-    for index in 0..40u8 {
-        solo.submit(vec![index; TRANSACTION_BYTES_MAX]).unwrap();
-    }
+    let mut index = 0u64;
+    let full = loop {
+        index += 1;
+        let mut transaction = vec![0; TRANSACTION_BYTES_MAX];
+        transaction[..8].copy_from_slice(&index.to_be_bytes());
+        if let Err(full) = solo.submit(transaction) {
+            break full;
+        }
+    };
+    let limit = 8 * BLOCK_BYTES_MAX;
+    let bytes = limit + TRANSACTION_BYTES_MAX;
+    assert_eq!(full, OrderingFull::Bytes { bytes, limit });
     let block = solo.next(TimeNanos(1)).unwrap();
     assert_eq!(
         block.transactions.len(),

@@ -36,6 +36,15 @@ params! {
     /// Shortest wait for a scheduler's proposal that a descriptor may set.
     PROPOSE_BATCH_TIMEOUT_MIN: u64 = 1_000, Milliseconds, v 1,
         "Oasis Core go/registry/api, propose_batch_timeout >= 1 s";
+
+    /// How far the root's time may lie behind a round's before an empty root block is ordered
+    /// first.
+    ROOT_TIME_LAG_MAX: u64 = 10_000_000_000, Nanoseconds, v 1,
+        "own choice: keeps a round's time within seconds of the root's on an idle network";
+
+    /// How long a node that abstained from a round waits before it tries again.
+    ROUND_RETRY_DELAY: u64 = 1_000_000_000, Nanoseconds, v 1,
+        "own choice: the shortest wait for a proposal; faults such as a full disk last longer";
 }
 
 const _: () = assert!(BATCH_BYTES_MAX >= INPUT_BYTES_MAX as u64);

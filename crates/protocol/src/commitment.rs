@@ -28,6 +28,9 @@ use crate::wire::{self, put};
 pub const COMMITMENT_BYTES_MAX: usize = TRANSACTION_BYTES_MAX;
 /// Most bytes of an encoded proposal: a hash of each of the most inputs of a batch, and the rest.
 pub const PROPOSAL_BYTES_MAX: usize = crate::batch::INPUTS_MAX * 34 + 1024;
+const _: () = assert!(crate::batch::INPUTS_MAX == trilith_params::host::BATCH_INPUTS_MAX);
+const _: () = assert!(crate::batch::INPUT_BYTES_MAX == trilith_params::host::INPUT_BYTES_MAX);
+
 /// Version of the storage receipt that this build signs.
 pub const STORAGE_RECEIPT_VERSION: u16 = 1;
 /// Most roots one storage receipt speaks of.

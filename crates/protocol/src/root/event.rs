@@ -109,7 +109,13 @@ pub enum RootEvent {
 impl RootEvent {
     /// Canonical encoding: `{kind: {fields}}`.
     pub fn encode(&self) -> Vec<u8> {
-        let (name, map) = match self {
+        let (name, map) = self.parts();
+        variant(name, &map.finish())
+    }
+
+    /// The kind's name and its fields.
+    fn parts(&self) -> (&'static str, MapBuilder) {
+        match self {
             Self::EpochStarted { epoch, height } => (
                 "epoch_started",
                 MapBuilder::new()
@@ -151,33 +157,32 @@ impl RootEvent {
                 round,
                 node,
                 vote,
-            } => {
-                let map = of_runtime(runtime)
-                    .field("round", put::uint(round.0))
-                    .field("node", put::bytes(node.as_bytes()));
-                let map = match vote {
-                    None => map,
-                    Some(vote) => map.field("vote", put::bytes(vote.as_bytes())),
-                };
-                ("commitment_accepted", map)
-            }
+            } => (
+                "commitment_accepted",
+                with_bytes(
+                    of_runtime(runtime),
+                    "vote",
+                    vote.as_ref().map(Hash::as_bytes),
+                )
+                .field("round", put::uint(round.0))
+                .field("node", put::bytes(node.as_bytes())),
+            ),
             Self::CommitmentRejected {
                 runtime,
                 node,
                 code,
                 message,
-            } => {
-                let map = of_runtime(runtime)
-                    .field("code", put::uint((*code).into()))
-                    .field("message", put::text(message));
-                let map = match node {
-                    None => map,
-                    Some(node) => map.field("node", put::bytes(node.as_bytes())),
-                };
-                ("commitment_rejected", map)
-            }
-        };
-        variant(name, &map.finish())
+            } => (
+                "commitment_rejected",
+                with_bytes(
+                    of_runtime(runtime),
+                    "node",
+                    node.as_ref().map(NodeId::as_bytes),
+                )
+                .field("code", put::uint((*code).into()))
+                .field("message", put::text(message)),
+            ),
+        }
     }
 
     /// Reads what [`RootEvent::encode`] wrote.
@@ -185,9 +190,15 @@ impl RootEvent {
     /// # Errors
     /// [`DecodeError`] if the bytes are not the canonical encoding of an event.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        wire::whole(bytes, "event", EVENT_BYTES_MAX, |decoder| {
+        let event = wire::whole(bytes, "event", EVENT_BYTES_MAX, |decoder| {
             read_variant(decoder, "event", |name, d| Fields::read(d)?.event(name))
-        })
+        })?;
+        // A field that the kind does not have would be lost.
+        if event.encode() == bytes {
+            Ok(event)
+        } else {
+            Err(DecodeError::Field("event"))
+        }
     }
 
     /// Reads a canonical array of at most `limit` events.
@@ -214,6 +225,14 @@ impl RootEvent {
     }
 }
 
+/// Adds a field of 32 bytes if it is there.
+fn with_bytes(map: MapBuilder, name: &'static str, bytes: Option<&[u8; 32]>) -> MapBuilder {
+    match bytes {
+        None => map,
+        Some(bytes) => map.field(name, put::bytes(bytes)),
+    }
+}
+
 fn of_runtime(runtime: &RuntimeId) -> MapBuilder {
     MapBuilder::new().field("runtime", put::bytes(runtime.as_bytes()))
 }
@@ -221,7 +240,6 @@ fn of_runtime(runtime: &RuntimeId) -> MapBuilder {
 /// The fields of all kinds of events; which of them must and may be there is up to the kind.
 #[derive(Default)]
 struct Fields {
-    present: usize,
     runtime: Option<RuntimeId>,
     epoch: Option<u64>,
     height: Option<u64>,
@@ -259,103 +277,71 @@ impl Fields {
                 }
                 _ => return Err(DecodeError::Field("event")),
             }
-            fields.present += 1;
             Ok(())
         })?;
         Ok(fields)
     }
 
-    /// Takes the fields of the kind `name`, checking that there are no others.
+    /// Takes the fields that the kind `name` has.
     fn event(self, name: &str) -> Result<RootEvent, DecodeError> {
-        let count = self.present;
-        let optional = usize::from(self.node.is_some());
-        let voted = usize::from(self.vote.is_some());
-        let runtime = wire::required(self.runtime, "runtime");
-        let round = wire::required(self.round, "round").map(Round);
-        let (event, expected) = match name {
-            "epoch_started" => {
-                let epoch = Epoch(wire::required(self.epoch, "epoch")?);
-                let height = Height(wire::required(self.height, "height")?);
-                (RootEvent::EpochStarted { epoch, height }, 2)
-            }
+        if name == "epoch_started" {
+            let epoch = Epoch(wire::required(self.epoch, "epoch")?);
+            let height = Height(wire::required(self.height, "height")?);
+            return Ok(RootEvent::EpochStarted { epoch, height });
+        }
+        let runtime = wire::required(self.runtime, "runtime")?;
+        match name {
             "committee_elected" => {
                 let committee = wire::required(self.committee, "committee")?;
-                (
-                    RootEvent::CommitteeElected {
-                        runtime: runtime?,
-                        committee,
-                    },
-                    2,
-                )
+                return Ok(RootEvent::CommitteeElected { runtime, committee });
             }
             "round_finalized" => {
                 let header = wire::required(self.header, "header")?;
-                (
-                    RootEvent::RoundFinalized {
-                        runtime: runtime?,
-                        header,
-                    },
-                    2,
-                )
-            }
-            "round_failed" => {
-                let reason = wire::required(self.reason, "reason")?;
-                (
-                    RootEvent::RoundFailed {
-                        runtime: runtime?,
-                        round: round?,
-                        reason,
-                    },
-                    3,
-                )
-            }
-            "discrepancy_detected" => {
-                let rank = wire::required(self.rank, "rank")?;
-                let timeout = wire::required(self.timeout, "timeout")?;
-                let (runtime, round) = (runtime?, round?);
-                (
-                    RootEvent::DiscrepancyDetected {
-                        runtime,
-                        round,
-                        rank,
-                        timeout,
-                    },
-                    4,
-                )
-            }
-            "commitment_accepted" => {
-                let node = wire::required(self.node, "node")?;
-                let (runtime, round, vote) = (runtime?, round?, self.vote);
-                (
-                    RootEvent::CommitmentAccepted {
-                        runtime,
-                        round,
-                        node,
-                        vote,
-                    },
-                    3 + voted,
-                )
+                return Ok(RootEvent::RoundFinalized { runtime, header });
             }
             "commitment_rejected" => {
                 let code = wire::required(self.code, "code")?;
                 let message = wire::required(self.message, "message")?;
-                let (runtime, node) = (runtime?, self.node);
-                (
-                    RootEvent::CommitmentRejected {
-                        runtime,
-                        node,
-                        code,
-                        message,
-                    },
-                    3 + optional,
-                )
+                let node = self.node;
+                return Ok(RootEvent::CommitmentRejected {
+                    runtime,
+                    node,
+                    code,
+                    message,
+                });
             }
-            _ => return Err(DecodeError::Field("event")),
-        };
-        if count == expected {
-            Ok(event)
-        } else {
-            Err(DecodeError::Field("event"))
+            _ => {}
+        }
+        let round = Round(wire::required(self.round, "round")?);
+        match name {
+            "round_failed" => {
+                let reason = wire::required(self.reason, "reason")?;
+                Ok(RootEvent::RoundFailed {
+                    runtime,
+                    round,
+                    reason,
+                })
+            }
+            "discrepancy_detected" => {
+                let rank = wire::required(self.rank, "rank")?;
+                let timeout = wire::required(self.timeout, "timeout")?;
+                Ok(RootEvent::DiscrepancyDetected {
+                    runtime,
+                    round,
+                    rank,
+                    timeout,
+                })
+            }
+            "commitment_accepted" => {
+                let node = wire::required(self.node, "node")?;
+                Ok(RootEvent::CommitmentAccepted {
+                    runtime,
+                    round,
+                    node,
+                    vote: self.vote,
+                })
+            }
+            _ => Err(DecodeError::Field("event")),
         }
     }
 }

@@ -219,90 +219,93 @@ impl RuntimeDescriptor {
     /// # Errors
     /// [`GenesisError`] naming the first that does not hold.
     pub fn validate(&self) -> Result<(), GenesisError> {
-        let (executor, scheduler) = (&self.executor, &self.txn_scheduler);
-        let (group, backups) = (
-            u64::from(executor.group_size),
-            u64::from(executor.backup_size),
-        );
+        for (name, value, min, max) in self.executor.ranges() {
+            self.check(name, value, min, max)?;
+        }
+        for (name, value, min, max) in self.txn_scheduler.ranges() {
+            self.check(name, value, min, max)?;
+        }
+        let (receipts, receipts_max) = (self.storage_receipts_min, STORAGE_RECEIPTS_MAX as u64);
+        self.check("storage_receipts_min", receipts.into(), 0, receipts_max)
+    }
+
+    fn check(
+        &self,
+        name: &'static str,
+        value: u64,
+        min: u64,
+        max: u64,
+    ) -> Result<(), GenesisError> {
+        let runtime = self.id;
+        if (min..=max).contains(&value) {
+            return Ok(());
+        }
+        Err(GenesisError::Range {
+            runtime,
+            name,
+            value,
+            min,
+            max,
+        })
+    }
+}
+
+/// A field, its value, and the least and the most it may be.
+type Range = (&'static str, u64, u64, u64);
+
+/// Longest timeout of any kind, in its unit.
+const TIMEOUT_MAX: u64 = u32::MAX as u64;
+
+impl ExecutorParameters {
+    fn ranges(&self) -> [Range; 5] {
+        let (group, backups) = (u64::from(self.group_size), u64::from(self.backup_size));
+        let members_max = COMMITTEE_MEMBERS_MAX as u64;
+        let separate = self.backup_rule == BackupRule::Separate && group > 1;
+        let backups_min = if separate { group + 1 } else { 0 };
         let stragglers_max = if backups == 0 {
             group
         } else {
             group.min(backups)
         };
-        let members_max = COMMITTEE_MEMBERS_MAX as u64;
-        let separate = executor.backup_rule == BackupRule::Separate && group > 1;
-        let receipts_max = STORAGE_RECEIPTS_MAX as u64;
-        let check = |name, value: u64, min: u64, max: u64| {
-            if (min..=max).contains(&value) {
-                return Ok(());
-            }
-            Err(GenesisError::Range {
-                runtime: self.id,
-                name,
-                value,
-                min,
-                max,
-            })
-        };
-        check("group_size", group, 1, members_max)?;
-        check(
-            "group_backup_size",
-            backups,
-            if separate { group + 1 } else { 0 },
-            members_max,
-        )?;
-        check(
-            "allowed_stragglers",
-            executor.allowed_stragglers.into(),
-            0,
-            stragglers_max,
-        )?;
-        check(
-            "round_timeout",
-            executor.round_timeout,
-            1,
-            u64::from(u32::MAX),
-        )?;
-        check(
-            "max_messages",
-            executor.max_messages.into(),
-            0,
-            MESSAGES_MAX as u64,
-        )?;
-        check(
-            "max_batch_size",
-            scheduler.max_batch_size.into(),
-            1,
-            BATCH_INPUTS_MAX as u64,
-        )?;
-        let bytes = scheduler.max_batch_size_bytes;
-        check(
-            "max_batch_size_bytes",
-            bytes,
-            BATCH_BYTES_MIN,
-            BATCH_BYTES_MAX,
-        )?;
-        let flush = scheduler.batch_flush_timeout_ms;
-        check(
-            "batch_flush_timeout_ms",
-            flush,
-            BATCH_FLUSH_TIMEOUT_MIN,
-            u32::MAX.into(),
-        )?;
-        let propose = scheduler.propose_batch_timeout_ms;
+        let stragglers = u64::from(self.allowed_stragglers);
+        let messages = u64::from(self.max_messages);
+        [
+            ("group_size", group, 1, members_max),
+            ("group_backup_size", backups, backups_min, members_max),
+            ("allowed_stragglers", stragglers, 0, stragglers_max),
+            ("round_timeout", self.round_timeout, 1, TIMEOUT_MAX),
+            ("max_messages", messages, 0, MESSAGES_MAX as u64),
+        ]
+    }
+}
+
+impl SchedulerParameters {
+    fn ranges(&self) -> [Range; 4] {
+        let size = u64::from(self.max_batch_size);
+        let bytes = self.max_batch_size_bytes;
+        let (flush, propose) = (self.batch_flush_timeout_ms, self.propose_batch_timeout_ms);
         let propose_min = flush.max(PROPOSE_BATCH_TIMEOUT_MIN);
-        check(
-            "propose_batch_timeout_ms",
-            propose,
-            propose_min,
-            u32::MAX.into(),
-        )?;
-        check(
-            "storage_receipts_min",
-            self.storage_receipts_min.into(),
-            0,
-            receipts_max,
-        )
+        [
+            ("max_batch_size", size, 1, BATCH_INPUTS_MAX as u64),
+            (
+                "max_batch_size_bytes",
+                bytes,
+                BATCH_BYTES_MIN,
+                BATCH_BYTES_MAX,
+            ),
+            (
+                "batch_flush_timeout_ms",
+                flush,
+                BATCH_FLUSH_TIMEOUT_MIN,
+                TIMEOUT_MAX,
+            ),
+            (
+                "propose_batch_timeout_ms",
+                propose,
+                propose_min,
+                TIMEOUT_MAX,
+            ),
+        ]
     }
 }
 
