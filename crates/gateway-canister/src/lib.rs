@@ -20,6 +20,7 @@ mod body;
 mod call;
 mod failure;
 pub mod limits;
+mod node;
 pub mod port;
 mod read;
 pub mod server;
@@ -37,6 +38,7 @@ use tokio::sync::Semaphore;
 
 use failure::Failure;
 pub use limits::Limits;
+pub use node::CanisterPort;
 pub use port::{NodePort, NodeStatus, SubmitError, Submitted};
 pub use server::serve;
 

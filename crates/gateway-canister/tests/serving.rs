@@ -152,7 +152,10 @@ async fn a_connection_does_not_live_for_ever() {
     // The answer may be on its way already when the time is up.
     drop(stream.write_all(STATUS).await);
     let answer = rest(&mut stream).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 200 OK"),
+        "{answer}"
+    );
     served.end().await;
 }
 

@@ -1,1 +1,158 @@
-//! Runs one batch on one runtime, applies and seals
+//! Runs one batch on one runtime, checks what came back, and seals it.
+//!
+//! The host is the only place where an [`Outcome`] becomes state. It knows the runtime as a trait
+//! object and the store; it must not know ordering, committees or clients. What a runtime returns
+//! is not trusted: an outcome that breaks the rules of [`trilith_protocol::Outcome`] is a fault of
+//! this node ([`HostFault::BadOutcome`]), never sealed.
+//!
+//! Invariant: after [`Host::execute`] the store holds a candidate version whose root is the
+//! returned one, and nothing else of the store has changed.
+
+mod check;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use trilith_mkvs::root_of;
+use trilith_protocol::{
+    Batch, ComputeResultsHeader, Fault, ImageChange, ImageWrite, Outcome, RoundContext,
+    RoundLimits, Runtime, io,
+};
+use trilith_store::{ImageUpdate, ImageUpdateKind, Store, StoreFault, View};
+use trilith_types::{Hash, Round, RuntimeId};
+
+pub use check::OutcomeError;
+
+/// Executes batches over one store.
+#[derive(Clone)]
+pub struct Host {
+    store: Arc<Store>,
+}
+
+/// What a batch gave, sealed as a candidate version.
+#[derive(Debug)]
+pub struct Executed {
+    /// The runtime's outcome. Its page files have been copied; its runs must not be used again.
+    pub outcome: Outcome,
+    /// Root of the sealed state.
+    pub state_root: Hash,
+    /// Root over inputs and outputs.
+    pub io_root: Hash,
+}
+
+impl Executed {
+    /// The header an executor commits to, for `round` on top of the block `previous_hash`.
+    pub fn results(&self, round: Round, previous_hash: Hash) -> ComputeResultsHeader {
+        let payloads: Vec<&[u8]> = self
+            .outcome
+            .messages
+            .iter()
+            .map(|message| &message.payload[..])
+            .collect();
+        ComputeResultsHeader {
+            round,
+            previous_hash,
+            io_root: Some(self.io_root),
+            state_root: Some(self.state_root),
+            messages_hash: Some(io::messages_hash(&payloads)),
+            in_msgs_hash: Some(Hash::EMPTY),
+            in_msgs_count: 0,
+        }
+    }
+}
+
+/// Why a batch gave nothing.
+#[derive(Debug, Error)]
+pub enum HostFault {
+    /// The runtime reports a fault of this node.
+    #[error(transparent)]
+    Runtime(#[from] Fault),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// There is no such version to execute on.
+    #[error("runtime {runtime} has no state with root {root} on this node")]
+    UnknownParent {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// The root that was asked for.
+        root: Hash,
+    },
+    /// The runtime returned an outcome that breaks the rules.
+    #[error("the outcome of runtime {runtime} is refused: {error}")]
+    BadOutcome {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// The rule it breaks.
+        error: OutcomeError,
+    },
+}
+
+impl Host {
+    /// A host over `store`.
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The view of one version.
+    ///
+    /// # Errors
+    /// [`HostFault::UnknownParent`] if the store does not hold it.
+    pub fn view(&self, runtime: RuntimeId, root: Hash) -> Result<Arc<View>, HostFault> {
+        self.store
+            .view(runtime, root)
+            .ok_or(HostFault::UnknownParent { runtime, root })
+    }
+
+    /// Executes `batch` on the version `parent` and seals the outcome as a candidate.
+    ///
+    /// # Errors
+    /// [`HostFault`]; nothing is sealed then.
+    pub fn execute(
+        &self,
+        runtime: &dyn Runtime,
+        parent: Hash,
+        batch: &Batch,
+        context: &RoundContext,
+        limits: &RoundLimits,
+    ) -> Result<Executed, HostFault> {
+        let view = self.view(context.runtime, parent)?;
+        let mut outcome = runtime.execute(&*view, batch, context, limits)?;
+        check::outcome(&outcome, &*view, batch, limits).map_err(|error| HostFault::BadOutcome {
+            runtime: context.runtime,
+            error,
+        })?;
+        let io_root = root_of(io::entries(batch, &outcome.receipts))
+            .map_err(|error| Fault(format!("the round's inputs make no tree: {error}")))?;
+        let images: Vec<ImageUpdate> = outcome.images.drain(..).map(image_update).collect();
+        let state_root = self.store.seal(
+            context.runtime,
+            context.round.0,
+            parent,
+            &outcome.write_log,
+            &images,
+        )?;
+        runtime.sealed(state_root);
+        Ok(Executed {
+            outcome,
+            state_root,
+            io_root,
+        })
+    }
+}
+
+fn image_update(write: ImageWrite) -> ImageUpdate {
+    let change = match write.change {
+        ImageChange::Delete => ImageUpdateKind::Delete,
+        ImageChange::Write { reset, pages, runs } => ImageUpdateKind::Write { reset, pages, runs },
+    };
+    ImageUpdate {
+        id: write.image,
+        change,
+    }
+}

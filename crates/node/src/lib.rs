@@ -1,1 +1,42 @@
-//! Wiring: pool, committee worker, storage worker, commitment signing, queries
+//! A node: everything between a transaction that arrives and a certified answer.
+//!
+//! ```text
+//! submit ─ check ─> pool ─ cut ─> proposal ─> host executes and seals ─> commitment
+//!    ^                                                                       │
+//!    └── receipt <─ publish <─ sync <─ sign leaf <─ finalise <─ root block <─┘
+//! ```
+//!
+//! [`Core`] is the committee worker: one step at a time, no thread and no clock of its own, so that
+//! tests drive it. [`Node`] runs a core on a thread of its own. [`RuntimeHandle`] is what gateways
+//! hold: submit, query, sign, wait.
+//!
+//! The node imports no engine (runtimes come in a [`RuntimeRegistry`]) and trusts none: what its own
+//! process computed reaches the root only as a signed commitment, like anyone else's.
+//!
+//! Invariants: nothing is published or answered before the log that leads to it is durable; signed
+//! bytes are in the log before they are used, and the same slot is never signed differently; after a
+//! restart an open proposal is executed again, not replaced.
+
+mod certify;
+mod clock;
+mod core;
+mod handle;
+mod identity;
+mod pool;
+mod registry;
+mod signed;
+mod snapshot;
+mod thread;
+mod worker;
+
+pub use clock::{Clock, SystemClock};
+pub use core::{Core, NodeError, StepReport};
+pub use handle::{RuntimeHandle, SubmitError, Submitted};
+pub use identity::{NodeConfig, NodeKeys};
+pub use pool::{Pool, PoolError, PoolLimits};
+pub use registry::RuntimeRegistry;
+pub use snapshot::Snapshot;
+pub use thread::Node;
+
+/// The namespace of the root's own state. No runtime can be registered under it.
+pub const ROOT: trilith_types::RuntimeId = trilith_types::RuntimeId::from_bytes([0; 32]);

@@ -1,0 +1,124 @@
+//! A [`NodePort`] over the handle of a running node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use trilith_node::{PoolError, RuntimeHandle, Snapshot};
+use trilith_protocol::{Fault, QueryError};
+use trilith_types::{NodeId, Round, Signature, TimeNanos};
+
+use crate::port::{BoxFuture, NodePort, NodeStatus, SubmitError, Submitted};
+
+/// A state older than this is renewed before it is read, so that `/time` in certificates and the
+/// time that queries see follow the present on a network where nothing happens. Agents refuse
+/// certificates that are minutes old.
+const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// Longest wait for the renewal; the older state is read then.
+const RENEWAL_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// The canister runtime of a node, as the gateway's port.
+pub struct CanisterPort {
+    handle: RuntimeHandle,
+    root_key_der: Vec<u8>,
+    rounds: watch::Receiver<Round>,
+}
+
+impl CanisterPort {
+    /// A port over `handle`. `root_key_der` is the DER encoding of the key under which the
+    /// network's certificates verify. Must be called within a tokio runtime, on which one task
+    /// follows the node until it stops.
+    pub fn new(handle: RuntimeHandle, root_key_der: Vec<u8>) -> Self {
+        let mut snapshots = handle.snapshots();
+        let (sender, rounds) = watch::channel(handle.snapshot().round);
+        tokio::spawn(async move {
+            while snapshots.changed().await.is_ok() {
+                let round = snapshots.borrow_and_update().round;
+                sender.send_replace(round);
+            }
+        });
+        Self {
+            handle,
+            root_key_der,
+            rounds,
+        }
+    }
+}
+
+/// The newest state, renewed first if it is old and a round can be had at once.
+async fn fresh(handle: &RuntimeHandle) -> Arc<Snapshot> {
+    let mut snapshots = handle.snapshots();
+    let newest = snapshots.borrow_and_update().clone();
+    let age = handle.now().0.saturating_sub(newest.time.0);
+    let old = u128::from(age) > SNAPSHOT_AGE_MAX.as_nanos() || newest.attested.is_none();
+    if old && handle.refresh() {
+        // Whether it timed out or the node stopped: what is newest then is read.
+        let _elapsed = tokio::time::timeout(RENEWAL_WAIT_MAX, snapshots.changed()).await;
+        return handle.snapshot();
+    }
+    newest
+}
+
+impl NodePort for CanisterPort {
+    fn submit(&self, transaction: Vec<u8>) -> BoxFuture<Result<Submitted, SubmitError>> {
+        let handle = self.handle.clone();
+        Box::pin(async move {
+            let checked = tokio::task::spawn_blocking(move || handle.submit(transaction)).await;
+            let receiver = checked
+                .map_err(|_| SubmitError::NotAccepted("checking it was abandoned".into()))?
+                .map_err(refusal)?;
+            let done = receiver.await.map_err(|_| {
+                SubmitError::NotAccepted("the node stopped, or the transaction expired".into())
+            })?;
+            Ok(Submitted {
+                round: done.round,
+                receipt: done.receipt,
+            })
+        })
+    }
+
+    fn query(&self, request: Vec<u8>) -> BoxFuture<Result<Vec<u8>, QueryError>> {
+        let handle = self.handle.clone();
+        Box::pin(async move {
+            let snapshot = fresh(&handle).await;
+            let asked =
+                tokio::task::spawn_blocking(move || handle.query(&snapshot, &request)).await;
+            asked.map_err(|_| Fault("the query was abandoned".into()))?
+        })
+    }
+
+    fn certified_rounds(&self) -> watch::Receiver<Round> {
+        self.rounds.clone()
+    }
+
+    fn sign_response(&self, bytes: &[u8]) -> (NodeId, Signature) {
+        self.handle.sign_response(bytes)
+    }
+
+    fn now(&self) -> TimeNanos {
+        self.handle.now()
+    }
+
+    fn status(&self) -> NodeStatus {
+        let snapshot = self.handle.snapshot();
+        NodeStatus {
+            root_key_der: self.root_key_der.clone(),
+            healthy: self.handle.is_healthy() && snapshot.attested.is_some(),
+            round: snapshot.round,
+        }
+    }
+}
+
+fn refusal(error: trilith_node::SubmitError) -> SubmitError {
+    match error {
+        trilith_node::SubmitError::Rejected(reject) => SubmitError::Rejected(reject),
+        trilith_node::SubmitError::Pool(PoolError::Full { count, limit }) => {
+            SubmitError::PoolFull {
+                transactions: count as u64,
+                limit: limit as u64,
+            }
+        }
+        other => SubmitError::NotAccepted(other.to_string()),
+    }
+}

@@ -1,0 +1,138 @@
+//! The rules an outcome must keep before it is sealed.
+
+use thiserror::Error;
+use trilith_protocol::{Batch, ImageChange, Outcome, RoundLimits};
+use trilith_types::StateRead;
+
+/// The rule of [`Outcome`] that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OutcomeError {
+    /// Keys of the write log are repeated or out of order.
+    #[error("entry {index} of the write log is not greater than the entry before it")]
+    WriteLogOrder {
+        /// Index of the offending entry.
+        index: usize,
+    },
+    /// A key lies in the store's own range.
+    #[error("entry {index} of the write log has a reserved key (it starts with a zero byte)")]
+    ReservedKey {
+        /// Index of the offending entry.
+        index: usize,
+    },
+    /// Images are repeated or out of order, or runs of one are.
+    #[error("image change {index} is out of order, or its runs are")]
+    ImageOrder {
+        /// Index of the offending change.
+        index: usize,
+    },
+    /// Receipts do not answer the inputs one by one.
+    #[error("{receipts} receipts for {inputs} inputs, or one for another input")]
+    Receipts {
+        /// Receipts returned.
+        receipts: usize,
+        /// Inputs of the batch.
+        inputs: usize,
+    },
+    /// More messages than the runtime may send.
+    #[error("{count} outgoing messages, over the limit of {limit}")]
+    Messages {
+        /// Messages returned.
+        count: usize,
+        /// The most allowed.
+        limit: u32,
+    },
+    /// An attested leaf does not stand in the new state with its value.
+    #[error("attested leaf {index} does not stand in the new state with its value")]
+    AttestedLeaf {
+        /// Index of the offending leaf.
+        index: usize,
+    },
+}
+
+/// Checks `outcome` against the rules, on the state `view` it starts from.
+pub(crate) fn outcome(
+    outcome: &Outcome,
+    view: &dyn StateRead,
+    batch: &Batch,
+    limits: &RoundLimits,
+) -> Result<(), OutcomeError> {
+    write_log(outcome)?;
+    images(outcome)?;
+    receipts(outcome, batch)?;
+    let count = outcome.messages.len();
+    if count > limits.messages_max as usize {
+        return Err(OutcomeError::Messages {
+            count,
+            limit: limits.messages_max,
+        });
+    }
+    attested(outcome, view)
+}
+
+fn write_log(outcome: &Outcome) -> Result<(), OutcomeError> {
+    let log = &outcome.write_log;
+    for (index, entry) in log.iter().enumerate() {
+        if index > 0 && log[index - 1].key >= entry.key {
+            return Err(OutcomeError::WriteLogOrder { index });
+        }
+        if entry.key.first() == Some(&0) {
+            return Err(OutcomeError::ReservedKey { index });
+        }
+    }
+    Ok(())
+}
+
+fn images(outcome: &Outcome) -> Result<(), OutcomeError> {
+    for (index, write) in outcome.images.iter().enumerate() {
+        let in_order = index == 0 || outcome.images[index - 1].image < write.image;
+        let runs_fit = match &write.change {
+            ImageChange::Delete => true,
+            ImageChange::Write { pages, runs, .. } => {
+                let mut next = 0u64;
+                runs.iter().all(|run| {
+                    let end = run.page.checked_add(run.count);
+                    let fits =
+                        run.count > 0 && run.page >= next && end.is_some_and(|end| end <= *pages);
+                    next = end.unwrap_or(u64::MAX);
+                    fits
+                })
+            }
+        };
+        if !in_order || !runs_fit {
+            return Err(OutcomeError::ImageOrder { index });
+        }
+    }
+    Ok(())
+}
+
+fn receipts(outcome: &Outcome, batch: &Batch) -> Result<(), OutcomeError> {
+    let matching = outcome.receipts.len() == batch.inputs.len()
+        && outcome
+            .receipts
+            .iter()
+            .zip(&batch.inputs)
+            .all(|(receipt, input)| receipt.input == input.hash());
+    if matching {
+        return Ok(());
+    }
+    Err(OutcomeError::Receipts {
+        receipts: outcome.receipts.len(),
+        inputs: batch.inputs.len(),
+    })
+}
+
+fn attested(outcome: &Outcome, view: &dyn StateRead) -> Result<(), OutcomeError> {
+    for (index, leaf) in outcome.attested.iter().enumerate() {
+        let written = outcome
+            .write_log
+            .binary_search_by(|entry| entry.key.cmp(&leaf.key));
+        let value = match written {
+            Ok(found) => outcome.write_log[found].value.clone(),
+            Err(_) => view.get(&leaf.key).ok().flatten(),
+        };
+        if value.as_deref() != Some(&leaf.value[..]) {
+            return Err(OutcomeError::AttestedLeaf { index });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! Who a node is: its keys, and the network it belongs to.
+
+use std::num::NonZeroU32;
+
+use trilith_ordering::bls::{GroupKey, KeyShare, deal_for_developer_network};
+use trilith_protocol::RootGenesis;
+use trilith_protocol::root::ThresholdKey;
+use trilith_types::SecretKey;
+
+use crate::PoolLimits;
+
+/// The secrets of a node.
+pub struct NodeKeys {
+    /// Signs proposals, commitments and query answers.
+    pub node: SecretKey,
+    /// The validators' group for consensus certificates and randomness.
+    pub consensus: GroupKey,
+    /// This node's shares of it.
+    pub consensus_shares: Vec<KeyShare>,
+    /// The validators' group for attested leaves.
+    pub certification: GroupKey,
+    /// This node's shares of it.
+    pub certification_shares: Vec<KeyShare>,
+}
+
+impl NodeKeys {
+    /// The keys of the one node of a developer network, made from a secret seed: the node deals
+    /// itself all shares. A network of several nodes generates its keys without a dealer.
+    pub fn for_developer_network(seed: &[u8; 32]) -> Self {
+        let one = NonZeroU32::MIN;
+        let (consensus, consensus_shares) = deal_for_developer_network(seed, "consensus", one);
+        let (certification, certification_shares) =
+            deal_for_developer_network(seed, "certification", one);
+        let node = trilith_types::Hash::of_parts(&[b"trilith/node key", seed]);
+        Self {
+            node: SecretKey::from_seed(*node.as_bytes()),
+            consensus,
+            consensus_shares,
+            certification,
+            certification_shares,
+        }
+    }
+
+    /// The group keys as a genesis document states them: consensus, certification.
+    pub fn threshold_keys(&self) -> (ThresholdKey, ThresholdKey) {
+        (
+            ThresholdKey(self.consensus.bytes()),
+            ThresholdKey(self.certification.bytes()),
+        )
+    }
+}
+
+/// What a node is started with beside its store and its runtimes.
+pub struct NodeConfig {
+    /// The network's genesis document. A store that was begun with another one is refused.
+    pub genesis: RootGenesis,
+    /// The node's secrets.
+    pub keys: NodeKeys,
+    /// Bounds of the pool of each runtime.
+    pub pool: PoolLimits,
+}

@@ -1,0 +1,143 @@
+//! The slots in which a node keeps what it signed for a round, so that it never signs two
+//! different things: a proposal with its batch, a commitment, and the certified end of the round.
+
+use trilith_protocol::{AttestedSignature, Batch, Proposal};
+use trilith_types::cbor::{DecodeError, Decoder, Encoder};
+use trilith_types::{Hash, Round, RuntimeId, TimeNanos};
+
+/// What was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Slot {
+    Proposal = 1,
+    Commitment = 2,
+    Certified = 3,
+}
+
+/// Name of the slot: runtime, round in big-endian, kind; so that all slots of earlier rounds lie
+/// below those of a round.
+pub(crate) fn slot(runtime: &RuntimeId, round: Round, slot: Slot) -> Vec<u8> {
+    let mut name = round_prefix(runtime, round);
+    name.push(slot as u8);
+    name
+}
+
+/// What the names of all slots of a round start with.
+pub(crate) fn round_prefix(runtime: &RuntimeId, round: Round) -> Vec<u8> {
+    [runtime.as_bytes(), &round.0.to_be_bytes()[..]].concat()
+}
+
+/// Most bytes of a stored proposal with its batch: those of a full batch with room for its frame.
+const STORED_PROPOSAL_BYTES_MAX: usize = trilith_params::host::BATCH_BYTES_MAX as usize * 2;
+
+/// A proposal together with the batch it names.
+pub(crate) fn encode_proposal(proposal: &Proposal, batch: &Batch) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    encoder
+        .array(2)
+        .bytes(&proposal.encode())
+        .bytes(&batch.encode());
+    encoder.finish()
+}
+
+pub(crate) fn decode_proposal(bytes: &[u8]) -> Result<(Proposal, Batch), DecodeError> {
+    let mut decoder = Decoder::new(bytes);
+    if decoder.array("stored proposal", 2)? != 2 {
+        return Err(DecodeError::Field("stored proposal"));
+    }
+    let proposal = Proposal::decode(decoder.bytes("proposal", STORED_PROPOSAL_BYTES_MAX)?)?;
+    let batch = Batch::decode(decoder.bytes("batch", STORED_PROPOSAL_BYTES_MAX)?)?;
+    decoder.finish()?;
+    Ok((proposal, batch))
+}
+
+/// How a round ended: its time, and the signature over its attested leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Certified {
+    pub(crate) time: TimeNanos,
+    pub(crate) attested: Option<AttestedSignature>,
+}
+
+impl Certified {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::new();
+        encoder.array(2).uint(self.time.0);
+        match &self.attested {
+            None => {
+                encoder.null();
+            }
+            Some(attested) => {
+                encoder
+                    .array(3)
+                    .bytes(attested.state_root.as_bytes())
+                    .bytes(&attested.value);
+                encoder.bytes(&attested.signature);
+            }
+        }
+        encoder.finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut decoder = Decoder::new(bytes);
+        if decoder.array("certified round", 2)? != 2 {
+            return Err(DecodeError::Field("certified round"));
+        }
+        let time = TimeNanos(decoder.uint()?);
+        let attested = if decoder.null() {
+            None
+        } else {
+            if decoder.array("attested", 3)? != 3 {
+                return Err(DecodeError::Field("attested"));
+            }
+            Some(AttestedSignature {
+                state_root: Hash::from_bytes(decoder.bytes_exact("state root")?),
+                value: decoder.bytes_exact("value")?,
+                signature: decoder.bytes("signature", 96)?.to_vec(),
+            })
+        };
+        decoder.finish()?;
+        Ok(Self { time, attested })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn earlier_rounds_lie_below() {
+        let runtime = RuntimeId::test(1);
+        let end = round_prefix(&runtime, Round(256));
+        assert!(slot(&runtime, Round(255), Slot::Certified) < end);
+        assert!(slot(&runtime, Round(256), Slot::Proposal) > end);
+    }
+
+    #[test]
+    fn what_is_stored_is_read() {
+        let attested = AttestedSignature {
+            state_root: Hash::EMPTY,
+            value: [3; 32],
+            signature: vec![4; 48],
+        };
+        for attested in [None, Some(attested)] {
+            let certified = Certified {
+                time: TimeNanos(5),
+                attested,
+            };
+            assert_eq!(
+                Certified::decode(&certified.encode()),
+                Ok(certified.clone())
+            );
+            assert!(Certified::decode(&certified.encode()[1..]).is_err());
+        }
+        let key = trilith_types::SecretKey::from_seed([1; 32]);
+        let batch = Batch {
+            time: TimeNanos(7),
+            inputs: Vec::new(),
+        };
+        let runtime = RuntimeId::test(1);
+        let proposal = Proposal::sign(&key, Round(1), Hash::EMPTY, &batch, &runtime, &Hash::EMPTY);
+        let stored = encode_proposal(&proposal, &batch);
+        assert_eq!(decode_proposal(&stored), Ok((proposal, batch)));
+    }
+}
