@@ -198,9 +198,11 @@ pub(crate) fn decode_candid<T>(argument: &[u8]) -> Result<T, String>
 where
     T: for<'de> serde::Deserialize<'de> + candid::CandidType,
 {
+    // Fields that are not asked for (a whole module, say) are skipped at a cost for each byte,
+    // which the decoder counts fifty times over.
+    let skipping = argument.len().saturating_mul(8) + 10_000;
+    let decoding = skipping.saturating_mul(64);
     let mut config = candid::DecoderConfig::new();
-    config
-        .set_decoding_quota(argument.len().saturating_mul(16) + 100_000)
-        .set_skipping_quota(10_000);
+    config.set_decoding_quota(decoding).set_skipping_quota(skipping);
     candid::utils::decode_one_with_config(argument, &config).map_err(|error| error.to_string())
 }
