@@ -224,7 +224,7 @@ impl StoreFile {
 }
 
 /// Writes one record behind the first `end` bytes of a file: pages as they come, then the
-/// payload, then the header. Dropped before [`RecordWriter::finish`], it leaves no record.
+/// payload and the header. Dropped before [`RecordWriter::finish`], it leaves no record.
 pub(crate) struct RecordWriter {
     file: Arc<StoreFile>,
     start: u64,

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! A record without pages starts at the next multiple of 64; one with pages starts 64 bytes before
-//! a multiple of 4,096, so that its pages can be mapped. The header is written last. `sequence`
-//! counts records without a gap; `durable` is the last sequence that was known to be on disk when
-//! the record was written.
+//! a multiple of 4,096, so that its pages can be mapped. The header is never written before what it
+//! checks. `sequence` counts records without a gap; `durable` is the last sequence that was known
+//! to be on disk when the record was written.
 //!
 //! Both checks are the first 16 bytes of BLAKE3 keyed with the file's secret: over pages and
 //! payload, and over the 48 bytes before the head check. The secret never leaves the node, so that
