@@ -223,15 +223,23 @@ impl SyscallSet {
         self
     }
 
-    /// Finding the pages that were written: commands on a userfaultfd and on the pagemap, both
-    /// opened before the world was closed, and reading the pagemap.
-    pub fn with_page_tracking(mut self) -> Self {
+    /// Finding the pages that were written, through the pagemap that was opened before the world
+    /// was closed: reading it, and its one command.
+    pub fn with_pagemap(mut self) -> Self {
         self.allow(libc::SYS_pread64, SyscallRule::always());
-        // Both kinds of descriptors have commands of their own (types 0xaa and 'f'); no other
-        // descriptor in the jail knows any.
-        for command in PAGE_TRACKING_COMMANDS {
-            self.allow(libc::SYS_ioctl, SyscallRule::when(1, u32::MAX, command));
-        }
+        self.allow_command(PAGEMAP_SCAN)
+    }
+
+    /// Tracking writes through a userfaultfd that was opened before the world was closed.
+    pub fn with_userfaultfd(self) -> Self {
+        USERFAULTFD_COMMANDS
+            .into_iter()
+            .fold(self, Self::allow_command)
+    }
+
+    /// No other descriptor in a jail knows these commands.
+    fn allow_command(mut self, command: u32) -> Self {
+        self.allow(libc::SYS_ioctl, SyscallRule::when(1, u32::MAX, command));
         self
     }
 
@@ -262,16 +270,12 @@ impl SyscallSet {
     }
 }
 
-/// Commands of userfaultfd(2) (`UFFDIO_REGISTER`, `UNREGISTER`, `WRITEPROTECT`, `API`) and of the
-/// pagemap (`PAGEMAP_SCAN`). Source: `linux/userfaultfd.h` and `linux/fs.h`: direction, size of
-/// the argument, type and number of each command.
-const PAGE_TRACKING_COMMANDS: [u32; 5] = [
-    0xc020_aa00,
-    0x8010_aa01,
-    0xc018_aa06,
-    0xc018_aa3f,
-    0xc060_6610,
-];
+/// Commands of userfaultfd(2): `UFFDIO_REGISTER`, `UNREGISTER`, `WRITEPROTECT` and `API` of
+/// `linux/userfaultfd.h`, each made of direction, size of the argument, type and number.
+const USERFAULTFD_COMMANDS: [u32; 4] = [0xc020_aa00, 0x8010_aa01, 0xc018_aa06, 0xc018_aa3f];
+
+/// The command of the pagemap, `PAGEMAP_SCAN` of `linux/fs.h`, since Linux 6.7.
+const PAGEMAP_SCAN: u32 = 0xc060_6610;
 
 /// What a jailed process may do; see the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -286,6 +290,8 @@ pub struct Policy {
     pub denial: Denial,
     /// Resources.
     pub limits: ResourceLimits,
-    /// Whether the process gets descriptors of its own pagemap and of a userfaultfd.
-    pub page_tracking: bool,
+    /// Whether the process gets a descriptor of its own pagemap.
+    pub pagemap: bool,
+    /// Whether the process gets a userfaultfd of its own memory.
+    pub userfaultfd: bool,
 }

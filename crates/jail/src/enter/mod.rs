@@ -32,11 +32,10 @@ pub struct Entered {
     pub channel: Channel,
     /// The descriptors that the parent passed, in its order.
     pub descriptors: Vec<OwnedFd>,
-    /// `/proc/self/pagemap` of this process, if the policy asks for page tracking and the host
-    /// has it.
+    /// `/proc/self/pagemap` of this process, if the policy asks for it and the host has it.
     pub pagemap: Option<OwnedFd>,
-    /// A userfaultfd of this process for faults in user mode, not yet initialised, under the same
-    /// conditions.
+    /// A userfaultfd of this process for faults in user mode, not yet initialised, if the policy
+    /// asks for it and the host has it.
     pub userfaultfd: Option<OwnedFd>,
     /// What the jail consists of.
     pub report: JailReport,
@@ -139,10 +138,14 @@ fn build(policy: &Policy, channel: &Channel) -> Result<Built, EnterError> {
     privileges::take_unprivileged_identity(&mut report)?;
     namespaces::unshare_all(&mut report)?;
     warden::fork_under_warden(channel)?;
-    let (pagemap, userfaultfd) = match policy.page_tracking {
-        true => tracking::open(&mut report),
-        false => (None, None),
-    };
+    let pagemap = policy
+        .pagemap
+        .then(|| tracking::open_pagemap(&mut report))
+        .flatten();
+    let userfaultfd = policy
+        .userfaultfd
+        .then(|| tracking::open_userfaultfd(&mut report))
+        .flatten();
     namespaces::empty_root(&mut report);
     privileges::set_limits(&policy.limits)?;
     privileges::clear_environment()?;

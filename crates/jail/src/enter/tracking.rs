@@ -11,25 +11,27 @@ use crate::{Feature, JailReport};
 /// Source: `linux/userfaultfd.h`, Linux 5.11.
 const UFFD_USER_MODE_ONLY: i32 = 1;
 
-/// Opens the pagemap and a userfaultfd of this process. Both are bound to this process's memory,
-/// so they must be opened in the process that will use them.
-pub(super) fn open(report: &mut JailReport) -> (Option<OwnedFd>, Option<OwnedFd>) {
-    let pagemap = match File::open("/proc/self/pagemap") {
+/// Opens the pagemap of this process. It is bound to this process's memory, as is a userfaultfd, so
+/// both must be opened in the process that will use them.
+pub(super) fn open_pagemap(report: &mut JailReport) -> Option<OwnedFd> {
+    match File::open("/proc/self/pagemap") {
         Ok(file) => Some(OwnedFd::from(file)),
         Err(error) => {
             report.miss(Feature::Pagemap, error);
             None
         }
-    };
+    }
+}
+
+/// Makes a userfaultfd of this process.
+pub(super) fn open_userfaultfd(report: &mut JailReport) -> Option<OwnedFd> {
     let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | UFFD_USER_MODE_ONLY;
     // SAFETY: the call takes an integer and touches no memory of the caller.
     let raw = unsafe { libc::syscall(libc::SYS_userfaultfd, flags) };
-    let userfaultfd = if raw < 0 {
+    if raw < 0 {
         report.miss(Feature::Userfaultfd, io::Error::last_os_error());
-        None
-    } else {
-        // SAFETY: the kernel has just made this descriptor for this process.
-        Some(unsafe { OwnedFd::from_raw_fd(raw as i32) })
-    };
-    (pagemap, userfaultfd)
+        return None;
+    }
+    // SAFETY: the kernel has just made this descriptor for this process.
+    Some(unsafe { OwnedFd::from_raw_fd(raw as i32) })
 }

@@ -31,7 +31,8 @@ fn policy(syscalls: SyscallSet) -> Policy {
             file_bytes_max: None,
             stack_bytes_max: None,
         },
-        page_tracking: false,
+        pagemap: false,
+        userfaultfd: false,
     }
 }
 
@@ -69,10 +70,11 @@ pub fn run(role: &str) -> ExitCode {
         "code-refused" => (policy(computing), code),
         "code-allowed" => (policy(computing.with_executable_memory()), code),
         "pagemap" => {
-            let syscalls = computing.with_page_tracking();
+            let syscalls = computing.with_pagemap().with_userfaultfd();
             (
                 Policy {
-                    page_tracking: true,
+                    pagemap: true,
+                    userfaultfd: true,
                     ..policy(syscalls)
                 },
                 pagemap,
