@@ -174,7 +174,7 @@ fn finish(execution: &mut dyn Execution) -> Result<(Effects, Option<u64>), Fault
 fn messages_run_in_sandboxes() {
     let bench = bench();
     assert_eq!(bench.run(request(1, "hello")).unwrap().0, b"hello");
-    assert_eq!(bench.run(request(1, "tracking")).unwrap().0, [1]);
+    assert_eq!(bench.run(request(1, "pagemap")).unwrap().0, [1]);
     // Larger than a socket's buffer in both directions.
     let long = "x".repeat(5 << 20);
     assert_eq!(bench.run(request(1, &long)).unwrap().0, long.as_bytes());
@@ -395,6 +395,15 @@ fn a_memory_is_remembered_only_by_name() {
     // Inside, the processes count for themselves: both call their memory 1.
     let (inside, third) = remembering(1, first);
     assert_eq!((inside.as_slice(), third != first), (&b"Some(1)"[..], true));
+    // A message that leaves the memory as it was leaves its name as well.
+    let (_, kept) = bench
+        .run(ExecutionRequest {
+            memory_version: third,
+            ..request(1, "keep")
+        })
+        .unwrap();
+    assert_eq!(kept, third);
+    assert_eq!(remembering(1, third).0, b"Some(2)");
     // A version that was used, one of another canister, and one of nobody are unknown.
     for unknown in [first, second, Some(99)] {
         assert_eq!(remembering(1, unknown).0, b"None");

@@ -4,7 +4,6 @@
 //! their own into a real jail: one that hangs, or that answers what no executor answers.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
 
 use trilith_protocol::Fault;
 use trilith_types::PageFile;
@@ -67,20 +66,18 @@ pub trait ExecuteDesk {
     fn abandon(&mut self);
 }
 
-/// Descriptors of a sandbox about its own memory; see [`trilith_jail::Entered`].
-#[derive(Debug, Default)]
-pub struct OwnMemory {
-    /// `/proc/self/pagemap`.
-    pub pagemap: Option<OwnedFd>,
-    /// A userfaultfd, not yet initialised.
-    pub userfaultfd: Option<OwnedFd>,
-}
+/// Makes the desk of a sandbox that runs modules. It gets `/proc/self/pagemap` of the sandbox, if
+/// the host has it.
+pub type MakeExecuteDesk = fn(Option<File>) -> Result<Box<dyn ExecuteDesk>, Fault>;
+
+/// Makes the desk of a sandbox that compiles.
+pub type MakeCompileDesk = fn() -> Result<Box<dyn CompileDesk>, Fault>;
 
 /// How the desks of the two roles are made, inside the jail.
 #[derive(Clone, Copy)]
 pub struct Desks {
     /// For a sandbox that runs modules.
-    pub execute: fn(OwnMemory) -> Result<Box<dyn ExecuteDesk>, Fault>,
+    pub execute: MakeExecuteDesk,
     /// For a sandbox that compiles.
-    pub compile: fn() -> Result<Box<dyn CompileDesk>, Fault>,
+    pub compile: MakeCompileDesk,
 }

@@ -21,6 +21,8 @@ pub(super) struct SandboxedExecution {
     /// `None` once the message has ended or failed.
     lease: Option<Lease>,
     bounds: Bounds,
+    /// The memory that the request named, if the sandbox has it.
+    given: Option<Remembered>,
     versions: Arc<AtomicU64>,
     watchdog: Duration,
 }
@@ -41,11 +43,10 @@ impl SandboxedExecution {
             load(seat, compiled, deadline)?;
         }
         // A version is known under another name inside. What the process remembers is used up by
-        // the execution, whatever becomes of it.
+        // the execution, unless its result says that it is still there.
         let remembered = seat.remembered.take();
-        request.memory_version = remembered
-            .filter(|version| Some(version.outer) == request.memory_version)
-            .map(|version| version.inner);
+        let given = remembered.filter(|version| Some(version.outer) == request.memory_version);
+        request.memory_version = given.map(|version| version.inner);
         files::gather(&mut [&mut request.heap, &mut request.stable], FILES_MAX)
             .map_err(|error| Fault(format!("page files cannot be copied: {error}")))?;
         let encoded = wire::encode_request(&request);
@@ -65,6 +66,7 @@ impl SandboxedExecution {
         Ok(Self {
             lease: Some(lease),
             bounds,
+            given,
             versions,
             watchdog,
         })
@@ -81,11 +83,16 @@ impl SandboxedExecution {
         let mut result = wire::decode_result(encoded, &files)
             .map_err(|error| Fault(format!("a sandbox gave a malformed result: {error}")))?;
         self.bounds.check(&result)?;
-        if let Some(inner) = result.memory_version.take() {
-            let outer = self.versions.fetch_add(1, Ordering::Relaxed);
-            seat.remembered = Some(Remembered { outer, inner });
-            result.memory_version = Some(outer);
-        }
+        let left = result.memory_version.map(|inner| match self.given {
+            // A message that changed nothing, or whose changes were dropped.
+            Some(given) if given.inner == inner => given,
+            _ => {
+                let outer = self.versions.fetch_add(1, Ordering::Relaxed);
+                Remembered { outer, inner }
+            }
+        });
+        seat.remembered = left;
+        result.memory_version = left.map(|version| version.outer);
         Ok(result)
     }
 }

@@ -10,8 +10,7 @@ pub(super) const FILES_MAX: usize = 250;
 /// - Executable memory: the compiled code is mapped from the descriptor that the controller
 ///   passes, or copied and made executable.
 /// - Memory files: changed pages are returned in them.
-/// - Page tracking: the pages that a message wrote are found through descriptors that were opened
-///   before the world was closed.
+/// - The pagemap: the pages that a message wrote are found through it.
 pub(super) fn execute(requirement: Requirement) -> Policy {
     Policy {
         name: "execute",
@@ -19,7 +18,7 @@ pub(super) fn execute(requirement: Requirement) -> Policy {
         syscalls: SyscallSet::computing()
             .with_executable_memory()
             .with_memory_files()
-            .with_page_tracking(),
+            .with_pagemap(),
         denial: Denial::Error,
         limits: ResourceLimits {
             // The kernel also counts descriptors under way for all jailed processes together
@@ -30,7 +29,8 @@ pub(super) fn execute(requirement: Requirement) -> Policy {
             file_bytes_max: None,
             stack_bytes_max: None,
         },
-        page_tracking: true,
+        pagemap: true,
+        userfaultfd: false,
     }
 }
 
@@ -48,6 +48,7 @@ pub(super) fn compile(requirement: Requirement) -> Policy {
             file_bytes_max: Some(4 << 30),
             stack_bytes_max: None,
         },
-        page_tracking: false,
+        pagemap: false,
+        userfaultfd: false,
     }
 }

@@ -15,7 +15,7 @@ use trilith_jail::{Channel, FrameLimits, Requirement, enter};
 use trilith_protocol::Fault;
 use trilith_types::PageFile;
 
-use super::desk::{Compilation, CompileDesk, Desks, ExecuteDesk, OwnMemory, Progress};
+use super::desk::{Compilation, CompileDesk, Desks, ExecuteDesk, Progress};
 use super::files;
 use super::frame::{PAYLOAD_BYTES_MAX, Request, Response};
 use super::policy::{self, FILES_MAX};
@@ -104,12 +104,9 @@ pub fn role_main_with(args: &[OsString], desks: &Desks) -> ExitCode {
     };
     keep_panic_messages();
     let channel = entered.channel;
-    let own = OwnMemory {
-        pagemap: entered.pagemap,
-        userfaultfd: entered.userfaultfd,
-    };
+    let pagemap = entered.pagemap.map(File::from);
     let served = guarded(|| match role {
-        Role::Execute => (desks.execute)(own).map(Served::Execute),
+        Role::Execute => (desks.execute)(pagemap).map(Served::Execute),
         Role::Compile => (desks.compile)().map(Served::Compile),
     });
     match served {

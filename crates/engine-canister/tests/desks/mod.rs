@@ -14,7 +14,7 @@ use trilith_engine_canister::executor::wire::{
     Encoded, decode_prepared, decode_request, encode_prepared, encode_result,
 };
 use trilith_engine_canister::sandbox::desk::{
-    Compilation, CompileDesk, Desks, ExecuteDesk, OwnMemory, Progress,
+    Compilation, CompileDesk, Desks, ExecuteDesk, Progress,
 };
 use trilith_protocol::Fault;
 use trilith_types::{PAGE_BYTES, PageFile, PageRun};
@@ -24,10 +24,10 @@ pub const ARGUMENT: &str = "--test-desks";
 
 pub fn desks() -> Desks {
     Desks {
-        execute: |own| {
-            assert!(own.pagemap.is_some(), "page tracking is passed to the desk");
+        execute: |pagemap| {
+            assert!(pagemap.is_some(), "the pagemap is passed to the desk");
             Ok(Box::new(Scripted {
-                own,
+                pagemap,
                 served: 0,
                 module: None,
                 request: None,
@@ -74,7 +74,7 @@ impl CompileDesk for Copier {
 }
 
 struct Scripted {
-    own: OwnMemory,
+    pagemap: Option<File>,
     /// Messages this process has finished.
     served: u64,
     module: Option<PreparedModule>,
@@ -151,9 +151,10 @@ impl Scripted {
             "crash" => crash(),
             "panic" => panic!("a test wanted this panic"),
             "served" => reply = self.served.to_be_bytes().to_vec(),
-            "tracking" => reply = vec![u8::from(self.own.userfaultfd.is_some())],
+            "pagemap" => reply = vec![u8::from(self.pagemap.is_some())],
             "remember" => reply = format!("{:?}", request.memory_version).into_bytes(),
             "sum" => reply = heap_sum(request).to_be_bytes().to_vec(),
+            "keep" => result.memory_version = request.memory_version,
             "forget" => result.memory_version = None,
             "write" => memory.heap_runs = vec![run(2, 2, sealable(3), 1)],
             "garbage" => {
