@@ -93,14 +93,7 @@ impl Loader<'_> {
                 Ok(())
             }
             Payload::Entries { namespace, entries } => {
-                let open = self.open(namespace, place)?;
-                for (key, value) in entries {
-                    open.view
-                        .tree
-                        .insert(&key, &value)
-                        .map_err(|error| place.damaged(error.to_string()))?;
-                }
-                Ok(())
+                self.open(namespace, place)?.add_entries(&entries, place)
             }
             Payload::Image {
                 namespace,
@@ -199,6 +192,14 @@ impl Loader<'_> {
 }
 
 impl OpenNamespace {
+    fn add_entries(&mut self, entries: &[(Vec<u8>, Vec<u8>)], place: &Place<'_>) -> Result<()> {
+        for (key, value) in entries {
+            let inserted = self.view.tree.insert(key, value);
+            inserted.map_err(|error| place.damaged(error.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// Completes the image that is being read, and adds its leaf.
     fn close_image(&mut self, place: &Place<'_>) -> Result<()> {
         let Some((id, image, tree)) = self.image.take() else {

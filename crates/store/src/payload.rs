@@ -133,6 +133,14 @@ impl Payload {
                 e.array(3).uint(META).text(name);
                 optional_bytes(e, bytes.as_deref());
             }
+            _ => self.write_checkpoint(e),
+        }
+        encoder.finish()
+    }
+
+    /// Writes a record that only checkpoints have.
+    fn write_checkpoint(&self, e: &mut Encoder) {
+        match self {
             Self::Pages => {
                 e.array(1).uint(PAGES);
             }
@@ -183,8 +191,12 @@ impl Payload {
             Self::End => {
                 e.array(1).uint(END);
             }
+            Self::Seal(_)
+            | Self::Finalise { .. }
+            | Self::Signed { .. }
+            | Self::PruneSigned { .. }
+            | Self::Meta { .. } => unreachable!("records of the log are written by `encode`"),
         }
-        encoder.finish()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Decoded<Self> {
@@ -193,22 +205,31 @@ impl Payload {
         let count = d.array("record", 16)?;
         let kind = d.uint()?;
         let (expected, payload) = match kind {
+            SEAL..=META => Self::read_log(kind, d)?,
+            PAGES..=END => Self::read_checkpoint(kind, d)?,
+            _ => return Err(DecodeError::Field("kind")),
+        };
+        if count != expected {
+            return Err(DecodeError::Field("record"));
+        }
+        decoder.finish()?;
+        Ok(payload)
+    }
+
+    /// Reads a record that the log has, and how many items it takes.
+    fn read_log(kind: u64, d: &mut Decoder<'_>) -> Decoded<(usize, Self)> {
+        Ok(match kind {
             SEAL => (7, Self::Seal(Seal::read(d)?)),
-            FINALISE | CURRENT => {
+            FINALISE => {
                 let (namespace, round, root) = (runtime_id(d)?, d.uint()?, hash(d)?);
-                let payload = match kind {
-                    FINALISE => Self::Finalise {
+                (
+                    4,
+                    Self::Finalise {
                         namespace,
                         round,
                         root,
                     },
-                    _ => Self::Current {
-                        namespace,
-                        round,
-                        root,
-                    },
-                };
-                (4, payload)
+                )
             }
             SIGNED => (
                 3,
@@ -224,14 +245,35 @@ impl Payload {
                     end: blob(d)?,
                 },
             ),
-            META => (
-                3,
-                Self::Meta {
-                    name: d.text("name", ANY)?.to_owned(),
-                    bytes: optional_blob(d)?,
-                },
-            ),
+            META => {
+                let name = d.text("name", ANY)?.to_owned();
+                (
+                    3,
+                    Self::Meta {
+                        name,
+                        bytes: optional_blob(d)?,
+                    },
+                )
+            }
+            _ => return Err(DecodeError::Field("kind")),
+        })
+    }
+
+    /// Reads a record that only checkpoints have, and how many items it takes.
+    fn read_checkpoint(kind: u64, d: &mut Decoder<'_>) -> Decoded<(usize, Self)> {
+        Ok(match kind {
             PAGES => (1, Self::Pages),
+            CURRENT => {
+                let (namespace, round, root) = (runtime_id(d)?, d.uint()?, hash(d)?);
+                (
+                    4,
+                    Self::Current {
+                        namespace,
+                        round,
+                        root,
+                    },
+                )
+            }
             ENTRIES => (
                 3,
                 Self::Entries {
@@ -261,12 +303,7 @@ impl Payload {
             ),
             END => (1, Self::End),
             _ => return Err(DecodeError::Field("kind")),
-        };
-        if count != expected {
-            return Err(DecodeError::Field("record"));
-        }
-        decoder.finish()?;
-        Ok(payload)
+        })
     }
 }
 

@@ -171,6 +171,61 @@ fn a_full_disk_changes_nothing_and_passes() {
 }
 
 #[test]
+fn a_record_that_was_reported_as_failed_never_comes_back() {
+    let reference = open(&SimulatedDisk::new()).unwrap().0;
+    let (calls, shown) = history(13, 40, &reference);
+    let disk = SimulatedDisk::new();
+    disk.fail_late(true);
+    let mut store = open(&disk).unwrap().0;
+    let mut failed = 0;
+    for (index, call) in calls.iter().enumerate() {
+        let next = disk.operations() + 1;
+        disk.full_during(next, next + 1);
+        let result = call.apply(&store);
+        disk.full_during(0, 0);
+        if result.is_err() {
+            failed += 1;
+            drop(store);
+            disk.power_cycle(index as u64);
+            store = open(&disk).unwrap().0;
+            assert_eq!(show(&store), shown[index]);
+            call.apply(&store).unwrap();
+        }
+        store.sync().unwrap();
+        assert_eq!(show(&store), shown[index + 1]);
+    }
+    assert!(failed > 15, "{failed} calls failed");
+}
+
+#[test]
+fn a_log_file_that_could_not_be_made_never_comes_back() {
+    for operation in 1..=7 {
+        for seed in 0..12 {
+            let disk = SimulatedDisk::new();
+            let store = open(&disk).unwrap().0;
+            store.put_signed(b"a", b"1").unwrap();
+            let next = disk.operations() + operation;
+            disk.full_during(next, next + 1);
+            let checkpoint = store.checkpoint();
+            disk.full_during(0, 0);
+            assert!(
+                checkpoint.is_err(),
+                "operation {operation} is not part of a checkpoint"
+            );
+            let put = store.put_signed(b"b", b"2").and_then(|()| store.sync());
+            drop(store);
+            disk.power_cycle(seed);
+            let store = open(&disk)
+                .unwrap_or_else(|fault| panic!("{operation}, {seed}: {fault}"))
+                .0;
+            if put.is_ok() {
+                assert_eq!(store.signed(b"b"), Some(b"2".to_vec()));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_failed_sync_stops_the_store_until_it_is_reopened() {
     let disk = SimulatedDisk::new();
     let store = open(&disk).unwrap().0;

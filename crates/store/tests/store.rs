@@ -344,6 +344,32 @@ fn views_outlive_their_files() {
 }
 
 #[test]
+fn a_mostly_dead_file_gives_up_its_pages_and_goes() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk);
+    let update = write(false, 9, &[(3, 2, 5), (7, 1, 9)], &source());
+    let root = store
+        .seal(NAMESPACE, 1, Hash::EMPTY, &log(b"a"), &[update])
+        .unwrap();
+    store.finalise(NAMESPACE, 1, root).unwrap();
+    for number in 0..10u8 {
+        store.put_meta("name", &[number; 4000]).unwrap();
+    }
+    let first = || {
+        disk.files()
+            .iter()
+            .any(|(name, _)| name == "0000000000000001.log")
+    };
+    assert!(first());
+    store.checkpoint().unwrap();
+    assert!(!first());
+    let shown = |store: &Store| pages(&*store.view(NAMESPACE, root).unwrap());
+    assert_eq!(shown(&store), [0, 0, 0, 5, 6, 0, 0, 9, 0]);
+    drop(store);
+    assert_eq!(shown(&open(&disk)), [0, 0, 0, 5, 6, 0, 0, 9, 0]);
+}
+
+#[test]
 fn a_fragmented_image_is_written_in_one_piece() {
     let disk = SimulatedDisk::new();
     let store = open(&disk);

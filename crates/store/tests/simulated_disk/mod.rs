@@ -61,6 +61,8 @@ struct Inner {
     crash_at: Option<u64>,
     /// The operations from the first to before the second report a full disk.
     full: Option<(u64, u64)>,
+    /// Whether a full disk writes everything and fails all the same.
+    full_late: bool,
     sync_fails: bool,
     read_fails: bool,
     locked: Option<u64>,
@@ -174,6 +176,11 @@ impl SimulatedDisk {
     /// The disk is full during these operations.
     pub fn full_during(&self, from: u64, to: u64) {
         self.inner().full = Some((from, to));
+    }
+
+    /// A full disk writes everything and fails all the same.
+    pub fn fail_late(&self, late: bool) {
+        self.inner().full_late = late;
     }
 
     pub fn fail_syncs(&self, fail: bool) {
@@ -375,9 +382,14 @@ impl DiskFile for File {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut inner = self.disk.inner();
         let full = inner.step(self.generation).err();
-        // A full disk takes a part of the bytes before it says so.
+        // A full disk takes a part of the bytes before it says so, and sometimes all of them.
+        let part = if inner.full_late {
+            bytes
+        } else {
+            &bytes[..bytes.len() / 2]
+        };
         let taken = match &full {
-            Some(error) if error.kind() == io::ErrorKind::StorageFull => &bytes[..bytes.len() / 2],
+            Some(error) if error.kind() == io::ErrorKind::StorageFull => part,
             Some(_) => return Err(full.unwrap()),
             None => bytes,
         };
