@@ -52,85 +52,120 @@ pub(crate) fn answer(
         .as_ref()
         .filter(|attested| attested.value == tree.digest());
     let signature = attested.map(|attested| attested.signature.as_slice());
+    let asked = Asked {
+        engine,
+        view,
+        snapshot: &snapshot,
+        tree: &tree,
+        signature,
+        now: context.now.0,
+    };
     match request {
         QueryRequest::Call {
             envelope,
             effective,
-        } => {
-            let (call, id) = authenticate_query(engine, &envelope, effective, context.now.0)?;
-            let now = snapshot.meta.time;
-            let onlooker = Onlooker {
-                engine,
-                view,
-                snapshot: &snapshot,
-                now,
-                certificate: signature,
-            };
-            let result = match onlooker.call(&call)? {
-                Ok(arg) => CallResult::Replied { arg },
-                Err(rejection) => {
-                    let (code, error_code) = (rejection.code(), rejection.error_code());
-                    CallResult::Rejected {
-                        code,
-                        message: rejection.message,
-                        error_code,
-                    }
-                }
-            };
-            Ok(QueryResponse::Call { id, result })
-        }
+        } => asked.call(&envelope, effective),
         QueryRequest::ReadState {
             envelope,
             effective,
-        } => {
-            let read = authenticate_read(engine, &envelope, context.now.0)?;
-            let may = Permission {
-                snapshot: &snapshot,
-                subnet: engine.config.subnet_id,
-                read: &read,
-                effective,
-            };
-            may.check().map_err(refused)?;
-            let time = [b"time".to_vec()];
-            let paths = read
-                .paths
-                .iter()
-                .map(Vec::as_slice)
-                .chain([time.as_slice()]);
-            let signature = signature.ok_or_else(no_certificate)?;
-            let tree = tree.prune(&Wanted::of_paths(paths));
-            Ok(QueryResponse::ReadState {
-                certificate: certified::certificate(&tree, signature),
-            })
+        } => asked.read_state(&envelope, effective),
+        QueryRequest::RequestStatus { id } => Ok(asked.request_status(id)),
+        QueryRequest::Topology => Ok(asked.topology()),
+    }
+}
+
+/// A state that is asked, and what is needed to answer.
+struct Asked<'a> {
+    engine: &'a CanisterEngine,
+    view: &'a dyn StateRead,
+    snapshot: &'a Snapshot,
+    tree: &'a StateTree<'a>,
+    /// The signature over the root of the tree, if there is one.
+    signature: Option<&'a [u8]>,
+    /// The present, for the expiry of requests.
+    now: u64,
+}
+
+impl Asked<'_> {
+    fn call(&self, envelope: &[u8], effective: Principal) -> Answered<QueryResponse> {
+        let (call, id) = authenticate_query(self.engine, envelope, effective, self.now)?;
+        let now = self.snapshot.meta.time;
+        let (engine, view, snapshot) = (self.engine, self.view, self.snapshot);
+        let onlooker = Onlooker {
+            engine,
+            view,
+            snapshot,
+            now,
+            certificate: self.signature,
+        };
+        let result = match onlooker.call(&call)? {
+            Ok(arg) => CallResult::Replied { arg },
+            Err(rejection) => {
+                let (code, error_code) = (rejection.code(), rejection.error_code());
+                CallResult::Rejected {
+                    code,
+                    message: rejection.message,
+                    error_code,
+                }
+            }
+        };
+        Ok(QueryResponse::Call { id, result })
+    }
+
+    fn read_state(&self, envelope: &[u8], effective: Effective) -> Answered<QueryResponse> {
+        let read = authenticate_read(self.engine, envelope, self.now)?;
+        let (snapshot, subnet) = (self.snapshot, self.engine.config.subnet_id);
+        Permission {
+            snapshot,
+            subnet,
+            read: &read,
+            effective,
         }
-        QueryRequest::RequestStatus { id } => {
-            let status = snapshot
-                .requests
-                .get(&id)
-                .map_or(RequestStatus::Unknown, |record| status_of(record));
-            let paths = [
-                vec![b"request_status".to_vec(), id.to_vec()],
-                vec![b"time".to_vec()],
-            ];
-            let wanted = Wanted::of_paths(paths.iter().map(Vec::as_slice));
-            let certificate =
-                signature.map(|signature| certified::certificate(&tree.prune(&wanted), signature));
-            Ok(QueryResponse::RequestStatus {
-                status,
-                certificate,
-            })
+        .check()
+        .map_err(refused)?;
+        let time = [b"time".to_vec()];
+        let paths = read
+            .paths
+            .iter()
+            .map(Vec::as_slice)
+            .chain([time.as_slice()]);
+        let signature = self.signature.ok_or_else(no_certificate)?;
+        let tree = self.tree.prune(&Wanted::of_paths(paths));
+        Ok(QueryResponse::ReadState {
+            certificate: certified::certificate(&tree, signature),
+        })
+    }
+
+    fn request_status(&self, id: [u8; 32]) -> QueryResponse {
+        let record = self.snapshot.requests.get(&id);
+        let status = record.map_or(RequestStatus::Unknown, |record| status_of(record));
+        let paths = [
+            vec![b"request_status".to_vec(), id.to_vec()],
+            vec![b"time".to_vec()],
+        ];
+        let wanted = Wanted::of_paths(paths.iter().map(Vec::as_slice));
+        let certificate = self
+            .signature
+            .map(|signature| certified::certificate(&self.tree.prune(&wanted), signature));
+        QueryResponse::RequestStatus {
+            status,
+            certificate,
         }
-        QueryRequest::Topology => Ok(QueryResponse::Topology(Topology {
-            subnet: engine.config.subnet_id,
+    }
+
+    fn topology(&self) -> QueryResponse {
+        let keys = self
+            .snapshot
+            .meta
+            .committee
+            .iter()
+            .map(|key| *key.as_bytes());
+        QueryResponse::Topology(Topology {
+            subnet: self.engine.config.subnet_id,
             default_effective_canister: canister_id(0),
             ranges: certified::ranges(),
-            nodes: snapshot
-                .meta
-                .committee
-                .iter()
-                .map(|key| (certified::node_id(key.as_bytes()), *key.as_bytes()))
-                .collect(),
-        })),
+            nodes: keys.map(|key| (certified::node_id(&key), key)).collect(),
+        })
     }
 }
 

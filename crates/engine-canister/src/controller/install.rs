@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use candid::Principal;
 use trilith_protocol::Fault;
+use trilith_types::Image;
 use trilith_types::hash::sha256;
 
 use super::machine::{self, Advance, Entry, Memory, PAGES_PER_WASM_PAGE, Surroundings};
@@ -48,6 +49,8 @@ struct Plan {
     caller: Principal,
     argument: Arc<Vec<u8>>,
     old: Option<Arc<PreparedModule>>,
+    /// The image of the old module.
+    old_image: Option<Image>,
     new: Arc<PreparedModule>,
     module: Arc<Module>,
     bytes: Arc<Vec<u8>>,
@@ -78,6 +81,29 @@ pub(crate) struct LiveInstall {
     instructions: u64,
     switched: bool,
     logs: Vec<ExecutionResult>,
+}
+
+impl LiveInstall {
+    /// Applies a stage that ended to the draft; gives how the installation ended if it failed.
+    fn end_stage(&mut self, target: Principal, mut result: ExecutionResult) -> Option<Ended> {
+        self.stage_slices = 0;
+        self.stage += 1;
+        self.instructions += result.instructions;
+        let end = std::mem::replace(&mut result.end, Ok(Box::default()));
+        let ended = match end {
+            Ok(effects) => {
+                self.draft.apply(*effects, result.memory_version);
+                None
+            }
+            Err(trap) => {
+                let rejection = Rejection::of_trap(target, &trap);
+                result.end = Err(trap);
+                Some(Ended::Failed(rejection))
+            }
+        };
+        self.logs.push(result);
+        ended
+    }
 }
 
 /// How an installation ended.
@@ -180,6 +206,50 @@ fn keeps_heap(
     }
 }
 
+/// The entries that an installation runs, in order.
+fn stages(
+    upgrade: Option<UpgradeOptions>,
+    old: Option<&PreparedModule>,
+    new: &PreparedModule,
+) -> Vec<EntryPoint> {
+    let mut stages = Vec::new();
+    if let (Some(options), Some(old)) = (upgrade, old)
+        && options.skip_pre_upgrade != Some(true)
+        && old.exports.contains(&EntryPoint::PreUpgrade)
+    {
+        stages.push(EntryPoint::PreUpgrade);
+    }
+    if new.has_start {
+        stages.push(EntryPoint::Start);
+    }
+    let last = if upgrade.is_some() {
+        EntryPoint::PostUpgrade
+    } else {
+        EntryPoint::Init
+    };
+    if new.exports.contains(&last) {
+        stages.push(last);
+    }
+    stages
+}
+
+/// What the state keeps of a module.
+fn module_of(new: &PreparedModule, sent_hash: [u8; 32]) -> Module {
+    let has = |entry| new.exports.contains(&entry);
+    let metadata = new.metadata.iter();
+    Module {
+        sent_hash,
+        bytes: new.wasm_bytes,
+        memory64: new.memory64,
+        heartbeat: has(EntryPoint::Heartbeat),
+        timer: has(EntryPoint::GlobalTimer),
+        inspect: has(EntryPoint::InspectMessage),
+        metadata: metadata
+            .map(|s| (s.name.clone(), s.public, s.content.clone()))
+            .collect(),
+    }
+}
+
 impl Round<'_> {
     pub(crate) fn install_code(&mut self, request: &Request) -> ManagedResult {
         match decode_candid::<InstallArgs>(&request.argument) {
@@ -244,9 +314,7 @@ impl Round<'_> {
             .image(&image_id(installing.target, ImageKind::Pending))?
             .current
             .clone();
-        let bytes = image.read(0, installing.bytes as usize);
-        let bytes =
-            Arc::new(bytes.map_err(|error| Fault(format!("cannot read a module: {error}")))?);
+        let bytes = machine::module_bytes(&image, installing.bytes)?;
         let plan = self.plan(&installing.request, installing.sent_hash, &bytes)?;
         let plan = plan.map_err(|why| {
             Fault(format!(
@@ -280,49 +348,23 @@ impl Round<'_> {
             Err(PrepareError::Invalid(why)) => return Ok(Err(invalid_wasm(target, &why))),
         };
         let old = self.prepared(target)?;
-        let mut stages = Vec::new();
-        let mut upgrade = None;
-        let mut keep_heap = false;
-        if let (Mode::upgrade(options), Some(old)) = (mode, &old) {
+        let old_image = Some(
+            self.state
+                .image(&image_id(target, ImageKind::Module))?
+                .current
+                .clone(),
+        );
+        let (mut upgrade, mut keep_heap) = (None, false);
+        if let (Mode::upgrade(options), Some(code)) = (mode, &self.state.existing(&target).code) {
             let options = options.unwrap_or_default();
-            let code = self.state.existing(&target).code.as_ref();
-            keep_heap = match code.map(|code| keeps_heap(target, options, &code.module, &new)) {
-                Some(Err(rejection)) => return Ok(Err(rejection)),
-                Some(Ok(keep)) => keep,
-                None => false,
+            keep_heap = match keeps_heap(target, options, &code.module, &new) {
+                Ok(keep) => keep,
+                Err(rejection) => return Ok(Err(rejection)),
             };
             upgrade = Some(options);
-            if options.skip_pre_upgrade != Some(true)
-                && old.exports.contains(&EntryPoint::PreUpgrade)
-            {
-                stages.push(EntryPoint::PreUpgrade);
-            }
         }
-        if new.has_start {
-            stages.push(EntryPoint::Start);
-        }
-        let last = if upgrade.is_some() {
-            EntryPoint::PostUpgrade
-        } else {
-            EntryPoint::Init
-        };
-        if new.exports.contains(&last) {
-            stages.push(last);
-        }
-        let has = |entry| new.exports.contains(&entry);
-        let module = Arc::new(Module {
-            sent_hash,
-            bytes: bytes.len() as u64,
-            memory64: new.memory64,
-            heartbeat: has(EntryPoint::Heartbeat),
-            timer: has(EntryPoint::GlobalTimer),
-            inspect: has(EntryPoint::InspectMessage),
-            metadata: new
-                .metadata
-                .iter()
-                .map(|s| (s.name.clone(), s.public, s.content.clone()))
-                .collect(),
-        });
+        let stages = stages(upgrade, old.as_deref(), &new);
+        let module = Arc::new(module_of(&new, sent_hash));
         let caller = request.origin.caller();
         let (argument, bytes) = (Arc::new(argument), bytes.clone());
         Ok(Ok(Plan {
@@ -332,6 +374,7 @@ impl Round<'_> {
             caller,
             argument,
             old,
+            old_image,
             new,
             module,
             bytes,
@@ -391,7 +434,7 @@ impl Round<'_> {
         let cost = price::execution(used, plan.new.memory64).min(installing.prepaid);
         canister.cycles = canister.cycles.saturating_add(installing.prepaid - cost);
         for result in &run.logs {
-            super::message::log(canister, now, result);
+            super::begin::log(canister, now, result);
         }
         match ended {
             Ended::Failed(rejection) => Ok(rejection.into()),
@@ -486,11 +529,12 @@ impl Round<'_> {
             price::INSTALL_INSTRUCTIONS.saturating_sub(run.instructions),
         );
         let frozen = plan.frozen(frozen, is_old);
-        let mut start = || {
-            config
-                .executor
-                .start(module, machine::request(&around, &memory, &entry, &frozen)?)
+        let request = || machine::request(&around, &memory, &entry, &frozen);
+        let bytes = || match (is_old, &plan.old_image) {
+            (true, Some(image)) => machine::module_bytes(image, code.module.bytes),
+            _ => Ok(plan.bytes.clone()),
         };
+        let mut start = || machine::start(&*config.executor, module, &bytes, &request);
         let more = allowed - run.total;
         match machine::advance(&mut start, run.execution.take(), run.stage_slices, more)? {
             Advance::Paused(execution) => {
@@ -499,24 +543,9 @@ impl Round<'_> {
                 run.total = allowed;
                 Ok(Some(Ended::Paused))
             }
-            Advance::Finished(mut result, used) => {
+            Advance::Finished(result, used) => {
                 run.total += used - run.stage_slices;
-                run.stage_slices = 0;
-                run.stage += 1;
-                run.instructions += result.instructions;
-                let end = std::mem::replace(&mut result.end, Ok(Box::default()));
-                let ended = match end {
-                    Ok(effects) => {
-                        run.draft.apply(*effects, result.memory_version);
-                        None
-                    }
-                    Err(trap) => {
-                        result.end = Err(trap.clone());
-                        Some(Ended::Failed(Rejection::of_trap(plan.target, &trap)))
-                    }
-                };
-                run.logs.push(*result);
-                Ok(ended)
+                Ok(run.end_stage(plan.target, *result))
             }
         }
     }

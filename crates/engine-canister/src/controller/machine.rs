@@ -37,9 +37,7 @@ impl Modules {
         if let Some(found) = self.lock().get(&module.sent_hash) {
             return Ok(found.clone());
         }
-        let bytes = image()?.read(0, module.bytes as usize);
-        let bytes =
-            Arc::new(bytes.map_err(|error| Fault(format!("cannot read a module: {error}")))?);
+        let bytes = module_bytes(&image()?, module.bytes)?;
         let prepared = executor.prepare(&bytes).map_err(|error| match error {
             PrepareError::Fault(fault) => fault,
             PrepareError::Invalid(why) => {
@@ -174,6 +172,31 @@ pub(crate) fn request(
         slice_instructions: price::SLICE_INSTRUCTIONS,
         keep_changes: entry.keep_changes,
     })
+}
+
+/// Starts an execution. An executor may have dropped a module's code to make room; then the module
+/// is prepared again from its image.
+pub(crate) fn start(
+    executor: &dyn Executor,
+    module: &Arc<PreparedModule>,
+    bytes: &dyn Fn() -> Result<Arc<Vec<u8>>, Fault>,
+    request: &dyn Fn() -> Result<ExecutionRequest, Fault>,
+) -> Result<Box<dyn Execution>, Fault> {
+    executor
+        .start(module, request()?)
+        .or_else(|fault| match executor.prepare(&bytes()?) {
+            Ok(again) => executor.start(&again, request()?),
+            Err(PrepareError::Fault(fault)) => Err(fault),
+            Err(PrepareError::Invalid(_)) => Err(fault),
+        })
+}
+
+/// The bytes of a module from its image.
+pub(crate) fn module_bytes(image: &Image, len: u64) -> Result<Arc<Vec<u8>>, Fault> {
+    let bytes = image.read(0, len as usize);
+    bytes
+        .map(Arc::new)
+        .map_err(|error| Fault(format!("cannot read a module: {error}")))
 }
 
 /// How far a message came.

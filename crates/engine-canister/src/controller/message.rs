@@ -1,17 +1,16 @@
 //! Executing one message of a canister: requests, responses and tasks, from the queue to the
 //! effects.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candid::Principal;
 use trilith_protocol::Fault;
 
+use super::begin::{enter_context, entry_of_request, freeze, log};
 use super::machine::{self, Advance, Entry, Memory, PAGES_PER_WASM_PAGE, Surroundings};
 use super::price;
 use super::record::{
-    CallContext, Canister, Frozen, ImageKind, Input, Job, LogRecord, Origin, Paused, Reply,
-    Request, Response, Status, image_id,
+    Frozen, ImageKind, Input, Job, Origin, Paused, Reply, Request, Response, Status, image_id,
 };
 use super::reject::{ErrorCode, Rejection};
 use super::round::Round;
@@ -198,11 +197,8 @@ impl Round<'_> {
 
     /// Goes on with the paused message of a canister, if it has one.
     pub(crate) fn resume(&mut self, id: Principal) -> Result<bool, Fault> {
-        if !self
-            .state
-            .canister(&id)
-            .is_some_and(|canister| canister.paused.is_some())
-        {
+        let canister = self.state.canister(&id);
+        if canister.is_none_or(|canister| canister.paused.is_none()) {
             return Ok(self.is_busy(&id));
         }
         if self.slices_left() == 0 {
@@ -273,6 +269,11 @@ impl Round<'_> {
             .image(&image_id(id, ImageKind::Stable))?
             .current
             .clone();
+        let image = self
+            .state
+            .image(&image_id(id, ImageKind::Module))?
+            .current
+            .clone();
         let canister = self.state.existing(&id);
         let Some(code) = &canister.code else {
             return Err(Fault(format!(
@@ -292,11 +293,10 @@ impl Round<'_> {
             root_key: &config.root_key_der,
             data_certificate: None,
         };
-        let mut start = || {
-            config
-                .executor
-                .start(module, machine::request(&around, &memory, entry, frozen)?)
-        };
+        let executor = &*config.executor;
+        let request = || machine::request(&around, &memory, entry, frozen);
+        let bytes = || machine::module_bytes(&image, code.module.bytes);
+        let mut start = || machine::start(executor, module, &bytes, &request);
         machine::advance(&mut start, live, done, more)
     }
 
@@ -526,13 +526,30 @@ impl Round<'_> {
                 CallMode::Cleanup,
             )
         };
+        let number = callback.map_or(0, |callback| callback.context);
+        if let Err(trap) = self.clean_up(id, number, module, &cleanup, &paused.frozen)? {
+            let why = format!("\ncall_on_cleanup also failed:\n\n{}", trap.message);
+            rejection.message.push_str(&why);
+        }
+        Ok(rejection)
+    }
+
+    /// Runs a cleanup callback, in one piece and within the cycles that the canister has.
+    fn clean_up(
+        &mut self,
+        id: Principal,
+        number: u64,
+        module: &Arc<PreparedModule>,
+        cleanup: &Entry,
+        frozen: &Frozen,
+    ) -> Result<Result<(), Trap>, Fault> {
+        let balance = self.state.existing(&id).cycles;
         let frozen = Frozen {
-            balance: self.state.existing(&id).cycles,
-            ..paused.frozen.clone()
+            balance,
+            ..frozen.clone()
         };
-        let Advance::Finished(result, _) =
-            self.advance(id, module, &cleanup, &frozen, None, (0, u64::MAX))?
-        else {
+        let advanced = self.advance(id, module, cleanup, &frozen, None, (0, u64::MAX))?;
+        let Advance::Finished(result, _) = advanced else {
             return Err(Fault(
                 "a cleanup callback used more slices than it has".to_owned(),
             ));
@@ -544,172 +561,17 @@ impl Round<'_> {
         canister.cycles = canister.cycles.saturating_sub(cost);
         log(canister, now, &result);
         match result.end {
+            Err(trap) => Ok(Err(trap)),
             Ok(effects) => {
-                let number = self
-                    .state
-                    .existing(&id)
-                    .callbacks
-                    .get(&response.callback)
-                    .map_or(0, |callback| callback.context);
+                let (calls, answer) = (Vec::new(), None);
                 let effects = Effects {
-                    calls: Vec::new(),
-                    answer: None,
+                    calls,
+                    answer,
                     cycles_accepted: 0,
                     ..*effects
                 };
-                if let Err(trap) =
-                    self.apply(id, number, &cleanup, effects, result.memory_version)?
-                {
-                    rejection.message.push_str(&format!(
-                        "\ncall_on_cleanup also failed:\n\n{}",
-                        trap.message
-                    ));
-                }
-            }
-            Err(trap) => {
-                rejection.message.push_str(&format!(
-                    "\ncall_on_cleanup also failed:\n\n{}",
-                    trap.message
-                ));
+                self.apply(id, number, cleanup, effects, result.memory_version)
             }
         }
-        Ok(rejection)
-    }
-}
-
-/// The context of a message that ended: a new one for requests and tasks, the one of the call for
-/// responses.
-fn enter_context(canister: &mut Canister, paused: &Paused) -> u64 {
-    let (origin, cycles, answered) = match &paused.job {
-        Job::Request { request } => (request.origin.clone(), request.cycles, false),
-        Job::Heartbeat {} | Job::GlobalTimer {} => (Origin::Task {}, 0, true),
-        Job::Response { response } => {
-            let number = canister
-                .callbacks
-                .get(&response.callback)
-                .map_or(0, |callback| callback.context);
-            if let Some(context) = canister.contexts.get_mut(&number) {
-                context.outstanding = context.outstanding.saturating_sub(1);
-            }
-            return number;
-        }
-    };
-    let number = canister.number();
-    canister.contexts.insert(
-        number,
-        CallContext {
-            origin,
-            cycles,
-            answered,
-            outstanding: 0,
-            instructions: 0,
-            deleted: false,
-        },
-    );
-    number
-}
-
-/// What a message of `canister` that begins now may see.
-pub(crate) fn freeze(canister: &Canister, time: u64, subnet_nodes: u64) -> Frozen {
-    let mut per_callee: BTreeMap<Principal, usize> = BTreeMap::new();
-    for call in canister.callbacks.values() {
-        *per_callee.entry(call.callee).or_default() += 1;
-    }
-    let fullest = per_callee.into_values().max().unwrap_or(0);
-    let memory64 = canister
-        .code
-        .as_ref()
-        .is_some_and(|code| code.module.memory64);
-    let heap = canister.code.as_ref().map_or(0, |code| code.heap_pages);
-    let machine = if memory64 {
-        price::HEAP_PAGES_MAX_64
-    } else {
-        price::HEAP_PAGES_MAX
-    };
-    let limit = match canister.settings.wasm_memory_limit {
-        0 => machine,
-        bytes => machine.min(bytes / price::WASM_PAGE_BYTES).max(heap),
-    };
-    let variables = canister.settings.variables.iter();
-    Frozen {
-        time,
-        balance: canister.cycles,
-        floor: canister.floor(),
-        cycles_available: 0,
-        answered: false,
-        calls_max: price::QUEUE_MAX.saturating_sub(fullest) as u64,
-        status: u64::from(canister.status.number()),
-        version: canister.version,
-        controllers: canister.settings.controllers.clone(),
-        variables: variables
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        subnet_nodes,
-        context_instructions: 0,
-        other_memory: canister.other_memory_bytes(),
-        heap_pages_max: limit,
-        stable_pages_max: price::STABLE_PAGES_MAX,
-    }
-}
-
-/// How a request enters a canister.
-fn entry_of_request(
-    id: Principal,
-    module: &PreparedModule,
-    request: &Request,
-) -> Result<Entry, Rejection> {
-    let update = EntryPoint::Update(request.method.clone());
-    let query = EntryPoint::Query(request.method.clone());
-    let composite = EntryPoint::CompositeQuery(request.method.clone());
-    let plain = if module.exports.contains(&update) {
-        Entry::plain(update, CallMode::Update)
-    } else if module.exports.contains(&query) {
-        Entry {
-            keep_changes: false,
-            ..Entry::plain(query, CallMode::ReplicatedQuery)
-        }
-    } else if module.exports.contains(&composite) {
-        let why = format!(
-            "Error from Canister {id}: Composite query cannot be called in replicated mode"
-        );
-        return Err(Rejection::new(ErrorCode::CompositeInReplicated, why));
-    } else {
-        return Err(Rejection::no_method(id, "update", &request.method));
-    };
-    let (caller, argument) = (request.origin.caller(), request.argument.clone());
-    Ok(Entry {
-        caller,
-        argument,
-        deadline: request.origin.deadline(),
-        ..plain
-    })
-}
-
-/// Keeps what a message printed, and its trap, within the limit on logs.
-pub(crate) fn log(canister: &mut Canister, time: u64, result: &ExecutionResult) {
-    let trapped = match &result.end {
-        Err(trap) => Some(format!("[TRAP]: {}", trap.message).into_bytes()),
-        Ok(_) => None,
-    };
-    for content in result.prints.iter().cloned().chain(trapped) {
-        let content = content[..content.len().min(price::LOG_BYTES_MAX)].to_vec();
-        let index = canister.next_log;
-        canister.next_log += 1;
-        canister.logs.push_back(LogRecord {
-            index,
-            time,
-            content,
-        });
-    }
-    let mut bytes: usize = canister
-        .logs
-        .iter()
-        .map(|record| record.content.len())
-        .sum();
-    while bytes > price::LOG_BYTES_MAX {
-        bytes -= canister
-            .logs
-            .pop_front()
-            .map_or(bytes, |record| record.content.len());
     }
 }

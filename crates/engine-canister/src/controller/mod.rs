@@ -21,6 +21,7 @@ use crate::ingress::Judge;
 
 mod admit;
 mod answer;
+mod begin;
 mod codec;
 mod composite;
 mod install;

@@ -6,8 +6,8 @@ use candid::Principal;
 use trilith_protocol::Fault;
 use trilith_types::{Image, StateRead};
 
+use super::begin::freeze;
 use super::machine::{self, Advance, Entry, Memory, Surroundings};
-use super::message::freeze;
 use super::record::{Canister, ImageKind, image_id};
 use super::snapshot::Snapshot;
 use super::{CanisterEngine, price};
@@ -108,11 +108,10 @@ impl Onlooker<'_> {
             self.now,
             self.snapshot.meta.committee.len() as u64,
         );
-        let mut start = || {
-            config
-                .executor
-                .start(&module, machine::request(&around, &memory, entry, &frozen)?)
-        };
+        let request = || machine::request(&around, &memory, entry, &frozen);
+        let bytes =
+            || machine::module_bytes(&self.image(id, ImageKind::Module)?, code.module.bytes);
+        let mut start = || machine::start(&*config.executor, &module, &bytes, &request);
         let slices = price::MESSAGE_INSTRUCTIONS / price::SLICE_INSTRUCTIONS + 1;
         match machine::advance(&mut start, None, 0, slices)? {
             Advance::Finished(result, _) => Ok(*result),

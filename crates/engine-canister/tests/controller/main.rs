@@ -23,6 +23,7 @@ export composite ask
 section public candid service
 section private secret hidden";
 
+/// Two engines over scripted executors.
 pub fn network() -> Network {
     Network::new(Arc::new(ScriptExecutor::default()), || {
         Arc::new(ScriptExecutor::default())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candid::Nat;
 
-use super::types::{SettingsArgs, UpdateSettingsArgs, Visibility};
+use super::types::{SettingsArgs, UpdateSettingsArgs, Variable, Visibility};
 use super::{ManagedResult, decoded, done};
 use crate::controller::record::{Canister, LogVisibility, Request};
 use crate::controller::reject::{ErrorCode, Rejection};
@@ -89,33 +89,28 @@ pub(super) fn apply(canister: &mut Canister, args: &SettingsArgs) -> Result<(), 
         };
     }
     if let Some(variables) = &args.environment_variables {
-        at_most(variables.len(), "environment variables", VARIABLES_MAX)?;
-        let mut table = BTreeMap::new();
-        for variable in variables {
-            at_most(
-                variable.name.len(),
-                "bytes in the name of an environment variable",
-                VARIABLE_BYTES_MAX,
-            )?;
-            at_most(
-                variable.value.len(),
-                "bytes in the value of an environment variable",
-                VARIABLE_BYTES_MAX,
-            )?;
-            if table
-                .insert(variable.name.clone(), variable.value.clone())
-                .is_some()
-            {
-                return Err(refuse(format!(
-                    "the environment variable {} stands there twice",
-                    variable.name
-                )));
-            }
-        }
-        settings.variables = table;
+        settings.variables = table_of(variables)?;
     }
     canister.settings = settings;
     Ok(())
+}
+
+/// Environment variables as a table, checked.
+fn table_of(variables: &[Variable]) -> Result<BTreeMap<String, String>, Rejection> {
+    at_most(variables.len(), "environment variables", VARIABLES_MAX)?;
+    let mut table = BTreeMap::new();
+    for Variable { name, value } in variables {
+        let what = "bytes in the name of an environment variable";
+        at_most(name.len(), what, VARIABLE_BYTES_MAX)?;
+        let what = "bytes in the value of an environment variable";
+        at_most(value.len(), what, VARIABLE_BYTES_MAX)?;
+        if table.insert(name.clone(), value.clone()).is_some() {
+            return Err(refuse(format!(
+                "the environment variable {name} stands there twice"
+            )));
+        }
+    }
+    Ok(table)
 }
 
 impl Round<'_> {

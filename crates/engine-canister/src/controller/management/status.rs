@@ -17,11 +17,37 @@ fn module_hash(canister: &Canister) -> Option<serde_bytes::ByteBuf> {
     Some(serde_bytes::ByteBuf::from(code.module.sent_hash.to_vec()))
 }
 
+fn memory_metrics(canister: &Canister) -> MemoryMetrics {
+    let code = canister.code.as_ref();
+    let pages = |pages: u64| Nat::from(pages.saturating_mul(price::WASM_PAGE_BYTES));
+    MemoryMetrics {
+        wasm_memory_size: pages(code.map_or(0, |code| code.heap_pages)),
+        stable_memory_size: pages(code.map_or(0, |code| code.stable_pages)),
+        global_memory_size: Nat::from(8 * code.map_or(0, |code| code.globals.len())),
+        wasm_binary_size: Nat::from(code.map_or(0, |code| code.module.bytes)),
+        custom_sections_size: Nat::from(code.map_or(0, |code| {
+            code.module
+                .metadata
+                .iter()
+                .map(|(name, _, content)| name.len() + content.len())
+                .sum::<usize>()
+        })),
+        canister_history_size: Nat::from(0u8),
+        wasm_chunk_store_size: Nat::from(canister.chunks.values().sum::<u64>()),
+        snapshots_size: Nat::from(0u8),
+        log_memory_store_size: Nat::from(
+            canister
+                .logs
+                .iter()
+                .map(|record| record.content.len())
+                .sum::<usize>(),
+        ),
+    }
+}
+
 /// `canister_status`, as update and as query.
 pub(crate) fn status_result(canister: &Canister) -> StatusResult {
     let settings = &canister.settings;
-    let code = canister.code.as_ref();
-    let pages = |pages: u64| Nat::from(pages.saturating_mul(price::WASM_PAGE_BYTES));
     let variables = settings.variables.iter();
     StatusResult {
         status: match canister.status {
@@ -57,29 +83,7 @@ pub(crate) fn status_result(canister: &Canister) -> StatusResult {
         },
         module_hash: module_hash(canister),
         memory_size: Nat::from(canister.memory_bytes()),
-        memory_metrics: MemoryMetrics {
-            wasm_memory_size: pages(code.map_or(0, |code| code.heap_pages)),
-            stable_memory_size: pages(code.map_or(0, |code| code.stable_pages)),
-            global_memory_size: Nat::from(8 * code.map_or(0, |code| code.globals.len())),
-            wasm_binary_size: Nat::from(code.map_or(0, |code| code.module.bytes)),
-            custom_sections_size: Nat::from(code.map_or(0, |code| {
-                code.module
-                    .metadata
-                    .iter()
-                    .map(|(name, _, content)| name.len() + content.len())
-                    .sum::<usize>()
-            })),
-            canister_history_size: Nat::from(0u8),
-            wasm_chunk_store_size: Nat::from(canister.chunks.values().sum::<u64>()),
-            snapshots_size: Nat::from(0u8),
-            log_memory_store_size: Nat::from(
-                canister
-                    .logs
-                    .iter()
-                    .map(|record| record.content.len())
-                    .sum::<usize>(),
-            ),
-        },
+        memory_metrics: memory_metrics(canister),
         cycles: Nat::from(canister.cycles),
         reserved_cycles: Nat::from(0u8),
         idle_cycles_burned_per_day: Nat::from(canister.idle_cycles(86_400 * price::SECOND_NANOS)),
