@@ -11,7 +11,9 @@ use trilith_types::{PAGE_BYTES, PageFile, PageRun};
 
 /// A new anonymous file.
 pub(super) fn new_memory_file(name: &CStr) -> io::Result<File> {
-    Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
+    // Whoever takes the result of a jailed process seals its files before trusting them.
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    Ok(File::from(memfd_create(name, flags)?))
 }
 
 /// Writes pages one after the other into one anonymous file, made when the first page comes.

@@ -1,0 +1,63 @@
+//! `cost_*`: what an operation would cost now.
+//!
+//! The formulas are the replica's for 13 nodes, scaled to the subnet's size with integer division.
+
+use super::{Answer, Host};
+use crate::wasm::imports::Call;
+
+/// Nodes of the subnet that fees are stated for.
+const REFERENCE_NODES: u128 = 13;
+/// Creating a canister, in cycles.
+const CREATE_CANISTER: u128 = 500_000_000_000;
+/// A threshold signature or key derivation, in cycles.
+const THRESHOLD_OPERATION: u128 = 10_000_000_000;
+/// Longest key name looked at.
+const KEY_NAME_BYTES_MAX: u64 = 64;
+/// Names of threshold keys.
+const KEYS: [&[u8]; 3] = [b"key_1", b"test_key_1", b"dfx_test_key"];
+/// Results of the functions that take a key.
+const COST_KNOWN: u64 = 0;
+const CURVE_UNKNOWN: u64 = 1;
+const KEY_UNKNOWN: u64 = 2;
+
+impl Host<'_, '_> {
+    pub(super) fn cost(&mut self, v: &[u64; 8]) -> Answer {
+        let nodes = u128::from(self.state().request.environment.subnet_nodes);
+        match self.import.call {
+            Call::CostCall => {
+                let fees = self.state().request.call_fees;
+                let bytes = u128::from(v[0]) + u128::from(v[1]);
+                let cost = fees.per_request_byte.saturating_mul(bytes);
+                let cost = cost.saturating_add(fees.base).saturating_add(fees.response_prepayment);
+                self.give_cycles(v[2], cost)
+            }
+            Call::CostCreateCanister => {
+                self.give_cycles(v[0], CREATE_CANISTER * nodes / REFERENCE_NODES)
+            }
+            Call::CostHttpRequest => {
+                let (request, response) = (u128::from(v[0]), u128::from(v[1]));
+                let once = 3_000_000 + 60_000 * nodes + 400 * request + 800 * response;
+                self.give_cycles(v[2], once.saturating_mul(nodes))
+            }
+            Call::CostSignWithEcdsa => self.cost_of_key(v, 1, nodes),
+            Call::CostSignWithSchnorr => self.cost_of_key(v, 2, nodes),
+            _ => self.cost_of_key(v, 1, nodes),
+        }
+    }
+
+    /// `curves` is how many curves or algorithms are defined.
+    fn cost_of_key(&mut self, v: &[u64; 8], curves: u64, nodes: u128) -> Answer {
+        if v[2] >= curves {
+            return Ok(Some(CURVE_UNKNOWN));
+        }
+        if v[1] > KEY_NAME_BYTES_MAX {
+            return Ok(Some(KEY_UNKNOWN));
+        }
+        let name = self.take(v[0], v[1], KEY_NAME_BYTES_MAX)?;
+        if !KEYS.contains(&&name[..]) {
+            return Ok(Some(KEY_UNKNOWN));
+        }
+        self.give_cycles(v[3], THRESHOLD_OPERATION * nodes / REFERENCE_NODES)?;
+        Ok(Some(COST_KNOWN))
+    }
+}
