@@ -244,10 +244,13 @@ impl Round<'_> {
             .iter()
             .take_while(|(at, _)| *at <= now);
         for (_, id) in due {
+            // The deadline of a call may have woken a canister whose code takes no timer.
             let canister = self.state.base().canisters.get(id);
-            if canister
-                .is_some_and(|canister| canister.global_timer != 0 && canister.global_timer <= now)
-            {
+            let is_due = canister.is_some_and(|canister| {
+                let takes = canister.code.as_ref().is_some_and(|code| code.module.timer);
+                takes && canister.global_timer != 0 && canister.global_timer <= now
+            });
+            if is_due {
                 self.tasks.entry(*id).or_default().insert(Task::GlobalTimer);
             }
         }
