@@ -1,1 +1,9 @@
-//! The trilith binary: dev, demo, sandbox roles
+//! What the command `trilith` does, as a library, so that tests can start networks too.
+//!
+//! The only crate that knows every part: it makes the runtimes, hands them to a node, and puts
+//! gateways in front of it. stdout is the result of a command, stderr everything else.
+
+pub mod demo;
+pub mod dev;
+pub mod network;
+pub mod output;

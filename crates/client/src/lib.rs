@@ -15,6 +15,7 @@ pub mod request;
 
 pub use query::{QueryAnswer, node_keys};
 pub use request::{RequestContent, RequestStatus, StatusError, request_status};
+pub use trilith_proof::hash_tree::Lookup;
 pub use trilith_proof::{
     Answer, AnswerError, Certificate, CertificateError, CertificateKey, RootTrust, Scope, Trust,
     VerifiedAnswer, VerifiedCertificate, mkvs,

@@ -10,6 +10,7 @@ pub mod certified;
 pub mod controller;
 pub mod executor;
 pub mod ingress;
+pub mod sandbox;
 pub mod wasm;
 
 pub use controller::query_format as query;

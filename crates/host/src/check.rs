@@ -1,8 +1,10 @@
 //! The rules an outcome must keep before it is sealed.
 
 use thiserror::Error;
+use trilith_params::host::MESSAGES_BYTES_MAX;
 use trilith_protocol::{Batch, ImageChange, Outcome, RoundLimits};
 use trilith_types::StateRead;
+use trilith_types::cbor::Decoder;
 
 /// The rule of [`Outcome`] that was broken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -41,6 +43,20 @@ pub enum OutcomeError {
         /// The most allowed.
         limit: u32,
     },
+    /// The messages together are longer than one commitment may carry.
+    #[error("outgoing messages have {len} bytes together, over the limit of {limit}")]
+    MessageBytes {
+        /// Their bytes.
+        len: usize,
+        /// The most allowed.
+        limit: usize,
+    },
+    /// A message is not one canonical CBOR item.
+    #[error("outgoing message {index} is not one canonical CBOR item")]
+    MessageForm {
+        /// Index of the offending message.
+        index: usize,
+    },
     /// An attested leaf does not stand in the new state with its value.
     #[error("attested leaf {index} does not stand in the new state with its value")]
     AttestedLeaf {
@@ -59,14 +75,32 @@ pub(crate) fn outcome(
     write_log(outcome)?;
     images(outcome)?;
     receipts(outcome, batch)?;
+    messages(outcome, limits)?;
+    attested(outcome, view)
+}
+
+fn messages(outcome: &Outcome, limits: &RoundLimits) -> Result<(), OutcomeError> {
     let count = outcome.messages.len();
     if count > limits.messages_max as usize {
-        return Err(OutcomeError::Messages {
-            count,
-            limit: limits.messages_max,
-        });
+        let limit = limits.messages_max;
+        return Err(OutcomeError::Messages { count, limit });
     }
-    attested(outcome, view)
+    let len = outcome
+        .messages
+        .iter()
+        .map(|message| message.payload.len())
+        .sum();
+    if len > MESSAGES_BYTES_MAX {
+        let limit = MESSAGES_BYTES_MAX;
+        return Err(OutcomeError::MessageBytes { len, limit });
+    }
+    for (index, message) in outcome.messages.iter().enumerate() {
+        let mut decoder = Decoder::new(&message.payload);
+        if decoder.skip().is_err() || !decoder.is_at_end() {
+            return Err(OutcomeError::MessageForm { index });
+        }
+    }
+    Ok(())
 }
 
 fn write_log(outcome: &Outcome) -> Result<(), OutcomeError> {

@@ -78,6 +78,12 @@ pub enum HostFault {
         /// The root that was asked for.
         root: Hash,
     },
+    /// The batch contains an input twice.
+    #[error("input {index} of the batch stands in it before")]
+    DuplicateInput {
+        /// Index of the second.
+        index: usize,
+    },
     /// The runtime returned an outcome that breaks the rules.
     #[error("the outcome of runtime {runtime} is refused: {error}")]
     BadOutcome {
@@ -121,6 +127,9 @@ impl Host {
         context: &RoundContext,
         limits: &RoundLimits,
     ) -> Result<Executed, HostFault> {
+        if let Some(index) = io::duplicate_input(batch) {
+            return Err(HostFault::DuplicateInput { index });
+        }
         let view = self.view(context.runtime, parent)?;
         let mut outcome = runtime.execute(&*view, batch, context, limits)?;
         check::outcome(&outcome, &*view, batch, limits).map_err(|error| HostFault::BadOutcome {

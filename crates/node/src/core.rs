@@ -8,6 +8,7 @@ use std::sync::mpsc::SyncSender;
 use thiserror::Error;
 use trilith_host::{Host, HostFault};
 use trilith_ordering::{OrderedBlock, Ordering, OrderingFull, Solo, SoloStart};
+use trilith_protocol::root::ROOT_RUNTIME as ROOT;
 use trilith_protocol::{Batch, Demand, Input, RootGenesis, RoundContext, RoundLimits};
 use trilith_root::{Root, genesis_write_log, state};
 use trilith_store::{Store, StoreFault, View};
@@ -15,7 +16,7 @@ use trilith_types::{Hash, Height, Round, RuntimeId, SecretKey, StateFault, TimeN
 
 use crate::certify::Certifier;
 use crate::worker::Worker;
-use crate::{Clock, NodeConfig, ROOT, RuntimeHandle, RuntimeRegistry};
+use crate::{Clock, NodeConfig, RuntimeHandle, RuntimeRegistry};
 
 /// Name of the blob in the store that holds the genesis document.
 const GENESIS: &str = "genesis";
@@ -85,6 +86,8 @@ pub(crate) struct Ledger {
     pub(crate) certifier: Certifier,
     root: Root,
     ordering: Box<dyn Ordering>,
+    /// The last block, executed but perhaps not durable yet: ordering learns of it only once it is.
+    executed: Option<(Height, Hash)>,
 }
 
 /// A node without a thread: state machines, stepped by its owner.
@@ -138,6 +141,7 @@ impl Core {
             certifier: Certifier::new(keys.certification, keys.certification_shares),
             root: Root::new(),
             ordering,
+            executed: None,
         };
         let mut workers = BTreeMap::new();
         for descriptor in &genesis.runtimes {
@@ -253,13 +257,23 @@ impl Ledger {
 
     /// Executes every block that is there.
     pub(crate) fn order(&mut self, now: TimeNanos) -> Result<(), NodeError> {
+        self.settle()?;
         while let Some(block) = self.ordering.next(now) {
             let height = block.height;
             let root = self.execute(block)?;
-            self.ordering.executed(height, root);
+            self.executed = Some((height, root));
         }
         if let Demand::At(at) = self.root_demand()? {
             self.ordering.request_block(at);
+        }
+        Ok(())
+    }
+
+    /// Makes everything so far durable, and then lets ordering sign for the last block.
+    pub(crate) fn settle(&mut self) -> Result<(), NodeError> {
+        if let Some((height, root)) = self.executed.take() {
+            self.host.store().sync()?;
+            self.ordering.executed(height, root);
         }
         Ok(())
     }

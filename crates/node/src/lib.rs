@@ -37,6 +37,3 @@ pub use pool::{Pool, PoolError, PoolLimits};
 pub use registry::RuntimeRegistry;
 pub use snapshot::Snapshot;
 pub use thread::Node;
-
-/// The namespace of the root's own state. No runtime can be registered under it.
-pub const ROOT: trilith_types::RuntimeId = trilith_types::RuntimeId::from_bytes([0; 32]);

@@ -352,6 +352,7 @@ impl Worker {
         )?;
         store.prune_signed(self.id.as_bytes(), &round_prefix(&self.id, base.round))?;
         store.sync()?;
+        ledger.settle()?;
         let snapshot = Snapshot {
             runtime: self.id,
             round: base.round,

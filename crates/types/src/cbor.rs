@@ -182,12 +182,17 @@ impl MapBuilder {
         name: &'static str,
         write: impl FnOnce(&mut Encoder),
     ) -> Self {
-        if present { self.field(name, write) } else { self }
+        if present {
+            self.field(name, write)
+        } else {
+            self
+        }
     }
 
     /// The encoded map.
     pub fn finish(mut self) -> Vec<u8> {
-        self.entries.sort_by(|(a, _), (b, _)| (a.len(), *a).cmp(&(b.len(), *b)));
+        self.entries
+            .sort_by(|(a, _), (b, _)| (a.len(), *a).cmp(&(b.len(), *b)));
         let mut encoder = Encoder::new();
         encoder.map(self.entries.len());
         for (name, value) in &self.entries {
@@ -265,7 +270,10 @@ impl<'a> Decoder<'a> {
     }
 
     fn array_of<const N: usize>(&mut self, at: usize) -> Result<[u8; N], DecodeError> {
-        Ok(self.take(N, at)?.try_into().expect("take gives the length asked for"))
+        Ok(self
+            .take(N, at)?
+            .try_into()
+            .expect("take gives the length asked for"))
     }
 
     fn typed(&mut self, major: u8, expected: &'static str) -> Result<(usize, u64), DecodeError> {
@@ -280,7 +288,9 @@ impl<'a> Decoder<'a> {
 
     /// The type of the next item, without reading it; `None` at the end.
     pub fn peek(&self) -> Option<Type> {
-        minicbor::Decoder::new(&self.input[self.position..]).datatype().ok()
+        minicbor::Decoder::new(&self.input[self.position..])
+            .datatype()
+            .ok()
     }
 
     /// An unsigned integer.
@@ -308,7 +318,9 @@ impl<'a> Decoder<'a> {
         &mut self,
         what: &'static str,
     ) -> Result<[u8; N], DecodeError> {
-        self.bytes(what, N)?.try_into().map_err(|_| DecodeError::Field(what))
+        self.bytes(what, N)?
+            .try_into()
+            .map_err(|_| DecodeError::Field(what))
     }
 
     /// A text string of at most `limit` bytes.
@@ -329,14 +341,31 @@ impl<'a> Decoder<'a> {
         limit: usize,
     ) -> Result<&'a [u8], DecodeError> {
         if len > limit as u64 {
-            return Err(DecodeError::TooLong { what, at, len, limit: limit as u64 });
+            return Err(DecodeError::TooLong {
+                what,
+                at,
+                len,
+                limit: limit as u64,
+            });
         }
         self.take(len as usize, at)
     }
 
-    fn count(&mut self, what: &'static str, at: usize, len: u64, limit: usize, items: u64) -> Result<usize, DecodeError> {
+    fn count(
+        &mut self,
+        what: &'static str,
+        at: usize,
+        len: u64,
+        limit: usize,
+        items: u64,
+    ) -> Result<usize, DecodeError> {
         if len > limit as u64 {
-            return Err(DecodeError::TooLong { what, at, len, limit: limit as u64 });
+            return Err(DecodeError::TooLong {
+                what,
+                at,
+                len,
+                limit: limit as u64,
+            });
         }
         // Every item takes at least one byte.
         if len.saturating_mul(items) > (self.input.len() - self.position) as u64 {
@@ -374,7 +403,10 @@ impl<'a> Decoder<'a> {
             0xf5 => Ok(true),
             _ => {
                 self.position = at;
-                Err(DecodeError::UnexpectedType { at, expected: "boolean" })
+                Err(DecodeError::UnexpectedType {
+                    at,
+                    expected: "boolean",
+                })
             }
         }
     }
@@ -430,7 +462,8 @@ impl<'a> Decoder<'a> {
                 0 | 1 | 7 => {}
                 2 | 3 => {
                     let rest = self.input.len() - self.position;
-                    self.string("string", at, value, rest).map_err(|_| DecodeError::Truncated { at })?;
+                    self.string("string", at, value, rest)
+                        .map_err(|_| DecodeError::Truncated { at })?;
                 }
                 4 => open.push(value),
                 5 => open.push(value.checked_mul(2).ok_or(DecodeError::Truncated { at })?),
@@ -472,8 +505,14 @@ mod tests {
 
     #[test]
     fn other_forms_of_a_value_are_refused() {
-        assert_eq!(Decoder::new(&[0x18, 0x17]).uint(), Err(DecodeError::NotCanonical { at: 0 }));
-        assert_eq!(Decoder::new(&[0x1f]).uint(), Err(DecodeError::NotCanonical { at: 0 }));
+        assert_eq!(
+            Decoder::new(&[0x18, 0x17]).uint(),
+            Err(DecodeError::NotCanonical { at: 0 })
+        );
+        assert_eq!(
+            Decoder::new(&[0x1f]).uint(),
+            Err(DecodeError::NotCanonical { at: 0 })
+        );
         let repeated = b"\xa2\x61a\x01\x61a\x02";
         let read = Decoder::new(repeated).fields("map", 4, |_, d| d.uint().map(|_| ()));
         assert_eq!(read, Err(DecodeError::NotCanonical { at: 4 }));
@@ -484,7 +523,10 @@ mod tests {
         let huge = [0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
         assert!(Decoder::new(&huge).array("list", usize::MAX).is_err());
         let deep = vec![0x81; 1000];
-        assert!(matches!(Decoder::new(&deep).skip(), Err(DecodeError::TooLong { .. })));
+        assert!(matches!(
+            Decoder::new(&deep).skip(),
+            Err(DecodeError::TooLong { .. })
+        ));
     }
 
     proptest! {

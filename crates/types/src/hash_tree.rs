@@ -107,7 +107,12 @@ impl HashTree {
         let at = decoder.position();
         if depth == 0 {
             let limit = DEPTH_MAX as u64;
-            return Err(DecodeError::TooLong { what: "hash tree depth", at, len: limit + 1, limit });
+            return Err(DecodeError::TooLong {
+                what: "hash tree depth",
+                at,
+                len: limit + 1,
+                limit,
+            });
         }
         let items = decoder.array("hash tree node", 3)?;
         let kind = decoder.uint()?;
@@ -144,7 +149,10 @@ mod tests {
             fork(
                 label(
                     "a",
-                    fork(fork(label("x", leaf("hello")), HashTree::Empty), label("y", leaf("world"))),
+                    fork(
+                        fork(label("x", leaf("hello")), HashTree::Empty),
+                        label("y", leaf("world")),
+                    ),
                 ),
                 label("b", leaf("good")),
             ),

@@ -67,7 +67,10 @@ pub struct Image {
 impl Image {
     /// An image of `pages` zero pages.
     pub fn zero(pages: u64) -> Self {
-        Self { pages, runs: BTreeMap::new() }
+        Self {
+            pages,
+            runs: BTreeMap::new(),
+        }
     }
 
     /// Its length in pages.
@@ -100,7 +103,10 @@ impl Image {
     /// If the run is empty or its page numbers overflow 64 bits.
     pub fn overlay(&mut self, run: PageRun) {
         assert!(run.count > 0, "a run has at least one page");
-        let end = run.page.checked_add(run.count).expect("page numbers fit 64 bits");
+        let end = run
+            .page
+            .checked_add(run.count)
+            .expect("page numbers fit 64 bits");
         self.clear_range(run.page, run.count);
         self.pages = self.pages.max(end);
         if let Some((_, before)) = self.runs.range_mut(..run.page).next_back()
@@ -128,7 +134,10 @@ impl Image {
             self.runs.remove(&run.page);
             let run_end = run.page + run.count;
             if run.page < page {
-                let head = PageRun { count: page - run.page, ..run.clone() };
+                let head = PageRun {
+                    count: page - run.page,
+                    ..run.clone()
+                };
                 self.runs.insert(head.page, head);
             }
             if run_end > end {

@@ -28,8 +28,12 @@ pub enum SignatureContext {
 
 impl SignatureContext {
     /// Every context, for tests that look for collisions.
-    pub const ALL: [Self; 4] =
-        [Self::ExecutorCommitment, Self::Proposal, Self::StorageReceipt, Self::RootTransaction];
+    pub const ALL: [Self; 4] = [
+        Self::ExecutorCommitment,
+        Self::Proposal,
+        Self::StorageReceipt,
+        Self::RootTransaction,
+    ];
 
     /// The bytes before the suffixes.
     pub const fn base(self) -> &'static str {
@@ -115,7 +119,8 @@ impl PublicKey {
             return Err(SignatureError::InvalidKey);
         }
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        key.verify_strict(message, &signature).map_err(|_| SignatureError::Invalid)
+        key.verify_strict(message, &signature)
+            .map_err(|_| SignatureError::Invalid)
     }
 }
 
@@ -207,10 +212,16 @@ mod tests {
         let context = SignatureContext::ExecutorCommitment.full(Some(&runtime), &chain);
         let other = SignatureContext::Proposal.full(Some(&runtime), &chain);
         let signature = key.sign(&context, b"message");
-        assert_eq!(key.public().verify(&context, b"message", &signature), Ok(()));
+        assert_eq!(
+            key.public().verify(&context, b"message", &signature),
+            Ok(())
+        );
         let invalid = Err(SignatureError::Invalid);
         assert_eq!(key.public().verify(&other, b"message", &signature), invalid);
-        assert_eq!(key.public().verify(&context, b"massage", &signature), invalid);
+        assert_eq!(
+            key.public().verify(&context, b"massage", &signature),
+            invalid
+        );
     }
 
     #[test]
@@ -229,6 +240,9 @@ mod tests {
         identity[0] = 1;
         let weak = PublicKey::from_bytes(identity);
         let signature = Signature::from_bytes([0; 64]);
-        assert_eq!(weak.verify(b"", b"", &signature), Err(SignatureError::InvalidKey));
+        assert_eq!(
+            weak.verify(b"", b"", &signature),
+            Err(SignatureError::InvalidKey)
+        );
     }
 }

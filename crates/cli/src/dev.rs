@@ -1,0 +1,144 @@
+//! `trilith dev`: a one-node network that stays.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use trilith_gateway_canister::{CanisterPort, Limits, serve};
+
+use crate::network::{Network, NetworkOptions};
+
+/// Arguments of `trilith dev`.
+#[derive(Args, Clone, Debug)]
+pub struct DevArguments {
+    /// Data folder; the network in it is continued, or begun if there is none
+    #[arg(long, value_name = "DIR", default_value = ".trilith")]
+    pub data: PathBuf,
+    /// Port of the canister interface; 0 takes a free one
+    #[arg(long, value_name = "P", default_value_t = 4943)]
+    pub canister_port: u16,
+    /// Address to listen on; others than loopback open the network to whoever can reach it
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub listen: IpAddr,
+    /// Forget the network in the data folder first
+    #[arg(long)]
+    pub clean: bool,
+    /// Refuse to start where the host cannot isolate sandboxes completely
+    #[arg(long)]
+    pub require_sandbox: bool,
+}
+
+/// How often the command looks whether the node still works.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Runs until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// If the network cannot be started, or ends by itself.
+pub fn run(arguments: DevArguments) -> Result<()> {
+    if arguments.clean {
+        clean(&arguments.data)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the network threads")?;
+    runtime.block_on(serve_until_stopped(&arguments))
+}
+
+async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let address = SocketAddr::new(arguments.listen, arguments.canister_port);
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("{address} cannot be listened on; choose another port with --canister-port")
+    })?;
+    let bound = listener.local_addr()?;
+    let options = NetworkOptions {
+        data: &arguments.data,
+        require_sandbox: arguments.require_sandbox,
+    };
+    let network = Network::start(&options)?;
+    let port = CanisterPort::new(network.canisters.clone(), network.root_key_der.clone());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async move {
+        // A dropped sender means to stop as well.
+        let _dropped = stopped.await;
+    };
+    let server = tokio::spawn(serve(listener, Arc::new(port), Limits::STANDARD, shutdown));
+    banner(&network, bound, &arguments.data);
+    let ended = tokio::select! {
+        _ = tokio::signal::ctrl_c() => None,
+        _ = terminate.recv() => None,
+        () = node_ended(&network) => Some("the node ended by itself"),
+    };
+    eprintln!("stopping");
+    drop(stop);
+    server.await.context("the gateway panicked")?;
+    network.node.stop()?;
+    match ended {
+        None => Ok(()),
+        Some(reason) => bail!(reason),
+    }
+}
+
+async fn node_ended(network: &Network) {
+    while network.node.is_running() {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+fn banner(network: &Network, address: SocketAddr, data: &Path) {
+    let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
+    let round = network.canisters.snapshot().round;
+    let state = if round.0 == 0 {
+        "new network".to_string()
+    } else {
+        format!("continued after round {round}")
+    };
+    println!(
+        "Trilith developer network ({state})
+
+  canister endpoint  http://{address}
+  topology           http://{address}/_/topology
+  dashboard          http://{address}/_/dashboard
+  root key           {}
+  data folder        {}
+
+Use any IC agent with this endpoint and root key (agents can fetch the key: this is a developer
+network). Ctrl-C stops; the same command continues where it was; --clean forgets everything.",
+        hex::encode(&network.root_key_der),
+        data.display(),
+    );
+    if network.recovery.bytes_cut > 0 {
+        eprintln!(
+            "note: {} bytes at the end of the log were not complete and are dropped; nothing that \
+             was acknowledged was in them",
+            network.recovery.bytes_cut
+        );
+    }
+}
+
+/// Removes the network in `data`, and nothing else that may lie there.
+fn clean(data: &Path) -> Result<()> {
+    for name in ["state", "code"] {
+        remove(std::fs::remove_dir_all(data.join(name)), data, name)?;
+    }
+    for name in ["seed", "seed.new"] {
+        remove(std::fs::remove_file(data.join(name)), data, name)?;
+    }
+    Ok(())
+}
+
+fn remove(result: std::io::Result<()>, data: &Path, name: &str) -> Result<()> {
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", data.join(name).display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,191 @@
+//! A one-node network with the canister runtime, from a data folder.
+//!
+//! ```text
+//! DIR/seed    32 secret bytes from which the node's keys are dealt (developer network only)
+//! DIR/state/  the store
+//! DIR/code/   compiled modules; a cache, may be deleted
+//! ```
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use candid::Principal;
+use trilith_engine_canister::api::Executor;
+use trilith_engine_canister::sandbox::{Requirement, SandboxConfig, SandboxedExecutor};
+use trilith_engine_canister::{CanisterEngine, EngineConfig};
+use trilith_node::{
+    Clock as _, Node, NodeConfig, NodeKeys, PoolLimits, RuntimeHandle, RuntimeRegistry, SystemClock,
+};
+use trilith_proof::CertificateKey;
+use trilith_protocol::RootGenesis;
+use trilith_protocol::root::{
+    BackupRule, ExecutorParameters, GenesisNode, NodeRoles, RuntimeDescriptor, SchedulerParameters,
+};
+use trilith_store::{RecoveryReport, Store};
+use trilith_types::{Hash, RuntimeId, TimeNanos};
+
+/// The canister runtime of developer networks.
+pub const CANISTER_RUNTIME: RuntimeId = RuntimeId::test(1);
+
+/// Heights between two elections on a developer network.
+const EPOCH_HEIGHTS: u64 = 3_600;
+
+/// Name of the developer network in its genesis document.
+const CHAIN: &str = "trilith-dev";
+
+/// A running one-node network.
+pub struct Network {
+    /// The node. Declared first, so that it stops before the store closes.
+    pub node: Node,
+    /// Its canister runtime.
+    pub canisters: RuntimeHandle,
+    /// DER encoding of the key under which the network's certificates verify.
+    pub root_key_der: Vec<u8>,
+    /// What was found in the data folder.
+    pub recovery: RecoveryReport,
+}
+
+/// How a network is started.
+pub struct NetworkOptions<'a> {
+    /// The data folder; made if it does not exist.
+    pub data: &'a Path,
+    /// Refuse to start where the host cannot isolate sandboxes completely.
+    pub require_sandbox: bool,
+}
+
+impl Network {
+    /// Continues the network in the data folder, or begins one there.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, holds damaged data, is in use by another process, or sandboxes
+    /// cannot be started.
+    pub fn start(options: &NetworkOptions<'_>) -> Result<Self> {
+        let requirement = if options.require_sandbox {
+            Requirement::Required
+        } else {
+            Requirement::BestEffort
+        };
+        let code = options.data.join("code");
+        fs::create_dir_all(options.data)
+            .with_context(|| format!("the folder {} cannot be made", options.data.display()))?;
+        let executor = SandboxedExecutor::new(SandboxConfig::new(code, requirement))?;
+        Self::start_with(options.data, Arc::new(executor))
+    }
+
+    /// Like [`Network::start`], with an executor of the caller's.
+    ///
+    /// # Errors
+    /// As of [`Network::start`].
+    pub fn start_with(data: &Path, executor: Arc<dyn Executor>) -> Result<Self> {
+        fs::create_dir_all(data)
+            .with_context(|| format!("the folder {} cannot be made", data.display()))?;
+        let (store, recovery) = Store::open_dir(&data.join("state"))?;
+        let keys = NodeKeys::for_developer_network(&seed(data)?);
+        let genesis = match store.meta("genesis") {
+            Some(stored) => {
+                RootGenesis::decode(&stored).context("the stored genesis is damaged")?
+            }
+            None => genesis(&keys, SystemClock.now()),
+        };
+        let root_key_der = CertificateKey::from_bytes(&keys.certification.bytes())
+            .context("the certification key is no point of G2")?
+            .to_der()
+            .to_vec();
+        let engine = CanisterEngine::new(EngineConfig {
+            executor,
+            subnet_id: Principal::self_authenticating(&root_key_der),
+            root_key_der: root_key_der.clone(),
+        });
+        let registry = RuntimeRegistry::new().with(CANISTER_RUNTIME, Arc::new(engine));
+        let config = NodeConfig {
+            genesis,
+            keys,
+            pool: PoolLimits::default(),
+        };
+        let node = Node::start(Arc::new(store), &registry, config, Arc::new(SystemClock))?;
+        let canisters = node
+            .handle(&CANISTER_RUNTIME)
+            .context("the network has no canister runtime")?;
+        Ok(Self {
+            node,
+            canisters,
+            root_key_der,
+            recovery,
+        })
+    }
+}
+
+/// The genesis document of a developer network begun at `time`.
+fn genesis(keys: &NodeKeys, time: TimeNanos) -> RootGenesis {
+    let (consensus_key, certification_key) = keys.threshold_keys();
+    let roles = NodeRoles::COMPUTE | NodeRoles::VALIDATOR | NodeRoles::STORAGE;
+    RootGenesis {
+        chain: CHAIN.into(),
+        time,
+        epoch_interval: EPOCH_HEIGHTS,
+        nodes: vec![GenesisNode {
+            id: keys.node.public(),
+            roles,
+        }],
+        runtimes: vec![RuntimeDescriptor {
+            id: CANISTER_RUNTIME,
+            genesis_state_root: Hash::EMPTY,
+            executor: ExecutorParameters {
+                group_size: 1,
+                backup_size: 0,
+                allowed_stragglers: 0,
+                round_timeout: 5,
+                max_messages: 32,
+                backup_rule: BackupRule::Separate,
+            },
+            txn_scheduler: SchedulerParameters {
+                max_batch_size: 1_000,
+                max_batch_size_bytes: 16 * 1024 * 1024,
+                batch_flush_timeout_ms: 50,
+                propose_batch_timeout_ms: 1_000,
+            },
+            storage_receipts_min: 0,
+        }],
+        consensus_key,
+        certification_key,
+    }
+}
+
+/// The secret seed in the data folder, made from the system's entropy at the first start. It is
+/// durable before it is used.
+fn seed(data: &Path) -> Result<[u8; 32]> {
+    let path = data.join("seed");
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let Ok(seed) = <[u8; 32]>::try_from(&bytes[..]) else {
+                bail!(
+                    "{} has {} bytes, a seed has 32",
+                    path.display(),
+                    bytes.len()
+                );
+            };
+            return Ok(seed);
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+    let mut seed = [0u8; 32];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut seed))
+        .context("the system gives no entropy")?;
+    let fresh = data.join("seed.new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options
+        .open(&fresh)
+        .with_context(|| format!("making {}", fresh.display()))?;
+    file.write_all(&seed)?;
+    file.sync_all()?;
+    fs::rename(&fresh, &path)?;
+    fs::File::open(data)?.sync_all()?;
+    Ok(seed)
+}
