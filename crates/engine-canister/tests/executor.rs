@@ -42,7 +42,13 @@ fn reply(result: ExecutionResult) -> Vec<u8> {
     }
 }
 
-fn install(executor: &LocalExecutor, wat: &str) -> (std::sync::Arc<trilith_engine_canister::api::PreparedModule>, ExecutionRequest) {
+fn install(
+    executor: &LocalExecutor,
+    wat: &str,
+) -> (
+    std::sync::Arc<trilith_engine_canister::api::PreparedModule>,
+    ExecutionRequest,
+) {
     let module = prepare(executor, wat);
     let mut next = request(EntryPoint::Init);
     let result = run(executor, &module, next.clone());
@@ -52,7 +58,11 @@ fn install(executor: &LocalExecutor, wat: &str) -> (std::sync::Arc<trilith_engin
 
 fn enter(base: &ExecutionRequest, entry: EntryPoint) -> ExecutionRequest {
     let fresh = request(entry.clone());
-    ExecutionRequest { entry, mode: fresh.mode, ..base.clone() }
+    ExecutionRequest {
+        entry,
+        mode: fresh.mode,
+        ..base.clone()
+    }
 }
 
 #[test]
@@ -60,18 +70,35 @@ fn a_counter_keeps_globals_heap_and_stable_memory() {
     for executor in [executor(), plain_executor()] {
         let (module, mut next) = install(&executor, COUNTER);
         for round in 1..=5u32 {
-            let result = run(&executor, &module, enter(&next, EntryPoint::Update("inc".into())));
+            let result = run(
+                &executor,
+                &module,
+                enter(&next, EntryPoint::Update("inc".into())),
+            );
             advance(&mut next, &result);
             let memory = result.end.as_ref().unwrap().memory.as_ref().unwrap();
             assert_eq!(memory.globals, vec![GlobalValue::I32(round as i32)]);
             assert_eq!(memory.heap_runs.len(), 1);
-            assert_eq!((memory.heap_runs[0].page, memory.heap_runs[0].count), (2, 1));
+            assert_eq!(
+                (memory.heap_runs[0].page, memory.heap_runs[0].count),
+                (2, 1)
+            );
             assert_eq!(memory.stable_runs.len(), 1);
-            assert_eq!((memory.stable_runs[0].page, memory.stable_runs[0].count), (17, 1));
+            assert_eq!(
+                (memory.stable_runs[0].page, memory.stable_runs[0].count),
+                (17, 1)
+            );
             assert_eq!(reply(result), (5 + round).to_le_bytes());
-            assert_eq!(next.stable.read(70_000, 4).unwrap(), (3 * round).to_le_bytes());
+            assert_eq!(
+                next.stable.read(70_000, 4).unwrap(),
+                (3 * round).to_le_bytes()
+            );
         }
-        let query = run(&executor, &module, enter(&next, EntryPoint::Query("get".into())));
+        let query = run(
+            &executor,
+            &module,
+            enter(&next, EntryPoint::Query("get".into())),
+        );
         assert_eq!(reply(query), 10u32.to_le_bytes());
     }
 }
@@ -80,12 +107,23 @@ fn a_counter_keeps_globals_heap_and_stable_memory() {
 fn a_trap_undoes_everything_and_the_memory_can_be_used_again() {
     let executor = executor();
     let (module, mut next) = install(&executor, COUNTER);
-    let failed = run(&executor, &module, enter(&next, EntryPoint::Update("fail".into())));
+    let failed = run(
+        &executor,
+        &module,
+        enter(&next, EntryPoint::Update("fail".into())),
+    );
     assert!(failed.instructions > 0);
     assert_eq!(failed.memory_version, next.memory_version);
     let why = trap(failed);
-    assert_eq!((why.kind, why.message.as_str()), (TrapKind::Wasm, "Canister trapped: unreachable"));
-    let result = run(&executor, &module, enter(&next, EntryPoint::Update("inc".into())));
+    assert_eq!(
+        (why.kind, why.message.as_str()),
+        (TrapKind::Wasm, "Canister trapped: unreachable")
+    );
+    let result = run(
+        &executor,
+        &module,
+        enter(&next, EntryPoint::Update("inc".into())),
+    );
     advance(&mut next, &result);
     assert_eq!(reply(result), 6u32.to_le_bytes());
     assert_eq!(next.globals, vec![GlobalValue::I32(1)]);
@@ -108,8 +146,16 @@ fn queries_leave_the_memory_as_it_was() {
 fn an_abandoned_message_leaves_nothing() {
     let executor = executor();
     let (module, next) = install(&executor, COUNTER);
-    drop(executor.start(&module, enter(&next, EntryPoint::Update("inc".into()))).unwrap());
-    let result = run(&executor, &module, enter(&next, EntryPoint::Update("inc".into())));
+    drop(
+        executor
+            .start(&module, enter(&next, EntryPoint::Update("inc".into())))
+            .unwrap(),
+    );
+    let result = run(
+        &executor,
+        &module,
+        enter(&next, EntryPoint::Update("inc".into())),
+    );
     assert_eq!(reply(result), 6u32.to_le_bytes());
 }
 
@@ -135,7 +181,11 @@ const LOOP: &str = r#"(module
 fn slices_do_not_change_the_count() {
     let executor = executor();
     let module = prepare(&executor, LOOP);
-    for (method, kind) in [("compute", None), ("chatter", None), ("crash", Some(TrapKind::Wasm))] {
+    for (method, kind) in [
+        ("compute", None),
+        ("chatter", None),
+        ("crash", Some(TrapKind::Wasm)),
+    ] {
         let mut counts = Vec::new();
         for slice in [1, 100_000, 250_000, 1_000_000_000] {
             let mut asked = request(EntryPoint::Update(method.into()));
@@ -144,8 +194,14 @@ fn slices_do_not_change_the_count() {
             assert_eq!(result.end.as_ref().err().map(|trap| trap.kind), kind);
             counts.push((result.instructions, slices));
         }
-        assert!(counts.iter().all(|(count, _)| *count == counts[0].0), "{method}: {counts:?}");
-        assert!(counts[0].1 > counts[2].1 && counts[2].1 > 4, "{method}: {counts:?}");
+        assert!(
+            counts.iter().all(|(count, _)| *count == counts[0].0),
+            "{method}: {counts:?}"
+        );
+        assert!(
+            counts[0].1 > counts[2].1 && counts[2].1 > 4,
+            "{method}: {counts:?}"
+        );
         assert_eq!(counts[3].1, 1);
     }
 }
@@ -195,7 +251,7 @@ fn recursion(locals: usize, depth: u32) -> String {
 #[test]
 fn the_call_depth_bound_is_counted_not_measured() {
     let executor = executor();
-    for (locals, deepest) in [(0, 65_530), (20, 32_760), (1_000, 510)] {
+    for (locals, deepest) in [(0, 65_530), (20, 32_760), (1_000, 1_020)] {
         let result = update(&executor, &recursion(locals, deepest), "go");
         assert!(result.end.is_ok(), "{locals}: {:?}", result.end);
         let result = update(&executor, &recursion(locals, deepest + 10), "go");
@@ -203,6 +259,29 @@ fn the_call_depth_bound_is_counted_not_measured() {
         let result = update(&executor, &recursion(locals, 1_000_000), "go");
         assert_eq!(trap(result).kind, TrapKind::StackOverflow, "{locals}");
     }
+}
+
+#[test]
+fn wide_values_on_the_operand_stack_are_counted() {
+    // 500 vectors wait on the operand stack across each call: 508 units and more, 512 in all.
+    let push = "(v128.load (i32.const 0))".repeat(500);
+    let pop = "(global.set $sink)".repeat(500);
+    let wat = |depth: u32| {
+        format!(
+            r#"(module (memory 1) (global $sink (mut v128) (v128.const i64x2 0 0))
+              (func $f (param i32)
+                {push}
+                (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1)))))
+                {pop})
+              (func (export "canister_update go") (call $f (i32.const {depth}))))"#
+        )
+    };
+    let executor = executor();
+    assert!(update(&executor, &wat(2_040), "go").end.is_ok());
+    assert_eq!(
+        trap(update(&executor, &wat(2_050), "go")).kind,
+        TrapKind::StackOverflow
+    );
 }
 
 #[test]
@@ -233,7 +312,10 @@ fn tail_calls_and_returns_give_their_stack_back() {
 fn user_traps_are_not_stack_overflows() {
     for (body, words) in [
         ("unreachable", "unreachable"),
-        ("(drop (i32.div_u (i32.const 1) (i32.const 0)))", "integer division by 0"),
+        (
+            "(drop (i32.div_u (i32.const 1) (i32.const 0)))",
+            "integer division by 0",
+        ),
         ("(drop (i32.load (i32.const 65536)))", "heap out of bounds"),
         ("(call_indirect (i32.const 3))", "table out of bounds"),
         ("(call_indirect (i32.const 0))", "indirect call to null"),
@@ -284,20 +366,39 @@ fn every_entry_is_found_and_missing_ones_are_told() {
         (EntryPoint::CompositeQuery("c".into()), "c"),
         (EntryPoint::Query("q".into()), "q"),
         (EntryPoint::InspectMessage, "x"),
-        (EntryPoint::Callback { function: 1, environment: 4 }, "h"),
+        (
+            EntryPoint::Callback {
+                function: 1,
+                environment: 4,
+            },
+            "h",
+        ),
     ];
     for (entry, printed) in entries {
         let result = run(&executor, &module, request(entry.clone()));
         assert!(result.end.is_ok(), "{entry:?}: {:?}", result.end);
-        assert_eq!(result.prints, vec![printed.as_bytes().to_vec()], "{entry:?}");
+        assert_eq!(
+            result.prints,
+            vec![printed.as_bytes().to_vec()],
+            "{entry:?}"
+        );
     }
     for entry in [
         EntryPoint::Update("q".into()),
-        EntryPoint::Callback { function: 0, environment: 0 },
-        EntryPoint::Callback { function: 9, environment: 0 },
+        EntryPoint::Callback {
+            function: 0,
+            environment: 0,
+        },
+        EntryPoint::Callback {
+            function: 9,
+            environment: 0,
+        },
     ] {
         let result = run(&executor, &module, request(entry));
-        assert_eq!((result.instructions, trap(result).kind), (0, TrapKind::MethodNotFound));
+        assert_eq!(
+            (result.instructions, trap(result).kind),
+            (0, TrapKind::MethodNotFound)
+        );
     }
 }
 
@@ -349,9 +450,18 @@ fn sixty_four_bit_memories_and_tables_work() {
     assert_eq!(reply(result), 77u64.to_le_bytes());
     assert_eq!(next.heap.read(4_500_000_000, 1).unwrap(), [77]);
     let environment = 0x1_2345_6789_u64;
-    let mut callback = enter(&next, EntryPoint::Callback { function: 2, environment });
+    let mut callback = enter(
+        &next,
+        EntryPoint::Callback {
+            function: 2,
+            environment,
+        },
+    );
     callback.mode = CallMode::ReplyCallback;
-    assert_eq!(reply(run(&executor, &module, callback)), environment.to_le_bytes());
+    assert_eq!(
+        reply(run(&executor, &module, callback)),
+        environment.to_le_bytes()
+    );
 }
 
 #[test]
@@ -371,7 +481,10 @@ fn memory_grows_to_its_limit_and_no_further() {
     let result = run(&executor, &module, asked.clone());
     assert_eq!(reply(result), [1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
     asked.heap_wasm_pages_max = 0;
-    assert_eq!(trap(run(&executor, &module, asked)).kind, TrapKind::MemoryLimit);
+    assert_eq!(
+        trap(run(&executor, &module, asked)).kind,
+        TrapKind::MemoryLimit
+    );
 }
 
 #[test]
@@ -400,13 +513,20 @@ fn results_do_not_depend_on_what_is_cached() {
         assert_eq!(a.instructions, b.instructions, "round {round}");
         let pages = |result: &ExecutionResult| {
             let memory = result.end.as_ref().unwrap().memory.as_ref().unwrap();
-            memory.heap_runs.iter().map(|run| (run.page, run.count)).collect::<Vec<_>>()
+            memory
+                .heap_runs
+                .iter()
+                .map(|run| (run.page, run.count))
+                .collect::<Vec<_>>()
         };
         assert_eq!(pages(&a), pages(&b), "round {round}");
         advance(&mut left, &a);
         advance(&mut right, &b);
         let len = left.heap_wasm_pages as usize * 65_536;
-        assert_eq!(left.heap.read(0, len).unwrap(), right.heap.read(0, len).unwrap());
+        assert_eq!(
+            left.heap.read(0, len).unwrap(),
+            right.heap.read(0, len).unwrap()
+        );
         if round % 7 == 3 {
             left.memory_version = None;
         }

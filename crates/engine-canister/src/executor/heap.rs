@@ -90,10 +90,17 @@ impl Range {
         if from == to {
             return Ok(());
         }
-        assert!(from < to && to <= self.reserved, "the range is inside the reservation");
+        assert!(
+            from < to && to <= self.reserved,
+            "the range is inside the reservation"
+        );
         // SAFETY: the range lies in the mapping that `self` owns.
         let code = unsafe { libc::mprotect(self.base.add(from).cast(), to - from, protection) };
-        if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if code == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 
     /// Maps part of a file privately over `[at, at + len)`.
@@ -105,18 +112,36 @@ impl Range {
         // SAFETY: the range lies in the mapping that `self` owns, so replacing it affects no other
         // memory; no reference into it is held across this call.
         let place = unsafe {
-            libc::mmap(self.base.add(at).cast(), len, protection, flags, file.as_raw_fd(), offset)
+            libc::mmap(
+                self.base.add(at).cast(),
+                len,
+                protection,
+                flags,
+                file.as_raw_fd(),
+                offset,
+            )
         };
-        if place == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if place == libc::MAP_FAILED {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 
     /// Drops private pages: the bytes are again those of the mapped file, or zero.
     fn forget(&self, at: usize, len: usize) -> io::Result<()> {
-        assert!(at + len <= self.reserved, "the range is inside the reservation");
+        assert!(
+            at + len <= self.reserved,
+            "the range is inside the reservation"
+        );
         // SAFETY: the range lies in the mapping that `self` owns; no reference into it is held.
         let code =
             unsafe { libc::madvise(self.base.add(at).cast::<c_void>(), len, libc::MADV_DONTNEED) };
-        if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if code == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 }
 
@@ -143,8 +168,12 @@ impl Heap {
         let len = usize::try_from(wasm_pages.saturating_mul(WASM_PAGE_BYTES)).unwrap_or(usize::MAX);
         let range = Range::reserve(reserved)?;
         range.grow(len)?;
-        let mut heap =
-            Self { range: Arc::new(range), mirror: None, mirrored: BTreeSet::new(), clean_len: len };
+        let mut heap = Self {
+            range: Arc::new(range),
+            mirror: None,
+            mirrored: BTreeSet::new(),
+            clean_len: len,
+        };
         heap.map_image(image)?;
         Ok(heap)
     }
@@ -153,7 +182,11 @@ impl Heap {
     /// there would be too many mappings, are copied into the mirror.
     fn map_image(&mut self, image: &Image) -> io::Result<()> {
         let end = (self.clean_len / PAGE_BYTES) as u64;
-        let shared = if image.run_count() > MAPPINGS_MAX { None } else { Some(shared_chunks(image)) };
+        let shared = if image.run_count() > MAPPINGS_MAX {
+            None
+        } else {
+            Some(shared_chunks(image))
+        };
         for run in image.runs() {
             let run_end = (run.page + run.count).min(end);
             let mut page = run.page;
@@ -177,7 +210,8 @@ impl Heap {
                     self.mirrored.extend(chunk..stop);
                 } else {
                     let (at, len) = (bytes(part.page), bytes(part.count));
-                    self.range.map_file(at, len, &part.file, bytes(part.file_page) as u64)?;
+                    self.range
+                        .map_file(at, len, &part.file, bytes(part.file_page) as u64)?;
                 }
             }
         }
@@ -200,8 +234,10 @@ impl Heap {
         while done < run.count {
             let take = (run.count - done).min(CHUNK_PAGES);
             let part = &mut buffer[..bytes(take)];
-            run.file.read_exact_at(part, bytes(run.file_page + done) as u64)?;
-            self.mirror()?.write_all_at(part, bytes(run.page + done) as u64)?;
+            run.file
+                .read_exact_at(part, bytes(run.file_page + done) as u64)?;
+            self.mirror()?
+                .write_all_at(part, bytes(run.page + done) as u64)?;
             done += take;
         }
         Ok(())
@@ -259,7 +295,11 @@ impl Heap {
     }
 
     /// Pages among `candidates` whose bytes differ from `image`, ascending.
-    pub(super) fn dirty(&mut self, candidates: &[(u64, u64)], image: &Image) -> io::Result<Vec<u64>> {
+    pub(super) fn dirty(
+        &mut self,
+        candidates: &[(u64, u64)],
+        image: &Image,
+    ) -> io::Result<Vec<u64>> {
         let memory = self.bytes();
         let mut dirty = Vec::new();
         let mut clean = [0u8; PAGE_BYTES];
@@ -320,7 +360,9 @@ impl Heap {
         if len > self.clean_len {
             self.range.forget(self.clean_len, len - self.clean_len)?;
             self.range.protect(self.clean_len, len, libc::PROT_NONE)?;
-            self.range.accessible.store(self.clean_len, Ordering::Relaxed);
+            self.range
+                .accessible
+                .store(self.clean_len, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -31,7 +31,14 @@ struct Kept {
 impl Heaps {
     pub(super) fn new(pagemap: Pagemap, kept_max: usize) -> Self {
         let next = RandomState::new().build_hasher().finish();
-        Self { pagemap, kept_max, kept: Mutex::new(Kept { next, heaps: BTreeMap::new() }) }
+        Self {
+            pagemap,
+            kept_max,
+            kept: Mutex::new(Kept {
+                next,
+                heaps: BTreeMap::new(),
+            }),
+        }
     }
 
     /// The memory the request names if it is here, or a new mapping of the request's image.

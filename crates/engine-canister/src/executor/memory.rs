@@ -42,8 +42,12 @@ unsafe impl MemoryCreator for Memories {
         reserved_size_in_bytes: Option<usize>,
         guard_size_in_bytes: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
-        let memory = NEXT.with(|next| next.borrow_mut().take()).ok_or("no memory was left")?;
-        let wanted = reserved_size_in_bytes.unwrap_or(minimum).saturating_add(guard_size_in_bytes);
+        let memory = NEXT
+            .with(|next| next.borrow_mut().take())
+            .ok_or("no memory was left")?;
+        let wanted = reserved_size_in_bytes
+            .unwrap_or(minimum)
+            .saturating_add(guard_size_in_bytes);
         if wanted > reserved_bytes() || memory.byte_size() < minimum {
             return Err(format!(
                 "the engine wants {wanted} bytes reserved and {minimum} accessible; there are {} \

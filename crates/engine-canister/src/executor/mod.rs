@@ -30,9 +30,7 @@ pub use self::pagemap::Pagemap;
 use self::heaps::Heaps;
 use self::memory::Memories;
 use self::system::State;
-use crate::api::{
-    Execution, ExecutionRequest, Executor, ModuleHash, PrepareError, PreparedModule,
-};
+use crate::api::{Execution, ExecutionRequest, Executor, ModuleHash, PrepareError, PreparedModule};
 use crate::wasm::{self, Compiled, CompiledError};
 
 /// What a [`LocalExecutor`] may use. None of it reaches a result.
@@ -47,7 +45,11 @@ pub struct ExecutorConfig {
 
 impl Default for ExecutorConfig {
     fn default() -> Self {
-        Self { pagemap: Pagemap::open(), modules_max: 64, memories_max: 64 }
+        Self {
+            pagemap: Pagemap::open(),
+            modules_max: 64,
+            memories_max: 64,
+        }
     }
 }
 
@@ -113,16 +115,28 @@ impl LocalExecutor {
         compiled: Compiled,
     ) -> Result<Arc<Loaded>, Fault> {
         let module = deserialize(&self.engine, &compiled.code)?;
-        let linker = if prepared.memory64 { &self.linker64 } else { &self.linker32 };
+        let linker = if prepared.memory64 {
+            &self.linker64
+        } else {
+            &self.linker32
+        };
         let instance = linker.instantiate_pre(&module).map_err(fault)?;
-        let loaded = Arc::new(Loaded { prepared, instance, segments: compiled.segments });
+        let loaded = Arc::new(Loaded {
+            prepared,
+            instance,
+            segments: compiled.segments,
+        });
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
         modules.uses += 1;
         let uses = modules.uses;
-        modules.loaded.insert(loaded.prepared.hash, (uses, loaded.clone()));
+        modules
+            .loaded
+            .insert(loaded.prepared.hash, (uses, loaded.clone()));
         while modules.loaded.len() > self.modules_max {
             let oldest = modules.loaded.iter().min_by_key(|(_, (used, _))| *used);
-            let Some(oldest) = oldest.map(|(hash, _)| *hash) else { break };
+            let Some(oldest) = oldest.map(|(hash, _)| *hash) else {
+                break;
+            };
             modules.loaded.remove(&oldest);
         }
         Ok(loaded)
@@ -148,7 +162,9 @@ impl Executor for LocalExecutor {
             CompiledError::Invalid(reason) => PrepareError::Invalid(reason),
             CompiledError::Compiler(_) => PrepareError::Fault(Fault(error.to_string())),
         })?;
-        let loaded = self.insert(Arc::new(prepared), compiled).map_err(PrepareError::Fault)?;
+        let loaded = self
+            .insert(Arc::new(prepared), compiled)
+            .map_err(PrepareError::Fault)?;
         Ok(loaded.prepared.clone())
     }
 

@@ -64,7 +64,9 @@ pub struct Pagemap {
 impl Pagemap {
     /// Opens `/proc/self/pagemap`; where there is none, every page counts as written.
     pub fn open() -> Self {
-        Self { file: File::open("/proc/self/pagemap").ok() }
+        Self {
+            file: File::open("/proc/self/pagemap").ok(),
+        }
     }
 
     /// Uses a descriptor of `/proc/self/pagemap` that this very process opened before its world was
@@ -81,7 +83,11 @@ impl Pagemap {
     /// Ranges of addresses in `[start, end)` that may have been written, ascending, in whole pages.
     pub(super) fn written(&self, start: usize, end: usize) -> io::Result<Vec<(usize, usize)>> {
         let Some(file) = &self.file else {
-            return Ok(if start < end { vec![(start, end)] } else { Vec::new() });
+            return Ok(if start < end {
+                vec![(start, end)]
+            } else {
+                Vec::new()
+            });
         };
         match scan(file, start, end) {
             Ok(found) => Ok(found),
@@ -110,7 +116,11 @@ fn scan(file: &File, start: usize, end: usize) -> io::Result<Vec<(usize, usize)>
         // SAFETY: the argument and the vector it points to are valid for the call and of the sizes
         // given; the kernel writes only to them (no flag that changes pages is set).
         let count = unsafe {
-            libc::ioctl(file.as_raw_fd(), PAGEMAP_SCAN as libc::Ioctl, &raw mut argument)
+            libc::ioctl(
+                file.as_raw_fd(),
+                PAGEMAP_SCAN as libc::Ioctl,
+                &raw mut argument,
+            )
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         for region in &regions[..count.min(REGIONS)] {

@@ -28,12 +28,20 @@ impl PageWriter {
     pub(super) fn write(&mut self, page: u64, bytes: &[u8]) -> io::Result<PageRun> {
         let file = match &self.file {
             Some(file) => file.clone(),
-            None => self.file.insert(Arc::new(new_memory_file(c"trilith-pages")?)).clone(),
+            None => self
+                .file
+                .insert(Arc::new(new_memory_file(c"trilith-pages")?))
+                .clone(),
         };
         let count = (bytes.len() / PAGE_BYTES) as u64;
         let file_page = self.next;
         file.write_all_at(bytes, file_page * PAGE_BYTES as u64)?;
         self.next += count;
-        Ok(PageRun { page, count, file, file_page })
+        Ok(PageRun {
+            page,
+            count,
+            file,
+            file_page,
+        })
     }
 }

@@ -54,7 +54,10 @@ pub(super) struct LocalExecution {
 enum Stage {
     /// Ended before it began.
     Ended(Trap),
-    Running { machine: Running, heap: Heap },
+    Running {
+        machine: Running,
+        heap: Heap,
+    },
     Over,
 }
 
@@ -72,7 +75,13 @@ pub(super) fn start(
         Err(trap) => Stage::Ended(trap),
     };
     let globals = loaded.prepared.globals.len();
-    Ok(LocalExecution { stage, slices, heaps: heaps.clone(), version, globals })
+    Ok(LocalExecution {
+        stage,
+        slices,
+        heaps: heaps.clone(),
+        version,
+        globals,
+    })
 }
 
 fn set_up(
@@ -84,7 +93,9 @@ fn set_up(
 ) -> Result<Result<(Running, Heap), Trap>, Fault> {
     let module = &*loaded.prepared;
     let wasm_pages = request.heap_wasm_pages.max(module.memory_minimum);
-    let max = request.heap_wasm_pages_max.min(module.memory_maximum.unwrap_or(u64::MAX));
+    let max = request
+        .heap_wasm_pages_max
+        .min(module.memory_maximum.unwrap_or(u64::MAX));
     if wasm_pages > max {
         return Ok(Err(words::heap_limit(wasm_pages, max)));
     }
@@ -117,10 +128,16 @@ fn set_up(
         return Ok(Err(words::no_method(&entry)));
     };
     store.set_fuel(instructions_max).map_err(fault)?;
-    store.fuel_async_yield_interval(Some(GRAIN_INSTRUCTIONS)).map_err(fault)?;
+    store
+        .fuel_async_yield_interval(Some(GRAIN_INSTRUCTIONS))
+        .map_err(fault)?;
     let machine: Running = Box::pin(async move {
         let result = function.call_async(&mut store, &arguments, &mut []).await;
-        Stopped { store, instance, result }
+        Stopped {
+            store,
+            instance,
+            result,
+        }
     });
     Ok(Ok((machine, heap)))
 }
@@ -153,7 +170,9 @@ fn write_segments(heap: &mut Heap, segments: &[(u64, Vec<u8>)]) -> Result<(), Fa
         let start = usize::try_from(*offset).unwrap_or(usize::MAX);
         let place = memory.get_mut(start..start.saturating_add(bytes.len()));
         let place = place.ok_or_else(|| {
-            Fault(format!("a data segment at {offset} lies outside the memory it was checked for"))
+            Fault(format!(
+                "a data segment at {offset} lies outside the memory it was checked for"
+            ))
         })?;
         place.copy_from_slice(bytes);
     }
@@ -193,7 +212,9 @@ fn restore_globals(
             GlobalValue::F64(v) => Val::F64(*v),
             GlobalValue::V128(v) => Val::V128((*v).into()),
         };
-        exported_global(store, instance, n)?.set(&mut *store, value).map_err(fault)?;
+        exported_global(store, instance, n)?
+            .set(&mut *store, value)
+            .map_err(fault)?;
     }
     Ok(())
 }
@@ -205,14 +226,20 @@ fn save_globals(
 ) -> Result<Vec<GlobalValue>, Fault> {
     let mut globals = Vec::with_capacity(count);
     for n in 0..count {
-        globals.push(match exported_global(store, instance, n)?.get(&mut *store) {
-            Val::I32(v) => GlobalValue::I32(v),
-            Val::I64(v) => GlobalValue::I64(v),
-            Val::F32(v) => GlobalValue::F32(v),
-            Val::F64(v) => GlobalValue::F64(v),
-            Val::V128(v) => GlobalValue::V128(v.as_u128()),
-            _ => return Err(Fault(format!("global {n} has a type that validation refuses"))),
-        });
+        globals.push(
+            match exported_global(store, instance, n)?.get(&mut *store) {
+                Val::I32(v) => GlobalValue::I32(v),
+                Val::I64(v) => GlobalValue::I64(v),
+                Val::F32(v) => GlobalValue::F32(v),
+                Val::F64(v) => GlobalValue::F64(v),
+                Val::V128(v) => GlobalValue::V128(v.as_u128()),
+                _ => {
+                    return Err(Fault(format!(
+                        "global {n} has a type that validation refuses"
+                    )));
+                }
+            },
+        );
     }
     Ok(globals)
 }
@@ -233,7 +260,11 @@ fn find_entry(
     entry: &EntryPoint,
     memory64: bool,
 ) -> Option<(Func, Vec<Val>)> {
-    if let EntryPoint::Callback { function, environment } = entry {
+    if let EntryPoint::Callback {
+        function,
+        environment,
+    } = entry
+    {
         let table = instance.get_table(&mut *store, TABLE)?;
         let function = *table.get(&mut *store, *function)?.as_func()??;
         let argument = if memory64 {
@@ -244,7 +275,13 @@ fn find_entry(
         let ty = function.ty(&*store);
         let fits = ty.results().len() == 0
             && ty.params().len() == 1
-            && ty.params().all(|wanted| if memory64 { wanted.is_i64() } else { wanted.is_i32() });
+            && ty.params().all(|wanted| {
+                if memory64 {
+                    wanted.is_i64()
+                } else {
+                    wanted.is_i32()
+                }
+            });
         return fits.then(|| (function, vec![argument]));
     }
     let name = export_name(entry).unwrap_or_else(|| START.to_owned());
@@ -279,7 +316,11 @@ impl Execution for LocalExecution {
 
 impl LocalExecution {
     fn finish(&self, stopped: Stopped, heap: Heap) -> Result<Slice, Fault> {
-        let Stopped { mut store, instance, result } = stopped;
+        let Stopped {
+            mut store,
+            instance,
+            result,
+        } = stopped;
         let max = store.data().request.instructions_max;
         let used = max.saturating_sub(store.get_fuel().map_err(fault)?);
         let deep = matches!(
@@ -348,7 +389,9 @@ impl LocalExecution {
     ) -> Result<Slice, Fault> {
         let max = state.request.instructions_max;
         let candidates = heap.candidates(&self.heaps.pagemap).map_err(io_fault)?;
-        let dirty = heap.dirty(&candidates, &state.request.heap).map_err(io_fault)?;
+        let dirty = heap
+            .dirty(&candidates, &state.request.heap)
+            .map_err(io_fault)?;
         let used = used.saturating_add(HEAP_DIRTY_PAGE.saturating_mul(dirty.len() as u64));
         if used >= max {
             let trap = words::out_of_instructions(max);
@@ -397,7 +440,12 @@ fn finished(
     prints: Vec<Vec<u8>>,
     memory_version: Option<u64>,
 ) -> Slice {
-    Slice::Finished(Box::new(ExecutionResult { instructions, end, prints, memory_version }))
+    Slice::Finished(Box::new(ExecutionResult {
+        instructions,
+        end,
+        prints,
+        memory_version,
+    }))
 }
 
 fn io_fault(error: std::io::Error) -> Fault {

@@ -34,8 +34,10 @@ impl Slices {
     }
 
     fn is_over(&self) -> bool {
-        let (used, start) =
-            (self.used.load(Ordering::Relaxed), self.start.load(Ordering::Relaxed));
+        let (used, start) = (
+            self.used.load(Ordering::Relaxed),
+            self.start.load(Ordering::Relaxed),
+        );
         used.saturating_sub(start) >= self.length
     }
 
@@ -60,7 +62,8 @@ impl Slices {
         }
         let over = self.is_over();
         if over {
-            self.start.store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.start
+                .store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         over
     }
@@ -76,6 +79,10 @@ impl Future for Pause {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.done, true) { Poll::Ready(()) } else { Poll::Pending }
+        if std::mem::replace(&mut self.done, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }

@@ -42,7 +42,9 @@ impl Stable {
     /// Grows by `by` Wasm pages and gives the old length, or `None` if that is not allowed.
     pub(super) fn grow(&mut self, by: u64) -> Option<u64> {
         let old = self.wasm_pages;
-        let new = old.checked_add(by).filter(|new| *new <= self.wasm_pages_max)?;
+        let new = old
+            .checked_add(by)
+            .filter(|new| *new <= self.wasm_pages_max)?;
         self.wasm_pages = new;
         Some(old)
     }

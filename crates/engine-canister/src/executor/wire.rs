@@ -108,11 +108,18 @@ impl Writer {
     fn new() -> Self {
         let mut encoder = Encoder::new();
         encoder.uint(WIRE_VERSION);
-        Self { encoder, files: Vec::new(), indices: BTreeMap::new() }
+        Self {
+            encoder,
+            files: Vec::new(),
+            indices: BTreeMap::new(),
+        }
     }
 
     fn finish(self) -> Encoded {
-        Encoded { bytes: self.encoder.finish(), files: self.files }
+        Encoded {
+            bytes: self.encoder.finish(),
+            files: self.files,
+        }
     }
 
     fn uint(&mut self, value: u64) {
@@ -161,7 +168,12 @@ impl Writer {
         if index == next {
             self.files.push(run.file.clone());
         }
-        self.encoder.array(4).uint(run.page).uint(run.count).uint(index).uint(run.file_page);
+        self.encoder
+            .array(4)
+            .uint(run.page)
+            .uint(run.count)
+            .uint(index)
+            .uint(run.file_page);
     }
 
     fn image(&mut self, image: &Image) {
@@ -198,7 +210,11 @@ impl<'a> Reader<'a> {
         if decoder.uint()? != WIRE_VERSION {
             return Err(DecodeError::Field("wire version"));
         }
-        Ok(Self { decoder, files, len: bytes.len() })
+        Ok(Self {
+            decoder,
+            files,
+            len: bytes.len(),
+        })
     }
 
     fn uint(&mut self) -> Result<u64, DecodeError> {
@@ -243,7 +259,11 @@ impl<'a> Reader<'a> {
     }
 
     fn tuple(&mut self, what: &'static str, len: usize) -> Result<(), DecodeError> {
-        if self.decoder.array(what, len)? == len { Ok(()) } else { Err(DecodeError::Field(what)) }
+        if self.decoder.array(what, len)? == len {
+            Ok(())
+        } else {
+            Err(DecodeError::Field(what))
+        }
     }
 
     fn list<T>(
@@ -268,8 +288,17 @@ impl<'a> Reader<'a> {
             return Err(DecodeError::Field("page run"));
         }
         let index = usize::try_from(index).map_err(|_| DecodeError::Field("file index"))?;
-        let file = self.files.get(index).ok_or(DecodeError::Field("file index"))?.clone();
-        Ok(PageRun { page, count, file, file_page })
+        let file = self
+            .files
+            .get(index)
+            .ok_or(DecodeError::Field("file index"))?
+            .clone();
+        Ok(PageRun {
+            page,
+            count,
+            file,
+            file_page,
+        })
     }
 
     /// Runs that ascend, do not overlap and lie below `pages`.
@@ -343,7 +372,10 @@ const TRAPS: [TrapKind; 8] = [
 
 /// Position of `value` in `table`, which lists every variant.
 fn code<T: PartialEq>(table: &[T], value: &T) -> u64 {
-    table.iter().position(|entry| entry == value).expect("the table lists every variant") as u64
+    table
+        .iter()
+        .position(|entry| entry == value)
+        .expect("the table lists every variant") as u64
 }
 
 fn decode_code<T: Copy>(table: &[T], code: u64, what: &'static str) -> Result<T, DecodeError> {
@@ -366,9 +398,18 @@ fn write_entry(writer: &mut Writer, entry: &EntryPoint) {
         EntryPoint::Update(name) => (8, name.as_str(), (0, 0)),
         EntryPoint::Query(name) => (9, name.as_str(), (0, 0)),
         EntryPoint::CompositeQuery(name) => (10, name.as_str(), (0, 0)),
-        EntryPoint::Callback { function, environment } => (11, "", (*function, *environment)),
+        EntryPoint::Callback {
+            function,
+            environment,
+        } => (11, "", (*function, *environment)),
     };
-    writer.encoder.array(4).uint(code).text(name).uint(callback.0).uint(callback.1);
+    writer
+        .encoder
+        .array(4)
+        .uint(code)
+        .text(name)
+        .uint(callback.0)
+        .uint(callback.1);
 }
 
 fn read_entry(reader: &mut Reader<'_>) -> Result<EntryPoint, DecodeError> {
@@ -380,7 +421,10 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<EntryPoint, DecodeError> {
         8 => EntryPoint::Update(name.clone()),
         9 => EntryPoint::Query(name.clone()),
         10 => EntryPoint::CompositeQuery(name.clone()),
-        11 => EntryPoint::Callback { function, environment },
+        11 => EntryPoint::Callback {
+            function,
+            environment,
+        },
         0 => EntryPoint::Start,
         1 => EntryPoint::Init,
         2 => EntryPoint::PreUpgrade,
@@ -393,7 +437,11 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<EntryPoint, DecodeError> {
     };
     let named = (8..=10).contains(&code);
     let plain = (named || name.is_empty()) && (code == 11 || (function, environment) == (0, 0));
-    if plain { Ok(entry) } else { Err(DecodeError::Field("entry point")) }
+    if plain {
+        Ok(entry)
+    } else {
+        Err(DecodeError::Field("entry point"))
+    }
 }
 
 fn write_environment(writer: &mut Writer, environment: &Environment) {
@@ -407,7 +455,9 @@ fn write_environment(writer: &mut Writer, environment: &Environment) {
     writer.list(&environment.variables, |w, (name, value)| {
         w.encoder.array(2).text(name).text(value);
     });
-    writer.optional(environment.data_certificate.as_ref(), |w, bytes| w.bytes(bytes));
+    writer.optional(environment.data_certificate.as_ref(), |w, bytes| {
+        w.bytes(bytes)
+    });
     writer.uint(environment.context_instructions);
     writer.uint(environment.other_memory_bytes);
 }
@@ -523,7 +573,9 @@ fn write_call(writer: &mut Writer, call: &Call) {
     write_pair(writer, call.on_reply);
     write_pair(writer, call.on_reject);
     writer.optional(call.on_cleanup, write_pair);
-    writer.optional(call.timeout_seconds, |w, seconds| w.uint(u64::from(seconds)));
+    writer.optional(call.timeout_seconds, |w, seconds| {
+        w.uint(u64::from(seconds))
+    });
 }
 
 fn read_call(reader: &mut Reader<'_>) -> Result<Call, DecodeError> {
@@ -564,7 +616,9 @@ fn write_effects(writer: &mut Writer, effects: &Effects) {
 
 fn read_memory(reader: &mut Reader<'_>) -> Result<MemoryChanges, DecodeError> {
     let pages = |wasm_pages: u64| {
-        let pages = wasm_pages.checked_mul(16).filter(|pages| *pages <= PAGES_MAX);
+        let pages = wasm_pages
+            .checked_mul(16)
+            .filter(|pages| *pages <= PAGES_MAX);
         pages.ok_or(DecodeError::Field("memory length"))
     };
     let globals = reader.list("globals", Reader::global)?;
@@ -572,7 +626,13 @@ fn read_memory(reader: &mut Reader<'_>) -> Result<MemoryChanges, DecodeError> {
     let heap_runs = reader.runs(pages(heap_wasm_pages)?)?;
     let stable_wasm_pages = reader.uint()?;
     let stable_runs = reader.runs(pages(stable_wasm_pages)?)?;
-    Ok(MemoryChanges { globals, heap_wasm_pages, heap_runs, stable_wasm_pages, stable_runs })
+    Ok(MemoryChanges {
+        globals,
+        heap_wasm_pages,
+        heap_runs,
+        stable_wasm_pages,
+        stable_runs,
+    })
 }
 
 fn read_effects(reader: &mut Reader<'_>) -> Result<Effects, DecodeError> {
@@ -621,7 +681,10 @@ fn read_result(reader: &mut Reader<'_>) -> Result<ExecutionResult, DecodeError> 
         0 => Ok(Box::new(read_effects(reader)?)),
         kind => {
             let kind = decode_code(&TRAPS, kind - 1, "trap")?;
-            Err(Trap { kind, message: reader.text("trap")? })
+            Err(Trap {
+                kind,
+                message: reader.text("trap")?,
+            })
         }
     };
     Ok(ExecutionResult {
@@ -637,7 +700,11 @@ fn write_prepared(writer: &mut Writer, module: &PreparedModule) {
     writer.uint(module.wasm_bytes);
     writer.list(&module.exports, write_entry);
     writer.list(&module.metadata, |w, section| {
-        w.encoder.array(3).text(&section.name).bool(section.public).bytes(&section.content);
+        w.encoder
+            .array(3)
+            .text(&section.name)
+            .bool(section.public)
+            .bytes(&section.content);
     });
     writer.bool(module.memory64);
     writer.uint(module.memory_minimum);

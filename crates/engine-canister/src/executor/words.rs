@@ -72,12 +72,18 @@ pub(super) fn no_method(entry: &EntryPoint) -> Trap {
             None => "Canister has no such entry point.".to_owned(),
         },
     };
-    Trap { kind: TrapKind::MethodNotFound, message }
+    Trap {
+        kind: TrapKind::MethodNotFound,
+        message,
+    }
 }
 
 /// The call stack became too deep.
 pub(super) fn stack_overflow() -> Trap {
-    Trap { kind: TrapKind::StackOverflow, message: "Canister trapped: stack overflow".to_owned() }
+    Trap {
+        kind: TrapKind::StackOverflow,
+        message: "Canister trapped: stack overflow".to_owned(),
+    }
 }
 
 /// The machine trapped.
@@ -94,5 +100,8 @@ pub(super) fn machine(trap: wasmtime::Trap) -> Trap {
         T::UnreachableCodeReached => "unreachable".to_owned(),
         other => other.to_string(),
     };
-    Trap { kind: TrapKind::Wasm, message: format!("Canister trapped: {what}") }
+    Trap {
+        kind: TrapKind::Wasm,
+        message: format!("Canister trapped: {what}"),
+    }
 }

@@ -50,7 +50,9 @@ impl Compiled {
     /// The artifact as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
-        encoder.uint(u64::from(ARTIFACT_VERSION)).array(self.segments.len());
+        encoder
+            .uint(u64::from(ARTIFACT_VERSION))
+            .array(self.segments.len());
         for (offset, bytes) in &self.segments {
             encoder.uint(*offset).bytes(bytes);
         }
@@ -139,5 +141,8 @@ const TARGET: &str = "aarch64-unknown-linux-gnu";
 /// an artifact may be cached.
 pub fn fingerprint() -> String {
     let table = blake3::hash(format!("{:?}", price::table()).as_bytes()).to_hex();
-    format!("wasmtime-48.0.8/{TARGET}/artifact-{ARTIFACT_VERSION}/prices-{}", &table[..16])
+    format!(
+        "wasmtime-48.0.8/{TARGET}/artifact-{ARTIFACT_VERSION}/prices-{}",
+        &table[..16]
+    )
 }

@@ -185,6 +185,9 @@ impl Import {
 
     /// Types of the parameters (or of the result) by width of the memory: `false` i32, `true` i64.
     pub fn widths(letters: &str, memory64: bool) -> Vec<bool> {
-        letters.chars().map(|letter| letter == 'l' || (letter == 'I' && memory64)).collect()
+        letters
+            .chars()
+            .map(|letter| letter == 'l' || (letter == 'I' && memory64))
+            .collect()
     }
 }

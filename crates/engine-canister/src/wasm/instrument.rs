@@ -72,6 +72,7 @@ pub(super) fn rewrite(wasm: &[u8], checked: &Checked) -> Result<Vec<u8>, String>
                 units: units_of(checked.stack_values[next_function]),
                 result: blocks.of(checked.function_types[next_function]),
                 memory64: checked.prepared.memory64,
+                imported: checked.imported_functions,
                 table: &table,
             };
             code.raw(&function.rewrite(body)?);
@@ -87,14 +88,20 @@ pub(super) fn rewrite(wasm: &[u8], checked: &Checked) -> Result<Vec<u8>, String>
         sections[place.expect("all sections are in the order")] = body;
     };
     set(SectionId::Export, Some(exports(checked, &weights)));
-    set(SectionId::Code, (next_function > 0).then(|| section_body(&code)));
+    set(
+        SectionId::Code,
+        (next_function > 0).then(|| section_body(&code)),
+    );
     set(SectionId::Data, data(wasm, checked));
     append(&mut sections[0], &blocks.added)?;
     append(&mut sections[5], &weights.globals())?;
     let mut module = Module::new();
     for (id, data) in ORDER.iter().zip(&sections) {
         if let Some(data) = data {
-            module.section(&RawSection { id: *id as u8, data });
+            module.section(&RawSection {
+                id: *id as u8,
+                data,
+            });
         }
     }
     Ok(module.finish())
@@ -104,7 +111,10 @@ pub(super) fn rewrite(wasm: &[u8], checked: &Checked) -> Result<Vec<u8>, String>
 fn section_body(section: &impl Encode) -> Vec<u8> {
     let mut encoded = Vec::new();
     section.encode(&mut encoded);
-    let length = encoded.iter().position(|byte| byte & 0x80 == 0).map_or(0, |last| last + 1);
+    let length = encoded
+        .iter()
+        .position(|byte| byte & 0x80 == 0)
+        .map_or(0, |last| last + 1);
     encoded.split_off(length)
 }
 
@@ -157,7 +167,11 @@ fn data(wasm: &[u8], checked: &Checked) -> Option<Vec<u8>> {
     }
     let mut data = DataSection::new();
     for (active, range) in checked.data_is_active.iter().zip(&checked.data_ranges) {
-        let bytes = if *active { &[][..] } else { &wasm[range.clone()] };
+        let bytes = if *active {
+            &[][..]
+        } else {
+            &wasm[range.clone()]
+        };
         data.passive(bytes.iter().copied());
     }
     Some(section_body(&data))
@@ -184,7 +198,10 @@ impl Weights {
         let mut amounts: Vec<u64> = checked.stack_values.iter().map(|v| units_of(*v)).collect();
         amounts.sort_unstable();
         amounts.dedup();
-        Self { counter: checked.globals, amounts }
+        Self {
+            counter: checked.globals,
+            amounts,
+        }
     }
 
     /// The entries of the global section: counter, zero, amounts and their negatives.
@@ -203,7 +220,10 @@ impl Weights {
 
     /// Global of an amount, or of its negative.
     fn amount(&self, units: u64, negative: bool) -> u32 {
-        let place = self.amounts.binary_search(&units).expect("all amounts were collected");
+        let place = self
+            .amounts
+            .binary_search(&units)
+            .expect("all amounts were collected");
         self.counter + 2 + 2 * place as u32 + u32::from(negative)
     }
 
@@ -218,7 +238,12 @@ impl Weights {
 
 fn global(mutable: bool, value: i64) -> Vec<u8> {
     let mut entry = Vec::new();
-    GlobalType { val_type: ValType::I64, mutable, shared: false }.encode(&mut entry);
+    GlobalType {
+        val_type: ValType::I64,
+        mutable,
+        shared: false,
+    }
+    .encode(&mut entry);
     ConstExpr::i64_const(value).encode(&mut entry);
     entry
 }
@@ -286,6 +311,7 @@ struct Function<'a> {
     units: u64,
     result: BlockType,
     memory64: bool,
+    imported: u32,
     table: &'a OperatorCost,
 }
 
@@ -293,7 +319,9 @@ impl Function<'_> {
     fn rewrite(&self, body: &FunctionBody<'_>) -> Result<Vec<u8>, String> {
         let bytes = body.as_bytes();
         let base = body.range().start;
-        let reader = body.get_binary_reader_for_operators().map_err(|error| error.to_string())?;
+        let reader = body
+            .get_binary_reader_for_operators()
+            .map_err(|error| error.to_string())?;
         let mut operators = OperatorsReader::new(reader);
         let mut copied = operators.original_position() - base;
         let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 4 + 32);
@@ -302,9 +330,10 @@ impl Function<'_> {
         Instruction::Block(self.result).encode(&mut out);
         let mut open = 0u32;
         while !operators.eof() {
-            let (operator, offset) =
-                operators.read_with_offset().map_err(|error| error.to_string())?;
-            let extra = price::extra(&operator, self.memory64, self.table);
+            let (operator, offset) = operators
+                .read_with_offset()
+                .map_err(|error| error.to_string())?;
+            let extra = price::extra(&operator, self.memory64, self.imported, self.table);
             if extra > 0 {
                 out.extend_from_slice(&bytes[copied..offset - base]);
                 copied = offset - base;

@@ -10,8 +10,8 @@ pub(crate) mod instrument;
 pub mod price;
 pub(crate) mod validate;
 
-pub(crate) use compile::{MEMORY_GUARD_BYTES, MEMORY_RESERVATION_BYTES};
 pub use compile::{Compiled, CompiledError, compile, config, fingerprint};
+pub(crate) use compile::{MEMORY_GUARD_BYTES, MEMORY_RESERVATION_BYTES};
 pub use validate::{MODULE_BYTES_MAX, WASM_PAGE_BYTES};
 
 use crate::api::PreparedModule;

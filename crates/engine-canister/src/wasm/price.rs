@@ -7,7 +7,12 @@
 //! can, charges nothing for the five operators that instrumentation uses, and [`extra`] says how
 //! many `nop`s (price 1, no machine code) stand beside an operator for the rest.
 //!
-//! Invariant: for every operator a program may use, table price + extra nops = [`price`].
+//! Wasmtime also charges 1 whenever a function is entered; calls cost 1 less for it, so that only
+//! the entry of the message itself shows.
+//!
+//! Invariant: for every operator a program may use, table price + extra nops = [`price`]; for calls
+//! together with the entry they lead to. (An indirect call of an import is 1 cheaper: what is
+//! called is not known when code is made.)
 //!
 //! Source of the weights: the Internet Computer's embedder (instruction weights of its metering);
 //! numbers marked "own" stand where no source was at hand.
@@ -111,12 +116,25 @@ pub fn price(operator: &Operator<'_>, memory64: bool) -> u32 {
     weight(operator) + u32::from(memory64 && accesses_memory(operator))
 }
 
-/// How many `nop`s must stand beside an operator of the original program.
-pub fn extra(operator: &Operator<'_>, memory64: bool, table: &OperatorCost) -> u32 {
-    price(operator, memory64).saturating_sub(table.cost(operator) as u32)
+/// What wasmtime charges whenever a function is entered, beside the table.
+pub const ENTRY: u8 = 1;
+
+/// How many `nop`s must stand beside an operator of the original program. Functions below
+/// `imported` are the host's, which are not entered as Wasm functions are.
+pub fn extra(operator: &Operator<'_>, memory64: bool, imported: u32, table: &OperatorCost) -> u32 {
+    let entered = match operator {
+        Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
+            *function_index >= imported
+        }
+        Operator::CallIndirect { .. } | Operator::ReturnCallIndirect { .. } => true,
+        _ => false,
+    };
+    let charged = table.cost(operator) as u32 + if entered { u32::from(ENTRY) } else { 0 };
+    price(operator, memory64).saturating_sub(charged)
 }
 
-/// The table for wasmtime: the weights, but nothing for the operators that instrumentation uses.
+/// The table for wasmtime: the weights, but nothing for the operators that instrumentation uses,
+/// and calls without what entering the function costs.
 pub fn table() -> OperatorCost {
     let mut table = OperatorCost::new();
     listed(&mut table);
@@ -125,6 +143,10 @@ pub fn table() -> OperatorCost {
     table.I64Sub = 0;
     table.I64LtS = 0;
     table.If = 0;
+    table.Call -= ENTRY;
+    table.CallIndirect -= ENTRY;
+    table.ReturnCall -= ENTRY;
+    table.ReturnCallIndirect -= ENTRY;
     table
 }
 

@@ -109,7 +109,11 @@ pub(super) fn check(wasm: &[u8]) -> Result<Checked, String> {
 }
 
 fn invalid(error: wasmparser::BinaryReaderError) -> String {
-    format!("not a valid WebAssembly module: {} (at byte {})", error.message(), error.offset())
+    format!(
+        "not a valid WebAssembly module: {} (at byte {})",
+        error.message(),
+        error.offset()
+    )
 }
 
 fn over(what: &str, value: usize, unit: &str, limit: usize) -> String {
@@ -156,21 +160,39 @@ impl<'a> Checker<'a> {
             data_is_active: Vec::new(),
             data_ranges: Vec::new(),
         };
-        Self { wasm, out, imports: Vec::new(), icp_sections: 0, icp_bytes: 0, globals: 0 }
+        Self {
+            wasm,
+            out,
+            imports: Vec::new(),
+            icp_sections: 0,
+            icp_bytes: 0,
+            globals: 0,
+        }
     }
 
     /// Limits that are cheap to see before the validator does its work.
     fn before(&mut self, payload: &Payload<'_>) -> Result<(), String> {
         match payload {
             Payload::FunctionSection(reader) if reader.count() as usize > FUNCTIONS_MAX => {
-                Err(over("module", reader.count() as usize, "functions", FUNCTIONS_MAX))
+                Err(over(
+                    "module",
+                    reader.count() as usize,
+                    "functions",
+                    FUNCTIONS_MAX,
+                ))
             }
-            Payload::GlobalSection(reader) if reader.count() as usize > GLOBALS_MAX => {
-                Err(over("module", reader.count() as usize, "globals", GLOBALS_MAX))
-            }
-            Payload::CodeSectionStart { size, .. } if *size as usize > CODE_BYTES_MAX => {
-                Err(over("code section", *size as usize, "bytes", CODE_BYTES_MAX))
-            }
+            Payload::GlobalSection(reader) if reader.count() as usize > GLOBALS_MAX => Err(over(
+                "module",
+                reader.count() as usize,
+                "globals",
+                GLOBALS_MAX,
+            )),
+            Payload::CodeSectionStart { size, .. } if *size as usize > CODE_BYTES_MAX => Err(over(
+                "code section",
+                *size as usize,
+                "bytes",
+                CODE_BYTES_MAX,
+            )),
             _ => Ok(()),
         }
     }
@@ -232,7 +254,9 @@ impl<'a> Checker<'a> {
                 for export in reader.clone() {
                     let export = export.map_err(invalid)?;
                     if export.kind == ExternalKind::Func {
-                        self.out.function_exports.push((export.name.to_owned(), export.index));
+                        self.out
+                            .function_exports
+                            .push((export.name.to_owned(), export.index));
                     } else if export.name.starts_with("canister_") {
                         return Err(format!("export `{}` is not a function", export.name));
                     }
@@ -249,7 +273,10 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    fn import_section(&mut self, reader: wasmparser::ImportSectionReader<'a>) -> Result<(), String> {
+    fn import_section(
+        &mut self,
+        reader: wasmparser::ImportSectionReader<'a>,
+    ) -> Result<(), String> {
         for import in reader.into_imports() {
             let import = import.map_err(invalid)?;
             let TypeRef::Func(ty) = import.ty else {
@@ -279,7 +306,11 @@ impl<'a> Checker<'a> {
             if let DataKind::Active { offset_expr, .. } = segment.kind {
                 let offset = constant_address(&offset_expr)
                     .ok_or("the offset of a data segment is not a constant")?;
-                let limit = self.out.prepared.memory_minimum.saturating_mul(WASM_PAGE_BYTES);
+                let limit = self
+                    .out
+                    .prepared
+                    .memory_minimum
+                    .saturating_mul(WASM_PAGE_BYTES);
                 let end = offset.saturating_add(segment.data.len() as u64);
                 if end > limit {
                     return Err(format!(
@@ -312,10 +343,20 @@ impl<'a> Checker<'a> {
         self.icp_sections += 1;
         self.icp_bytes += name.len() + content.len();
         if self.icp_sections > METADATA_SECTIONS_MAX {
-            return Err(over("module", self.icp_sections, "`icp:` sections", METADATA_SECTIONS_MAX));
+            return Err(over(
+                "module",
+                self.icp_sections,
+                "`icp:` sections",
+                METADATA_SECTIONS_MAX,
+            ));
         }
         if self.icp_bytes > METADATA_BYTES_MAX {
-            return Err(over("module", self.icp_bytes, "bytes of `icp:` sections", METADATA_BYTES_MAX));
+            return Err(over(
+                "module",
+                self.icp_bytes,
+                "bytes of `icp:` sections",
+                METADATA_BYTES_MAX,
+            ));
         }
         self.out.prepared.metadata.push(MetadataSection {
             name: short.to_owned(),
@@ -351,7 +392,9 @@ impl<'a> Checker<'a> {
         }
         operators.finish().map_err(invalid)?;
         self.out.prepared.instruction_count += count;
-        self.out.stack_values.push(u64::from(validator.len_locals()) + u64::from(highest));
+        self.out
+            .stack_values
+            .push(u64::from(validator.len_locals()) + u64::from(highest));
         Ok(validator.into_allocations())
     }
 
@@ -362,7 +405,13 @@ impl<'a> Checker<'a> {
         self.check_exports()?;
         self.out.prepared.exports.sort();
         self.out.prepared.metadata.sort();
-        let names: Vec<_> = self.out.prepared.metadata.iter().map(|m| m.name.as_str()).collect();
+        let names: Vec<_> = self
+            .out
+            .prepared
+            .metadata
+            .iter()
+            .map(|m| m.name.as_str())
+            .collect();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(format!("there are two `icp:` sections named `{}`", pair[0]));
         }
@@ -379,7 +428,10 @@ impl<'a> Checker<'a> {
                     if memory64 { 64 } else { 32 }
                 ));
             };
-            let expected = (wanted(known.parameters, memory64), wanted(known.result, memory64));
+            let expected = (
+                wanted(known.parameters, memory64),
+                wanted(known.result, memory64),
+            );
             let found = &self.out.types[*ty as usize];
             if (found.params(), found.results()) != (&expected.0[..], &expected.1[..]) {
                 return Err(format!(
@@ -421,7 +473,12 @@ impl<'a> Checker<'a> {
             self.out.prepared.exports.push(entry);
         }
         if method_names.len() > METHODS_MAX {
-            return Err(over("module", method_names.len(), "exported methods", METHODS_MAX));
+            return Err(over(
+                "module",
+                method_names.len(),
+                "exported methods",
+                METHODS_MAX,
+            ));
         }
         if name_bytes > METHOD_NAME_BYTES_MAX {
             let what = "bytes of names of exported methods";
@@ -484,12 +541,18 @@ pub(crate) fn export_name(entry: &EntryPoint) -> Option<String> {
 
 fn wanted(letters: &str, memory64: bool) -> Vec<ValType> {
     let wide = Import::widths(letters, memory64);
-    wide.into_iter().map(|wide| if wide { ValType::I64 } else { ValType::I32 }).collect()
+    wide.into_iter()
+        .map(|wide| if wide { ValType::I64 } else { ValType::I32 })
+        .collect()
 }
 
 fn signature(parameters: &[ValType], results: &[ValType]) -> String {
     let list = |types: &[ValType]| {
-        types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        types
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     format!("({}) -> ({})", list(parameters), list(results))
 }

@@ -18,13 +18,19 @@ pub fn executor() -> LocalExecutor {
 
 /// An executor that keeps no memories and sees no page table.
 pub fn plain_executor() -> LocalExecutor {
-    let config = ExecutorConfig { pagemap: Pagemap::none(), modules_max: 1, memories_max: 0 };
+    let config = ExecutorConfig {
+        pagemap: Pagemap::none(),
+        modules_max: 1,
+        memories_max: 0,
+    };
     LocalExecutor::new(config).unwrap()
 }
 
 /// Compiles text and prepares it.
 pub fn prepare(executor: &LocalExecutor, wat: &str) -> Arc<PreparedModule> {
-    executor.prepare(&Arc::new(wat::parse_str(wat).unwrap())).unwrap()
+    executor
+        .prepare(&Arc::new(wat::parse_str(wat).unwrap()))
+        .unwrap()
 }
 
 /// A request that enters `entry` with plenty of everything and empty memories.
@@ -54,7 +60,11 @@ pub fn request(entry: EntryPoint) -> ExecutionRequest {
         cycles_refunded: 0,
         balance: 1_000_000_000_000,
         balance_floor: 1_000_000,
-        call_fees: CallFees { base: 260_000, per_request_byte: 1_000, response_prepayment: 5_000 },
+        call_fees: CallFees {
+            base: 260_000,
+            per_request_byte: 1_000,
+            response_prepayment: 5_000,
+        },
         calls_max: 10,
         environment: Environment {
             time_nanos: 1_700_000_000_000_000_000,
@@ -112,7 +122,11 @@ pub fn run(
 /// Runs an update method of a freshly installed module.
 pub fn update(executor: &LocalExecutor, wat: &str, method: &str) -> ExecutionResult {
     let module = prepare(executor, wat);
-    run(executor, &module, request(EntryPoint::Update(method.into())))
+    run(
+        executor,
+        &module,
+        request(EntryPoint::Update(method.into())),
+    )
 }
 
 /// The effects of a message that completed.

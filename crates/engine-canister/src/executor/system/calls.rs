@@ -56,7 +56,9 @@ impl Host<'_, '_> {
     fn opening(&mut self) -> Result<&mut OpenedCall, Stop> {
         if self.state().opening.is_none() {
             let name = self.import.name;
-            return self.contract(format!("\"ic0_{name}\" called when no call is under construction"));
+            return self.contract(format!(
+                "\"ic0_{name}\" called when no call is under construction"
+            ));
         }
         match &mut self.state().opening {
             Some(call) => Ok(call),
@@ -72,7 +74,8 @@ impl Host<'_, '_> {
         let callee = self.take(v[0], v[1], PRINCIPAL_BYTES_MAX)?;
         let method = self.take(v[2], v[3], METHOD_BYTES_MAX)?;
         let Ok(callee) = Principal::try_from_slice(&callee) else {
-            return self.contract("\"ic0_call_new\" was given bytes that are no principal".to_owned());
+            return self
+                .contract("\"ic0_call_new\" was given bytes that are no principal".to_owned());
         };
         let Ok(method) = String::from_utf8(method) else {
             return self

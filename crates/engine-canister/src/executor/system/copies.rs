@@ -48,7 +48,11 @@ impl Host<'_, '_> {
                     return self.contract(format!("\"ic0_{name}\": there is no data certificate"));
                 }
                 (self.import.call == Call::DataCertificateCopy, |s| {
-                    s.request.environment.data_certificate.as_deref().unwrap_or_default()
+                    s.request
+                        .environment
+                        .data_certificate
+                        .as_deref()
+                        .unwrap_or_default()
                 })
             }
             _ => {
@@ -73,21 +77,33 @@ impl Host<'_, '_> {
         if self.import.call == Call::EnvVarNameSize {
             return Ok(Some(source(self.state())));
         }
-        self.give(v[1], v[2], v[3], |s| s.request.environment.variables[index].0.as_bytes())
+        self.give(v[1], v[2], v[3], |s| {
+            s.request.environment.variables[index].0.as_bytes()
+        })
     }
 
     fn variable_value(&mut self, v: &[u64; 8]) -> Answer {
         let Some(index) = self.variable(v[0], v[1])? else {
             let name = self.import.name;
-            return self.contract(format!("\"ic0_{name}\": there is no such environment variable"));
+            return self.contract(format!(
+                "\"ic0_{name}\": there is no such environment variable"
+            ));
         };
         if self.import.call == Call::EnvVarValueSize {
-            return Ok(Some(self.state().request.environment.variables[index].1.len() as u64));
+            return Ok(Some(
+                self.state().request.environment.variables[index].1.len() as u64,
+            ));
         }
-        self.give(v[2], v[3], v[4], |s| s.request.environment.variables[index].1.as_bytes())
+        self.give(v[2], v[3], v[4], |s| {
+            s.request.environment.variables[index].1.as_bytes()
+        })
     }
 }
 
 fn reject_message(state: &State) -> &[u8] {
-    state.request.reject.as_ref().map_or(&[], |(_, message)| message.as_bytes())
+    state
+        .request
+        .reject
+        .as_ref()
+        .map_or(&[], |(_, message)| message.as_bytes())
 }

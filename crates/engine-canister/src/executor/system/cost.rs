@@ -28,7 +28,9 @@ impl Host<'_, '_> {
                 let fees = self.state().request.call_fees;
                 let bytes = u128::from(v[0]) + u128::from(v[1]);
                 let cost = fees.per_request_byte.saturating_mul(bytes);
-                let cost = cost.saturating_add(fees.base).saturating_add(fees.response_prepayment);
+                let cost = cost
+                    .saturating_add(fees.base)
+                    .saturating_add(fees.response_prepayment);
                 self.give_cycles(v[2], cost)
             }
             Call::CostCreateCanister => {

@@ -75,7 +75,9 @@ impl Host<'_, '_> {
             Ok(cycles) => Ok(Some(cycles)),
             Err(_) => {
                 let name = self.import.name;
-                self.contract(format!("\"ic0_{name}\": {cycles} cycles do not fit 64 bits"))
+                self.contract(format!(
+                    "\"ic0_{name}\": {cycles} cycles do not fit 64 bits"
+                ))
             }
         }
     }

@@ -40,9 +40,8 @@ impl Host<'_, '_> {
             }
             Call::AcceptMessage => {
                 if self.state().effects.message_accepted {
-                    return self.contract(
-                        "\"ic0_accept_message\" can be called at most once".to_owned(),
-                    );
+                    return self
+                        .contract("\"ic0_accept_message\" can be called at most once".to_owned());
                 }
                 self.state().effects.message_accepted = true;
             }
@@ -62,7 +61,10 @@ impl Host<'_, '_> {
                 let text = self.text(v[0], v[1])?;
                 let text = String::from_utf8_lossy(&text);
                 let message = format!("Canister called `ic0.trap` with message: '{text}'");
-                return self.stop(Trap { kind: TrapKind::Called, message });
+                return self.stop(Trap {
+                    kind: TrapKind::Called,
+                    message,
+                });
             }
         }
         Ok(None)

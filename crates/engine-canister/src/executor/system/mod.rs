@@ -60,7 +60,11 @@ impl ResourceLimiter for State {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired as u64 <= self.request.heap_wasm_pages_max.saturating_mul(WASM_PAGE_BYTES))
+        Ok(desired as u64
+            <= self
+                .request
+                .heap_wasm_pages_max
+                .saturating_mul(WASM_PAGE_BYTES))
     }
 
     fn table_growing(
@@ -100,23 +104,37 @@ pub(super) fn link(linker: &mut Linker<State>, memory64: bool) -> wasmtime::Resu
         let engine = linker.engine().clone();
         let ty = FuncType::new(&engine, types(import.parameters), types(import.result));
         let wide = types(import.result).any(|ty| matches!(ty, ValType::I64));
-        linker.func_new_async("ic0", import.name, ty, move |mut caller, parameters, results| {
-            Box::new(async move {
-                let answer = Host { caller: &mut caller, import }.run(parameters);
-                match answer {
-                    Ok(Some(value)) => {
-                        results[0] =
-                            if wide { Val::I64(value as i64) } else { Val::I32(value as i32) };
+        linker.func_new_async(
+            "ic0",
+            import.name,
+            ty,
+            move |mut caller, parameters, results| {
+                Box::new(async move {
+                    let answer = Host {
+                        caller: &mut caller,
+                        import,
                     }
-                    Ok(None) => {}
-                    Err(Stop) => return Err(wasmtime::Error::msg("stopped by the system interface")),
-                }
-                if caller.data().slices.take_end() {
-                    Pause::default().await;
-                }
-                Ok(())
-            })
-        })?;
+                    .run(parameters);
+                    match answer {
+                        Ok(Some(value)) => {
+                            results[0] = if wide {
+                                Val::I64(value as i64)
+                            } else {
+                                Val::I32(value as i32)
+                            };
+                        }
+                        Ok(None) => {}
+                        Err(Stop) => {
+                            return Err(wasmtime::Error::msg("stopped by the system interface"));
+                        }
+                    }
+                    if caller.data().slices.take_end() {
+                        Pause::default().await;
+                    }
+                    Ok(())
+                })
+            },
+        )?;
     }
     Ok(())
 }
@@ -243,11 +261,17 @@ impl Host<'_, '_> {
 
     fn contract<T>(&mut self, what: String) -> Result<T, Stop> {
         let message = format!("Canister violated contract: {what}");
-        self.stop(Trap { kind: TrapKind::Contract, message })
+        self.stop(Trap {
+            kind: TrapKind::Contract,
+            message,
+        })
     }
 
     fn out_of_cycles<T>(&mut self, what: String) -> Result<T, Stop> {
-        self.stop(Trap { kind: TrapKind::OutOfCycles, message: what })
+        self.stop(Trap {
+            kind: TrapKind::OutOfCycles,
+            message: what,
+        })
     }
 
     /// The memory and the state.
@@ -300,8 +324,11 @@ impl Host<'_, '_> {
         // way of a function; it is copied, as is paid for.
         let part = {
             let bytes = source(self.caller.data());
-            let end = offset.checked_add(size).filter(|end| *end <= bytes.len() as u64);
-            end.map(|end| bytes[offset as usize..end as usize].to_vec()).ok_or(bytes.len())
+            let end = offset
+                .checked_add(size)
+                .filter(|end| *end <= bytes.len() as u64);
+            end.map(|end| bytes[offset as usize..end as usize].to_vec())
+                .ok_or(bytes.len())
         };
         match part {
             Ok(part) => {

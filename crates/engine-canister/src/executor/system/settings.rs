@@ -22,13 +22,18 @@ impl Host<'_, '_> {
             Call::SubnetSelfNodeCount => environment.subnet_nodes,
             Call::Time => environment.time_nanos,
             Call::DataCertificatePresent => u64::from(environment.data_certificate.is_some()),
-            Call::MsgRejectCode => request.reject.as_ref().map_or(0, |(code, _)| u64::from(*code)),
+            Call::MsgRejectCode => request
+                .reject
+                .as_ref()
+                .map_or(0, |(code, _)| u64::from(*code)),
             Call::MsgDeadline => request.deadline,
             Call::InReplicatedExecution => u64::from(is_replicated(request.mode)),
             Call::EnvVarCount => environment.variables.len() as u64,
             Call::PerformanceCounter => match v[0] {
                 0 => instructions,
-                1 => environment.context_instructions.saturating_add(instructions),
+                1 => environment
+                    .context_instructions
+                    .saturating_add(instructions),
                 other => {
                     return self.contract(format!(
                         "\"ic0_performance_counter\": counter {other} does not exist"

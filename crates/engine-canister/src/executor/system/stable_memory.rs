@@ -38,7 +38,11 @@ impl Host<'_, '_> {
             Call::StableSize | Call::Stable64Size => Ok(Some(size)),
             Call::StableGrow | Call::Stable64Grow => {
                 let fits = !narrow || size.saturating_add(v[0]) <= NARROW_WASM_PAGES;
-                let old = if fits { self.state().stable.grow(v[0]) } else { None };
+                let old = if fits {
+                    self.state().stable.grow(v[0])
+                } else {
+                    None
+                };
                 Ok(Some(old.unwrap_or(u64::MAX)))
             }
             Call::StableWrite | Call::Stable64Write => self.stable_write(v[0], v[1], v[2]),
@@ -70,7 +74,10 @@ impl Host<'_, '_> {
     fn access(&mut self, offset: u64, size: u64, write: bool) -> Result<(), Stop> {
         if !self.state().stable.contains(offset, size) {
             let message = "Canister trapped: stable memory out of bounds".to_owned();
-            return self.stop(Trap { kind: TrapKind::Wasm, message });
+            return self.stop(Trap {
+                kind: TrapKind::Wasm,
+                message,
+            });
         }
         let (touched, written) = self.state().stable.first_access(offset, size, write);
         self.charge(touched * STABLE_ACCESS_PAGE + written * STABLE_DIRTY_PAGE)?;
