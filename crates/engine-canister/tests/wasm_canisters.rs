@@ -8,7 +8,7 @@ mod network;
 use std::sync::Arc;
 
 use candid::Principal;
-use network::{InstallArgs, Mode, Network, SECOND, rejected, replied};
+use network::{InstallArgs, Mode, Network, Persistence, SECOND, Upgrade, rejected, replied};
 use trilith_engine_canister::api::Executor;
 use trilith_engine_canister::executor::{ExecutorConfig, LocalExecutor};
 use trilith_engine_canister::query::{CallResult, RequestStatus};
@@ -233,4 +233,29 @@ fn an_invalid_module_is_refused_in_words() {
         )),
         "{message}"
     );
+}
+
+/// Replies of Motoko are Candid; these are small natural numbers.
+fn nat(reply: Vec<u8>) -> u64 {
+    let number: candid::Nat = candid::decode_one(&reply).unwrap();
+    u64::try_from(number.0).unwrap()
+}
+
+#[test]
+fn motoko_keeps_its_heap_across_an_upgrade() {
+    const V1: &[u8] = include_bytes!("../../../canisters/motoko/counter.wasm");
+    const V2: &[u8] = include_bytes!("../../../canisters/motoko/counter_v2.wasm");
+    let mut network = network();
+    let id = network.create();
+    replied(network.install(id, Mode::install, V1, "DIDL\0\0"));
+    for expected in 1..=3 {
+        let reply = replied(network.update(id, "inc", "DIDL\0\0"));
+        assert_eq!(nat(reply), expected);
+    }
+    let keep = Mode::upgrade(Some(Upgrade {
+        skip_pre_upgrade: None,
+        wasm_memory_persistence: Some(Persistence::keep),
+    }));
+    replied(network.install(id, keep, V2, "DIDL\0\0"));
+    assert_eq!(nat(replied(network.update(id, "dec", "DIDL\0\0"))), 2);
 }

@@ -252,9 +252,9 @@ impl Heap {
         let file = self.mirror.as_ref().expect("it was just made");
         for group in neighbours(chunks) {
             let at = group.0 as usize * CHUNK_BYTES;
-            let len = (group.1 as usize * CHUNK_BYTES).min(self.range.len().saturating_sub(at));
-            if len > 0 {
-                self.range.map_file(at, len, file, at as u64)?;
+            let end = (group.1 as usize * CHUNK_BYTES).min(self.range.len());
+            if at < end {
+                self.range.map_file(at, end - at, file, at as u64)?;
             }
         }
         Ok(())

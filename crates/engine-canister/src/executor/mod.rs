@@ -37,7 +37,8 @@ use crate::wasm::{self, Compiled, CompiledError};
 pub struct ExecutorConfig {
     /// How written pages are found.
     pub pagemap: Pagemap,
-    /// Most compiled modules kept, at least 1.
+    /// Most compiled modules kept, at least 1. Modules whose [`PreparedModule`] is held elsewhere
+    /// are kept beyond that.
     pub modules_max: usize,
     /// Most memories kept mapped between messages; 0 keeps none.
     pub memories_max: usize,
@@ -132,9 +133,14 @@ impl LocalExecutor {
         modules
             .loaded
             .insert(loaded.prepared.hash, (uses, loaded.clone()));
+        // A module that somebody still holds is about to be run and must stay.
         while modules.loaded.len() > self.modules_max {
-            let oldest = modules.loaded.iter().min_by_key(|(_, (used, _))| *used);
-            let Some(oldest) = oldest.map(|(hash, _)| *hash) else {
+            let unused = modules
+                .loaded
+                .iter()
+                .filter(|(_, (_, loaded))| Arc::strong_count(&loaded.prepared) == 1)
+                .min_by_key(|(_, (used, _))| *used);
+            let Some(oldest) = unused.map(|(hash, _)| *hash) else {
                 break;
             };
             modules.loaded.remove(&oldest);

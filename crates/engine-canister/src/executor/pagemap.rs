@@ -161,3 +161,39 @@ fn push(found: &mut Vec<(usize, usize)>, start: usize, end: usize) {
         _ => found.push((start, end)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_find_every_written_page() {
+        let Ok(file) = File::open("/proc/self/pagemap") else {
+            panic!("this system has no /proc/self/pagemap");
+        };
+        let mut bytes = vec![0u8; 64 * PAGE_BYTES];
+        let base = bytes.as_ptr() as usize;
+        let start = base.next_multiple_of(PAGE_BYTES);
+        let end = start + 60 * PAGE_BYTES;
+        let written = [3, 4, 5, 17, 40, 59];
+        for page in written {
+            bytes[start - base + page * PAGE_BYTES + 7] = 1;
+        }
+        let finds_all = |found: Vec<(usize, usize)>| {
+            written.iter().all(|page| {
+                let at = start + page * PAGE_BYTES;
+                found.iter().any(|(from, to)| (*from..*to).contains(&at))
+            })
+        };
+        assert!(finds_all(read(&file, start, end).unwrap()));
+        if let Ok(found) = scan(&file, start, end) {
+            assert!(finds_all(found));
+        }
+        assert!(finds_all(Pagemap::none().written(start, end).unwrap()));
+        assert!(Pagemap::none().written(start, start).unwrap().is_empty());
+        assert_eq!(
+            bytes.iter().filter(|byte| **byte == 1).count(),
+            written.len()
+        );
+    }
+}
