@@ -439,3 +439,7 @@ fn bytes(pages: u64) -> usize {
 fn pages(bytes: usize) -> u64 {
     (bytes / PAGE_BYTES) as u64
 }
+
+#[cfg(test)]
+#[path = "heap_tests.rs"]
+mod tests;

@@ -232,24 +232,7 @@ impl<'a> Checker<'a> {
                     self.out.prepared.memory_maximum = memory.maximum;
                 }
             }
-            Payload::GlobalSection(reader) => {
-                for (index, global) in reader.clone().into_iter().enumerate() {
-                    let global = global.map_err(invalid)?;
-                    self.globals = index + 1;
-                    if global.ty.mutable {
-                        self.out.mutable_globals.push(index as u32);
-                        let value = initial_value(&global.init_expr, global.ty.content_type)
-                            .ok_or_else(|| {
-                                format!(
-                                    "global {index} is mutable and of type {}; mutable globals \
-                                     must be numbers or vectors",
-                                    global.ty.content_type
-                                )
-                            })?;
-                        self.out.prepared.globals.push(value);
-                    }
-                }
-            }
+            Payload::GlobalSection(reader) => self.global_section(reader.clone())?,
             Payload::ExportSection(reader) => {
                 for export in reader.clone() {
                     let export = export.map_err(invalid)?;
@@ -294,6 +277,29 @@ impl<'a> Checker<'a> {
             self.imports.push((import.name.to_owned(), ty));
         }
         self.out.imported_functions = self.imports.len() as u32;
+        Ok(())
+    }
+
+    fn global_section(
+        &mut self,
+        reader: wasmparser::GlobalSectionReader<'a>,
+    ) -> Result<(), String> {
+        for (index, global) in reader.into_iter().enumerate() {
+            let global = global.map_err(invalid)?;
+            self.globals = index + 1;
+            if !global.ty.mutable {
+                continue;
+            }
+            let ty = global.ty.content_type;
+            let value = initial_value(&global.init_expr, ty).ok_or_else(|| {
+                format!(
+                    "global {index} is mutable and of type {ty}; mutable globals must be numbers \
+                     or vectors"
+                )
+            })?;
+            self.out.mutable_globals.push(index as u32);
+            self.out.prepared.globals.push(value);
+        }
         Ok(())
     }
 
