@@ -25,6 +25,7 @@ use trilith_protocol::RootGenesis;
 use trilith_protocol::root::{
     BackupRule, ExecutorParameters, GenesisNode, NodeRoles, RuntimeDescriptor, SchedulerParameters,
 };
+use trilith_root::{Root, genesis_write_log};
 use trilith_store::{RecoveryReport, Store};
 use trilith_types::{Hash, RuntimeId, TimeNanos};
 
@@ -102,6 +103,8 @@ impl Network {
         });
         let registry = RuntimeRegistry::new().with(CANISTER_RUNTIME, Arc::new(engine));
         let config = NodeConfig {
+            root: Arc::new(Root::new()),
+            root_state: genesis_write_log(&genesis)?,
             genesis,
             keys,
             pool: PoolLimits::default(),

@@ -8,6 +8,7 @@ use trilith_engine_canister::controller::{fuzz_query, fuzz_record};
 use trilith_engine_canister::ingress::*;
 use trilith_types::cbor::Encoder;
 use trilith_types::hash_tree::leaf_digest;
+use trilith_types::representation_hash::{HashedValue, hash_of_map};
 
 fn call(sender: Principal) -> CallContent {
     CallContent {
@@ -24,10 +25,13 @@ fn call(sender: Principal) -> CallContent {
 #[test]
 fn the_published_request_has_the_published_id() {
     let id = hash_of_map(&[
-        ("request_type", HashValue::Text("call")),
-        ("canister_id", HashValue::Bytes(&[0, 0, 0, 0, 0, 0, 4, 210])),
-        ("method_name", HashValue::Text("hello")),
-        ("arg", HashValue::Bytes(b"DIDL\x00\xFD*")),
+        ("request_type", HashedValue::Text("call")),
+        (
+            "canister_id",
+            HashedValue::Bytes(&[0, 0, 0, 0, 0, 0, 4, 210]),
+        ),
+        ("method_name", HashedValue::Text("hello")),
+        ("arg", HashedValue::Bytes(b"DIDL\x00\xFD*")),
     ]);
     let published = "8781291c347db32a9d8c10eb62b710fce5a93be676474c42babc74c51858f94b";
     assert_eq!(hex::encode(id), published);

@@ -9,12 +9,14 @@ use thiserror::Error;
 use trilith_host::{Host, HostFault};
 use trilith_ordering::{OrderedBlock, Ordering, OrderingFull, Solo, SoloStart};
 use trilith_protocol::root::ROOT_RUNTIME as ROOT;
-use trilith_protocol::{Batch, Demand, Input, RootGenesis, RoundContext, RoundLimits};
-use trilith_root::{Root, genesis_write_log, state};
-use trilith_store::{Store, StoreFault, View};
-use trilith_types::{Hash, Height, Round, RuntimeId, SecretKey, StateFault, TimeNanos};
+use trilith_protocol::{Batch, Demand, Input, RootGenesis, RoundContext, RoundLimits, Runtime};
+use trilith_store::{Store, StoreFault};
+use trilith_types::{
+    Hash, Height, Round, RuntimeId, SecretKey, StateFault, StateRead as _, TimeNanos, WriteLog,
+};
 
 use crate::certify::Certifier;
+use crate::root::RootState;
 use crate::worker::Worker;
 use crate::{Clock, NodeConfig, RuntimeHandle, RuntimeRegistry};
 
@@ -84,7 +86,7 @@ pub(crate) struct Ledger {
     pub(crate) chain: Hash,
     pub(crate) key: SecretKey,
     pub(crate) certifier: Certifier,
-    root: Root,
+    root: Arc<dyn Runtime>,
     ordering: Box<dyn Ordering>,
     /// The last block, executed but perhaps not durable yet: ordering learns of it only once it is.
     executed: Option<(Height, Hash)>,
@@ -113,16 +115,23 @@ impl Core {
     ) -> Result<Self, NodeError> {
         let NodeConfig {
             genesis,
+            root,
+            root_state,
             keys,
             pool,
         } = config;
         let chain = genesis.chain_context();
-        begin(&store, &genesis, chain)?;
+        begin(&store, &genesis, &root_state)?;
         let (height, state_root) = store
             .current(ROOT)
             .ok_or_else(|| NodeError::State("the root has no state".into()))?;
         let host = Host::new(store);
-        let tip = state::tip(&*host.view(ROOT, state_root)?)?;
+        let view = host.view(ROOT, state_root)?;
+        let tip = RootState {
+            runtime: root.clone(),
+            view,
+        }
+        .tip()?;
         let start = SoloStart {
             height: Height(height),
             time: tip.time,
@@ -139,7 +148,7 @@ impl Core {
             chain,
             key: keys.node,
             certifier: Certifier::new(keys.certification, keys.certification_shares),
-            root: Root::new(),
+            root,
             ordering,
             executed: None,
         };
@@ -208,7 +217,13 @@ fn earlier(one: Option<TimeNanos>, other: Option<TimeNanos>) -> Option<TimeNanos
 }
 
 /// Writes the genesis state if the store is new, and checks that it is of this network if not.
-fn begin(store: &Arc<Store>, genesis: &RootGenesis, chain: Hash) -> Result<(), NodeError> {
+fn begin(
+    store: &Arc<Store>,
+    genesis: &RootGenesis,
+    root_state: &WriteLog,
+) -> Result<(), NodeError> {
+    genesis.validate()?;
+    let chain = genesis.chain_context();
     if let Some(stored) = store.meta(GENESIS) {
         let stored = RootGenesis::decode(&stored).map_err(|error| NodeError::Damaged {
             what: "genesis document",
@@ -224,8 +239,7 @@ fn begin(store: &Arc<Store>, genesis: &RootGenesis, chain: Hash) -> Result<(), N
     }
     if store.current(ROOT).is_none() {
         store.put_meta(GENESIS, &genesis.encode())?;
-        let log = genesis_write_log(genesis)?;
-        let root = store.seal(ROOT, 0, Hash::EMPTY, &log, &[])?;
+        let root = store.seal(ROOT, 0, Hash::EMPTY, root_state, &[])?;
         store.finalise(ROOT, 0, root)?;
         store.sync()?;
     }
@@ -234,13 +248,15 @@ fn begin(store: &Arc<Store>, genesis: &RootGenesis, chain: Hash) -> Result<(), N
 
 impl Ledger {
     /// The newest state of the root.
-    pub(crate) fn root_view(&self) -> Result<Arc<View>, NodeError> {
+    pub(crate) fn root(&self) -> Result<RootState, NodeError> {
         let (_, root) = self
             .host
             .store()
             .current(ROOT)
             .ok_or_else(|| NodeError::State("the root has no state".into()))?;
-        Ok(self.host.view(ROOT, root)?)
+        let view = self.host.view(ROOT, root)?;
+        let runtime = self.root.clone();
+        Ok(RootState { runtime, view })
     }
 
     /// Hands a transaction to ordering and executes the blocks that come of it.
@@ -263,7 +279,7 @@ impl Ledger {
             let root = self.execute(block)?;
             self.executed = Some((height, root));
         }
-        if let Demand::At(at) = self.root_demand()? {
+        if let Demand::At(at) = self.root()?.demand()? {
             self.ordering.request_block(at);
         }
         Ok(())
@@ -278,15 +294,9 @@ impl Ledger {
         Ok(())
     }
 
-    fn root_demand(&self) -> Result<Demand, NodeError> {
-        use trilith_protocol::Runtime as _;
-        let view = self.root_view()?;
-        Ok(self.root.demand(&*view).map_err(HostFault::from)?)
-    }
-
     fn execute(&mut self, block: OrderedBlock) -> Result<Hash, NodeError> {
-        let parent = self.root_view()?;
-        let epoch = state::epoch(&*parent)?.epoch;
+        let parent = self.root()?;
+        let epoch = parent.epoch()?;
         let inputs = block
             .transactions
             .into_iter()
@@ -310,10 +320,10 @@ impl Ledger {
             batch_bytes_max: trilith_params::root::BLOCK_BYTES_MAX as u64,
             messages_max: 0,
         };
-        let parent = trilith_types::StateRead::root(&*parent);
+        let parent = parent.view.root();
         let executed = self
             .host
-            .execute(&self.root, parent, &batch, &context, &limits)?;
+            .execute(&*self.root, parent, &batch, &context, &limits)?;
         self.host
             .store()
             .finalise(ROOT, block.height.0, executed.state_root)?;

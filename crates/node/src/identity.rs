@@ -1,11 +1,12 @@
 //! Who a node is: its keys, and the network it belongs to.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use trilith_ordering::bls::{GroupKey, KeyShare, deal_for_developer_network};
-use trilith_protocol::RootGenesis;
 use trilith_protocol::root::ThresholdKey;
-use trilith_types::SecretKey;
+use trilith_protocol::{RootGenesis, Runtime};
+use trilith_types::{SecretKey, WriteLog};
 
 use crate::PoolLimits;
 
@@ -54,6 +55,10 @@ impl NodeKeys {
 pub struct NodeConfig {
     /// The network's genesis document. A store that was begun with another one is refused.
     pub genesis: RootGenesis,
+    /// The root runtime, under which all others stand.
+    pub root: Arc<dyn Runtime>,
+    /// The root's state at height 0, made from the genesis document.
+    pub root_state: WriteLog,
     /// The node's secrets.
     pub keys: NodeKeys,
     /// Bounds of the pool of each runtime.

@@ -24,6 +24,7 @@ mod handle;
 mod identity;
 mod pool;
 mod registry;
+mod root;
 mod signed;
 mod snapshot;
 mod thread;

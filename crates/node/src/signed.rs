@@ -3,7 +3,7 @@
 
 use trilith_protocol::{AttestedSignature, Batch, Proposal};
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
-use trilith_types::{Hash, Round, RuntimeId, TimeNanos};
+use trilith_types::{Epoch, Hash, Height, Round, RuntimeId, TimeNanos};
 
 /// What was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,25 +30,57 @@ pub(crate) fn round_prefix(runtime: &RuntimeId, round: Round) -> Vec<u8> {
 /// Most bytes of a stored proposal with its batch: those of a full batch with room for its frame.
 const STORED_PROPOSAL_BYTES_MAX: usize = trilith_params::host::BATCH_BYTES_MAX as usize * 2;
 
-/// A proposal together with the batch it names.
-pub(crate) fn encode_proposal(proposal: &Proposal, batch: &Batch) -> Vec<u8> {
-    let mut encoder = Encoder::new();
-    encoder
-        .array(2)
-        .bytes(&proposal.encode())
-        .bytes(&batch.encode());
-    encoder.finish()
+/// A proposal together with the batch it names and the circumstances under which this node
+/// executes it. They are kept because the root goes on: executed again under later ones, the same
+/// batch could give another outcome than the one already committed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenProposal {
+    pub(crate) proposal: Proposal,
+    pub(crate) batch: Batch,
+    pub(crate) height: Height,
+    pub(crate) epoch: Epoch,
+    pub(crate) randomness: Option<[u8; 32]>,
 }
 
-pub(crate) fn decode_proposal(bytes: &[u8]) -> Result<(Proposal, Batch), DecodeError> {
-    let mut decoder = Decoder::new(bytes);
-    if decoder.array("stored proposal", 2)? != 2 {
-        return Err(DecodeError::Field("stored proposal"));
+impl OpenProposal {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::new();
+        encoder
+            .array(5)
+            .bytes(&self.proposal.encode())
+            .bytes(&self.batch.encode())
+            .uint(self.height.0)
+            .uint(self.epoch.0);
+        match &self.randomness {
+            None => encoder.null(),
+            Some(randomness) => encoder.bytes(randomness),
+        };
+        encoder.finish()
     }
-    let proposal = Proposal::decode(decoder.bytes("proposal", STORED_PROPOSAL_BYTES_MAX)?)?;
-    let batch = Batch::decode(decoder.bytes("batch", STORED_PROPOSAL_BYTES_MAX)?)?;
-    decoder.finish()?;
-    Ok((proposal, batch))
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut decoder = Decoder::new(bytes);
+        if decoder.array("open proposal", 5)? != 5 {
+            return Err(DecodeError::Field("open proposal"));
+        }
+        let proposal = Proposal::decode(decoder.bytes("proposal", STORED_PROPOSAL_BYTES_MAX)?)?;
+        let batch = Batch::decode(decoder.bytes("batch", STORED_PROPOSAL_BYTES_MAX)?)?;
+        let height = Height(decoder.uint()?);
+        let epoch = Epoch(decoder.uint()?);
+        let randomness = if decoder.null() {
+            None
+        } else {
+            Some(decoder.bytes_exact("randomness")?)
+        };
+        decoder.finish()?;
+        Ok(Self {
+            proposal,
+            batch,
+            height,
+            epoch,
+            randomness,
+        })
+    }
 }
 
 /// How a round ended: its time, and the signature over its attested leaf.
@@ -137,7 +169,15 @@ mod tests {
         };
         let runtime = RuntimeId::test(1);
         let proposal = Proposal::sign(&key, Round(1), Hash::EMPTY, &batch, &runtime, &Hash::EMPTY);
-        let stored = encode_proposal(&proposal, &batch);
-        assert_eq!(decode_proposal(&stored), Ok((proposal, batch)));
+        for randomness in [None, Some([9; 32])] {
+            let open = OpenProposal {
+                proposal: proposal.clone(),
+                batch: batch.clone(),
+                height: Height(3),
+                epoch: Epoch(4),
+                randomness,
+            };
+            assert_eq!(OpenProposal::decode(&open.encode()), Ok(open));
+        }
     }
 }

@@ -23,12 +23,11 @@ use trilith_protocol::{
     Batch, BlockHeader, CheckContext, Demand, ExecutorCommitment, Proposal, RootTransaction,
     RoundContext, RoundLimits, Runtime,
 };
-use trilith_root::state;
 use trilith_types::{Hash, Round, RuntimeId, TimeNanos};
 
 use crate::core::Ledger;
 use crate::handle::{Intake, Shared};
-use crate::signed::{Certified, Slot, decode_proposal, encode_proposal, round_prefix, slot};
+use crate::signed::{Certified, OpenProposal, Slot, round_prefix, slot};
 use crate::{NodeError, Pool, PoolLimits, Snapshot, Submitted};
 
 /// One runtime's worker.
@@ -63,7 +62,7 @@ impl Worker {
     ) -> Result<Self, NodeError> {
         let id = descriptor.id;
         let store = ledger.host.store().clone();
-        let block = latest_block(ledger, &id)?;
+        let block = ledger.root()?.latest_block(&id)?;
         let state_root = block.state_root;
         if store.current(id).map(|(_, root)| root) != Some(state_root)
             && let Some((round, root)) = store
@@ -168,15 +167,16 @@ impl Worker {
     pub(crate) fn round(&mut self, ledger: &mut Ledger, now: TimeNanos) -> Result<bool, NodeError> {
         self.shared.refresh.store(false, Memory::Release);
         self.retry = None;
-        let root_time = state::tip(&*ledger.root_view()?)?.time;
-        if now.0.saturating_sub(root_time.0) > ROOT_TIME_LAG_MAX {
-            ledger.refresh(now)?;
+        if !self.open_proposal {
+            let lag = now.0.saturating_sub(ledger.root()?.tip()?.time.0);
+            if lag > ROOT_TIME_LAG_MAX {
+                ledger.refresh(now)?;
+            }
         }
         let Some(mut base) = self.base(ledger)? else {
             return Ok(false);
         };
-        let batch = self.propose(ledger, &base, now)?;
-        base.context.time = batch.time;
+        let batch = self.propose(ledger, &mut base, now)?;
         let executed = match self.execute(ledger, &base, &batch) {
             Ok(executed) => executed,
             Err(HostFault::Store(fault)) => return Err(fault.into()),
@@ -189,7 +189,7 @@ impl Worker {
         };
         self.shared.faulty.store(false, Memory::Release);
         self.commit(ledger, &base, &executed, now)?;
-        let block = latest_block(ledger, &self.id)?;
+        let block = ledger.root()?.latest_block(&self.id)?;
         self.open_proposal = false;
         if block.round != base.round || block.state_root != executed.state_root {
             tracing::warn!(round = base.round.0, "the root did not finalise the round");
@@ -202,13 +202,13 @@ impl Worker {
 
     /// The block to build on; `None` if this node may not schedule now.
     fn base(&self, ledger: &Ledger) -> Result<Option<Base>, NodeError> {
-        let view = ledger.root_view()?;
-        let block = latest_block(ledger, &self.id)?;
-        let Some(committee) = state::committee(&*view, &self.id)? else {
+        let root = ledger.root()?;
+        let block = root.latest_block(&self.id)?;
+        let Some(committee) = root.committee(&self.id)? else {
             return Ok(None);
         };
-        let tip = state::tip(&*view)?;
-        let epoch = state::epoch(&*view)?.epoch;
+        let tip = root.tip()?;
+        let epoch = root.epoch()?;
         let round = block.round.next();
         if committee.rank(&ledger.key.public(), round) != Some(0) {
             return Ok(None);
@@ -233,17 +233,20 @@ impl Worker {
     fn propose(
         &mut self,
         ledger: &Ledger,
-        base: &Base,
+        base: &mut Base,
         now: TimeNanos,
     ) -> Result<Batch, NodeError> {
         let store = ledger.host.store();
         let name = slot(&self.id, base.round, Slot::Proposal);
         if let Some(stored) = store.signed(&name) {
-            let (_, batch) = decode_proposal(&stored).map_err(|error| NodeError::Damaged {
+            let open = OpenProposal::decode(&stored).map_err(|error| NodeError::Damaged {
                 what: "proposal",
                 reason: error.to_string(),
             })?;
-            return Ok(batch);
+            base.context.height = open.height;
+            base.context.epoch = open.epoch;
+            base.context.randomness = open.randomness;
+            return Ok(open.batch);
         }
         let last = self.shared.snapshots.borrow().time;
         let time = now.max(TimeNanos(last.0.saturating_add(1)));
@@ -266,9 +269,16 @@ impl Worker {
             &self.id,
             &ledger.chain,
         );
-        store.put_signed(&name, &encode_proposal(&proposal, &batch))?;
+        let open = OpenProposal {
+            proposal,
+            batch,
+            height: base.context.height,
+            epoch: base.context.epoch,
+            randomness: base.context.randomness,
+        };
+        store.put_signed(&name, &open.encode())?;
         self.open_proposal = true;
-        Ok(batch)
+        Ok(open.batch)
     }
 
     /// Executes the batch; once more if this node's sandbox or the like failed.
@@ -406,9 +416,4 @@ impl Worker {
             }
         }
     }
-}
-
-fn latest_block(ledger: &Ledger, runtime: &RuntimeId) -> Result<BlockHeader, NodeError> {
-    state::latest_block(&*ledger.root_view()?, runtime)?
-        .ok_or_else(|| NodeError::State(format!("the root knows no runtime {runtime}")))
 }

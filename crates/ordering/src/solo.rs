@@ -14,6 +14,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use trilith_params::root::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
+use trilith_proof::answer::root_state_statement;
 use trilith_types::{Hash, Height, TimeNanos};
 
 use crate::bls::{Domain, GroupKey, KeyShare};
@@ -79,7 +80,7 @@ impl Solo {
         self.randomness = self
             .signature(Domain::Randomness, &message)
             .map(|signature| *Hash::of(&signature).as_bytes());
-        let message = ConsensusCertificate::message(&self.chain, self.height, &state_root);
+        let message = root_state_statement(&self.chain, self.height, &state_root);
         self.certificate = self
             .signature(Domain::Consensus, &message)
             .map(|signature| ConsensusCertificate {

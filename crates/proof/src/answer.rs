@@ -98,7 +98,13 @@ pub enum AnswerError {
 /// The bytes that validators sign to certify that `state_root` is the root of the root state after
 /// `height` on the network `chain`.
 pub fn root_state_message(chain: &Hash, height: Height, state_root: &Hash) -> Vec<u8> {
-    let statement = MapBuilder::new()
+    let statement = root_state_statement(chain, height, state_root);
+    [&ROOT_STATE_SEPARATOR[..], &statement].concat()
+}
+
+/// The statement in [`root_state_message`], without the separator before it.
+pub fn root_state_statement(chain: &Hash, height: Height, state_root: &Hash) -> Vec<u8> {
+    MapBuilder::new()
         .field("chain", |encoder| {
             encoder.bytes(chain.as_bytes());
         })
@@ -108,8 +114,7 @@ pub fn root_state_message(chain: &Hash, height: Height, state_root: &Hash) -> Ve
         .field("state_root", |encoder| {
             encoder.bytes(state_root.as_bytes());
         })
-        .finish();
-    [&ROOT_STATE_SEPARATOR[..], &statement].concat()
+        .finish()
 }
 
 /// The key of the root state under which the header of `runtime`'s newest block stands.

@@ -232,6 +232,7 @@ fn encoding() -> impl Strategy<Value = Vec<u8>> {
             .encode()
         ),
         Just(RootQuery::Epoch.encode()),
+        Just(RootQuery::Tip.encode()),
     ]
 }
 
@@ -278,7 +279,12 @@ proptest! {
         epoch in any::<u64>(),
     ) {
         let epoch = RootAnswer::Epoch { epoch: Epoch(epoch), since: Height(epoch) };
-        for answer in [RootAnswer::Committee(committee), RootAnswer::LatestBlock(header), epoch] {
+        let tip = RootAnswer::Tip {
+            height: Height(1),
+            time: TimeNanos(2),
+            randomness: [3; 32],
+        };
+        for answer in [RootAnswer::Committee(committee), RootAnswer::LatestBlock(header), epoch, tip] {
             prop_assert_eq!(RootAnswer::decode(&answer.encode()), Ok(answer));
         }
     }
@@ -331,6 +337,7 @@ fn a_signature_is_of_one_runtime_and_one_network() {
 fn queries_come_back() {
     for query in [
         RootQuery::Epoch,
+        RootQuery::Tip,
         RootQuery::Committee(RUNTIME),
         RootQuery::LatestBlock(RUNTIME),
     ] {

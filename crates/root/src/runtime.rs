@@ -166,6 +166,14 @@ impl Runtime for Root {
                     since: record.since,
                 }
             }
+            RootQuery::Tip => {
+                let tip = state::tip(view)?;
+                RootAnswer::Tip {
+                    height: tip.height,
+                    time: tip.time,
+                    randomness: tip.randomness,
+                }
+            }
         };
         Ok(answer.encode())
     }

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use candid::Principal;
 use trilith_types::HashTree;
 use trilith_types::cbor::Encoder;
+use trilith_types::representation_hash::leb128;
 
 pub use branch::{Branch, Tree, Wanted};
 
@@ -49,7 +50,7 @@ pub(crate) fn ranges() -> Vec<(Principal, Principal)> {
 }
 
 fn leb(value: u64) -> Tree {
-    Tree::Leaf(crate::ingress::leb128(value))
+    Tree::Leaf(leb128(value))
 }
 
 fn tagged() -> Encoder {

@@ -1,10 +1,10 @@
 //! The envelope and its contents as types, and their strict decoding.
 
 use candid::Principal;
+use trilith_types::representation_hash::{HashedValue, hash_of_map};
 
 use super::error::IngressError;
 use super::reader::Reader;
-use super::request_id::{HashValue, hash_of_map};
 
 /// Most bytes of an envelope. Source: request body limit of the Internet Computer's replica.
 pub const ENVELOPE_BYTES_MAX: usize = 5 * 1024 * 1024;
@@ -255,18 +255,18 @@ impl SignedDelegation {
     /// The representation-independent hash of the delegation, which the signature covers.
     pub fn hash(&self) -> [u8; 32] {
         let mut fields = vec![
-            ("pubkey", HashValue::Bytes(&self.pubkey)),
-            ("expiration", HashValue::Nat(self.expiration)),
+            ("pubkey", HashedValue::Bytes(&self.pubkey)),
+            ("expiration", HashedValue::Nat(self.expiration)),
         ];
         if let Some(targets) = &self.targets {
             let items = targets
                 .iter()
-                .map(|target| HashValue::Bytes(target.as_slice()))
+                .map(|target| HashedValue::Bytes(target.as_slice()))
                 .collect();
-            fields.push(("targets", HashValue::Array(items)));
+            fields.push(("targets", HashedValue::Array(items)));
         }
         if let Some(permissions) = self.permissions {
-            fields.push(("permissions", HashValue::Text(permissions.as_str())));
+            fields.push(("permissions", HashedValue::Text(permissions.as_str())));
         }
         hash_of_map(&fields)
     }
@@ -403,27 +403,35 @@ impl Content {
     pub fn request_id(&self) -> [u8; 32] {
         let sender = self.sender();
         let mut fields = vec![
-            ("request_type", HashValue::Text(self.request_type())),
-            ("sender", HashValue::Bytes(sender.as_slice())),
-            ("ingress_expiry", HashValue::Nat(self.ingress_expiry())),
+            ("request_type", HashedValue::Text(self.request_type())),
+            ("sender", HashedValue::Bytes(sender.as_slice())),
+            ("ingress_expiry", HashedValue::Nat(self.ingress_expiry())),
         ];
         let nonce = match self {
             Self::Call(call) | Self::Query(call) => {
-                fields.push(("canister_id", HashValue::Bytes(call.canister_id.as_slice())));
-                fields.push(("method_name", HashValue::Text(&call.method_name)));
-                fields.push(("arg", HashValue::Bytes(&call.arg)));
+                fields.push((
+                    "canister_id",
+                    HashedValue::Bytes(call.canister_id.as_slice()),
+                ));
+                fields.push(("method_name", HashedValue::Text(&call.method_name)));
+                fields.push(("arg", HashedValue::Bytes(&call.arg)));
                 &call.nonce
             }
             Self::ReadState(read) => {
-                let path = |labels: &Vec<Vec<u8>>| {
-                    HashValue::Array(vec_of(labels, |label| HashValue::OwnedBytes(label.clone())))
-                };
-                fields.push(("paths", HashValue::Array(vec_of(&read.paths, path))));
+                let paths = read.paths.iter().map(|labels| {
+                    HashedValue::Array(
+                        labels
+                            .iter()
+                            .map(|label| HashedValue::Bytes(label))
+                            .collect(),
+                    )
+                });
+                fields.push(("paths", HashedValue::Array(paths.collect())));
                 &read.nonce
             }
         };
         if let Some(nonce) = nonce {
-            fields.push(("nonce", HashValue::Bytes(nonce)));
+            fields.push(("nonce", HashedValue::Bytes(nonce)));
         }
         hash_of_map(&fields)
     }
@@ -452,8 +460,4 @@ impl Content {
             Self::ReadState(read) => read.ingress_expiry,
         }
     }
-}
-
-fn vec_of<'a, T, U>(items: &'a [T], convert: impl Fn(&'a T) -> U) -> Vec<U> {
-    items.iter().map(convert).collect()
 }

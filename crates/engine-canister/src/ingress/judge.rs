@@ -203,6 +203,8 @@ where
     let skipping = argument.len().saturating_mul(8) + 10_000;
     let decoding = skipping.saturating_mul(64);
     let mut config = candid::DecoderConfig::new();
-    config.set_decoding_quota(decoding).set_skipping_quota(skipping);
+    config
+        .set_decoding_quota(decoding)
+        .set_skipping_quota(skipping);
     candid::utils::decode_one_with_config(argument, &config).map_err(|error| error.to_string())
 }

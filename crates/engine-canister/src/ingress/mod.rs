@@ -11,7 +11,6 @@ mod envelope;
 mod error;
 mod judge;
 mod reader;
-mod request_id;
 mod signature;
 
 pub use envelope::{
@@ -23,8 +22,6 @@ pub(crate) use judge::decode_candid;
 pub use judge::{
     DRIFT_NANOS, Judge, TTL_NANOS, VALIDATOR_DRIFT_NANOS, effective_canister, effective_of_method,
 };
-pub(crate) use request_id::leb128;
-pub use request_id::{HashValue, hash_of_map};
 pub use signature::{UserKey, ecdsa_p256_der, ecdsa_secp256k1_der, ed25519_der};
 
 /// Entry point for fuzzing: decodes arbitrary bytes as an envelope, and computes what is derived

@@ -1,7 +1,7 @@
 //! Questions to the root and their answers.
 
-use trilith_types::cbor::{DecodeError, MapBuilder};
-use trilith_types::{Epoch, Height, RuntimeId};
+use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
+use trilith_types::{Epoch, Height, RuntimeId, TimeNanos};
 
 use super::{Committee, read_variant, variant};
 use crate::BlockHeader;
@@ -19,6 +19,8 @@ pub enum RootQuery {
     LatestBlock(RuntimeId),
     /// Which epoch is it?
     Epoch,
+    /// Which height was executed last?
+    Tip,
 }
 
 impl RootQuery {
@@ -32,6 +34,9 @@ impl RootQuery {
                 MapBuilder::new().field("latest_block", put::bytes(runtime.as_bytes()))
             }
             Self::Epoch => MapBuilder::new().field("epoch", |encoder| {
+                encoder.null();
+            }),
+            Self::Tip => MapBuilder::new().field("tip", |encoder| {
                 encoder.null();
             }),
         }
@@ -48,6 +53,7 @@ impl RootQuery {
                 "committee" => Ok(Self::Committee(wire::runtime(d, "runtime")?)),
                 "latest_block" => Ok(Self::LatestBlock(wire::runtime(d, "runtime")?)),
                 "epoch" if d.null() => Ok(Self::Epoch),
+                "tip" if d.null() => Ok(Self::Tip),
                 _ => Err(DecodeError::Field("query")),
             })
         })
@@ -68,6 +74,15 @@ pub enum RootAnswer {
         /// Its first height.
         since: Height,
     },
+    /// The newest height.
+    Tip {
+        /// The height.
+        height: Height,
+        /// Its agreed time.
+        time: TimeNanos,
+        /// The newest randomness the root was given; the chain context before the first.
+        randomness: [u8; 32],
+    },
 }
 
 impl RootAnswer {
@@ -85,6 +100,17 @@ impl RootAnswer {
                     .field("since", put::uint(since.0));
                 variant("epoch", &map.finish())
             }
+            Self::Tip {
+                height,
+                time,
+                randomness,
+            } => {
+                let map = MapBuilder::new()
+                    .field("height", put::uint(height.0))
+                    .field("time", put::uint(time.0))
+                    .field("randomness", put::bytes(randomness));
+                variant("tip", &map.finish())
+            }
         }
     }
 
@@ -99,23 +125,44 @@ impl RootAnswer {
                 "committee" => Ok(Self::Committee(Some(Committee::read(d)?))),
                 "latest_block" if d.null() => Ok(Self::LatestBlock(None)),
                 "latest_block" => Ok(Self::LatestBlock(Some(BlockHeader::read(d)?))),
-                "epoch" => {
-                    let (mut epoch, mut since) = (None, None);
-                    d.fields("epoch", 2, |name, d| {
-                        match name {
-                            "epoch" => epoch = Some(Epoch(d.uint()?)),
-                            "since" => since = Some(Height(d.uint()?)),
-                            _ => return Err(DecodeError::Field("epoch")),
-                        }
-                        Ok(())
-                    })?;
-                    Ok(Self::Epoch {
-                        epoch: wire::required(epoch, "epoch")?,
-                        since: wire::required(since, "since")?,
-                    })
-                }
+                "epoch" => Self::read_epoch(d),
+                "tip" => Self::read_tip(d),
                 _ => Err(DecodeError::Field("answer")),
             })
+        })
+    }
+
+    fn read_epoch(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let (mut epoch, mut since) = (None, None);
+        decoder.fields("epoch", 2, |name, d| {
+            match name {
+                "epoch" => epoch = Some(Epoch(d.uint()?)),
+                "since" => since = Some(Height(d.uint()?)),
+                _ => return Err(DecodeError::Field("epoch")),
+            }
+            Ok(())
+        })?;
+        Ok(Self::Epoch {
+            epoch: wire::required(epoch, "epoch")?,
+            since: wire::required(since, "since")?,
+        })
+    }
+
+    fn read_tip(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let (mut height, mut time, mut randomness) = (None, None, None);
+        decoder.fields("tip", 3, |name, d| {
+            match name {
+                "height" => height = Some(Height(d.uint()?)),
+                "time" => time = Some(TimeNanos(d.uint()?)),
+                "randomness" => randomness = Some(d.bytes_exact("randomness")?),
+                _ => return Err(DecodeError::Field("tip")),
+            }
+            Ok(())
+        })?;
+        Ok(Self::Tip {
+            height: wire::required(height, "height")?,
+            time: wire::required(time, "time")?,
+            randomness: wire::required(randomness, "randomness")?,
         })
     }
 }

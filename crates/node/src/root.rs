@@ -1,0 +1,97 @@
+//! Asking the root: the node knows it as a runtime among others, handed in from outside, and reads
+//! its state only through its queries.
+
+use std::sync::Arc;
+
+use trilith_protocol::root::{Committee, ROOT_RUNTIME};
+use trilith_protocol::{
+    BlockHeader, Demand, QueryContext, QueryError, RootAnswer, RootQuery, Runtime,
+};
+use trilith_store::View;
+use trilith_types::{Epoch, Height, Round, RuntimeId, TimeNanos};
+
+use crate::NodeError;
+
+/// One version of the root's state, and the runtime that can read it.
+pub(crate) struct RootState {
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) view: Arc<View>,
+}
+
+/// The newest height.
+pub(crate) struct Tip {
+    pub(crate) height: Height,
+    pub(crate) time: TimeNanos,
+    pub(crate) randomness: [u8; 32],
+}
+
+impl RootState {
+    pub(crate) fn committee(&self, runtime: &RuntimeId) -> Result<Option<Committee>, NodeError> {
+        match self.ask(&RootQuery::Committee(*runtime))? {
+            RootAnswer::Committee(committee) => Ok(committee),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) fn latest_block(&self, runtime: &RuntimeId) -> Result<BlockHeader, NodeError> {
+        match self.ask(&RootQuery::LatestBlock(*runtime))? {
+            RootAnswer::LatestBlock(Some(block)) => Ok(block),
+            RootAnswer::LatestBlock(None) => Err(NodeError::State(format!(
+                "the root knows no runtime {runtime}"
+            ))),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> Result<Epoch, NodeError> {
+        match self.ask(&RootQuery::Epoch)? {
+            RootAnswer::Epoch { epoch, .. } => Ok(epoch),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) fn tip(&self) -> Result<Tip, NodeError> {
+        match self.ask(&RootQuery::Tip)? {
+            RootAnswer::Tip {
+                height,
+                time,
+                randomness,
+            } => Ok(Tip {
+                height,
+                time,
+                randomness,
+            }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// When the root needs a block even if no transaction arrives.
+    pub(crate) fn demand(&self) -> Result<Demand, NodeError> {
+        self.runtime
+            .demand(&*self.view)
+            .map_err(|fault| NodeError::State(fault.to_string()))
+    }
+
+    fn ask(&self, query: &RootQuery) -> Result<RootAnswer, NodeError> {
+        // The root's answers depend on its state alone.
+        let context = QueryContext {
+            runtime: ROOT_RUNTIME,
+            round: Round(0),
+            time: TimeNanos(0),
+            now: TimeNanos(0),
+            attested: None,
+        };
+        let refused = |error: QueryError| NodeError::State(error.to_string());
+        let answer = self
+            .runtime
+            .query(&*self.view, &query.encode(), &context)
+            .map_err(refused)?;
+        RootAnswer::decode(&answer).map_err(|error| NodeError::State(error.to_string()))
+    }
+}
+
+fn unexpected(answer: &RootAnswer) -> NodeError {
+    NodeError::State(format!(
+        "the root gives another answer than was asked for: {answer:?}"
+    ))
+}
