@@ -44,6 +44,8 @@ pub struct Network {
     pub node: Node,
     /// Its canister runtime.
     pub canisters: RuntimeHandle,
+    /// The genesis document; it states the validators' keys.
+    pub genesis: RootGenesis,
     /// DER encoding of the key under which the network's certificates verify.
     pub root_key_der: Vec<u8>,
     /// What was found in the data folder.
@@ -105,7 +107,7 @@ impl Network {
         let config = NodeConfig {
             root: Arc::new(Root::new()),
             root_state: genesis_write_log(&genesis)?,
-            genesis,
+            genesis: genesis.clone(),
             keys,
             pool: PoolLimits::default(),
         };
@@ -116,6 +118,7 @@ impl Network {
         Ok(Self {
             node,
             canisters,
+            genesis,
             root_key_der,
             recovery,
         })

@@ -8,6 +8,7 @@ use std::sync::mpsc::SyncSender;
 use thiserror::Error;
 use trilith_host::{Host, HostFault};
 use trilith_ordering::{OrderedBlock, Ordering, OrderingFull, Solo, SoloStart};
+use trilith_proof::answer::header_key;
 use trilith_protocol::root::ROOT_RUNTIME as ROOT;
 use trilith_protocol::{Batch, Demand, Input, RootGenesis, RoundContext, RoundLimits, Runtime};
 use trilith_store::{Store, StoreFault};
@@ -18,7 +19,7 @@ use trilith_types::{
 use crate::certify::Certifier;
 use crate::root::RootState;
 use crate::worker::Worker;
-use crate::{Clock, NodeConfig, RuntimeHandle, RuntimeRegistry};
+use crate::{Clock, Evidence, NodeConfig, RuntimeHandle, RuntimeRegistry};
 
 /// Name of the blob in the store that holds the genesis document.
 const GENESIS: &str = "genesis";
@@ -292,6 +293,27 @@ impl Ledger {
             self.ordering.executed(height, root);
         }
         Ok(())
+    }
+
+    /// What ties the newest block of `runtime` to the validators' certificate of the newest root
+    /// state; `None` while there is no certificate of it.
+    pub(crate) fn evidence(&self, runtime: &RuntimeId) -> Result<Option<Evidence>, NodeError> {
+        let view = self.root()?.view;
+        let Some(certificate) = self.ordering.certificate() else {
+            return Ok(None);
+        };
+        if certificate.state_root != view.root() {
+            return Ok(None);
+        }
+        let proof = view
+            .prove(&header_key(runtime))
+            .map_err(|error| NodeError::State(error.to_string()))?;
+        Ok(Some(Evidence {
+            height: certificate.height,
+            root_state: certificate.state_root,
+            header_proof: proof.encode(),
+            signature: certificate.signature,
+        }))
     }
 
     fn execute(&mut self, block: OrderedBlock) -> Result<Hash, NodeError> {

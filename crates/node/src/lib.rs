@@ -36,5 +36,5 @@ pub use handle::{RuntimeHandle, SubmitError, Submitted};
 pub use identity::{NodeConfig, NodeKeys};
 pub use pool::{Pool, PoolError, PoolLimits};
 pub use registry::RuntimeRegistry;
-pub use snapshot::Snapshot;
+pub use snapshot::{Evidence, Snapshot};
 pub use thread::Node;

@@ -91,6 +91,7 @@ impl Worker {
             round: finished,
             time: certified.time,
             view,
+            evidence: None,
             attested: certified.attested,
         };
         let (snapshots, _) = watch::channel(Arc::new(snapshot));
@@ -177,6 +178,8 @@ impl Worker {
             return Ok(false);
         };
         let batch = self.propose(ledger, &mut base, now)?;
+        base.context.time = batch.time;
+        base.context.time = batch.time;
         let executed = match self.execute(ledger, &base, &batch) {
             Ok(executed) => executed,
             Err(HostFault::Store(fault)) => return Err(fault.into()),
@@ -368,6 +371,7 @@ impl Worker {
             round: base.round,
             time: batch.time,
             view,
+            evidence: ledger.evidence(&self.id)?,
             attested: certified.attested,
         };
         self.shared.snapshots.send_replace(Arc::new(snapshot));
