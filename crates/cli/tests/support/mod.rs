@@ -5,7 +5,7 @@
 //! banner, not one that the interface hands out.
 
 // Every test binary includes this module and uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod client;
 pub mod http;
