@@ -84,11 +84,11 @@ pub(super) async fn talk(checks: &mut Checks, session: &Session, samples: &Sampl
         let reply: Nat = candid::decode_one(&session.update(motoko, "inc", ()).await?)?;
         checks.check(
             &format!("Motoko `inc` replies {expected}"),
-            reply == Nat::from(expected),
+            reply == expected,
         );
     }
     let count: Nat = candid::decode_one(&session.query(motoko, "get", ()).await?)?;
-    checks.check("Motoko `get`, a query, replies 3", count == Nat::from(3u32));
+    checks.check("Motoko `get`, a query, replies 3", count == 3u32);
     let greeting: String = candid::decode_one(&session.query(motoko, "greet", ("world",)).await?)?;
     checks.check(
         &format!("Motoko `greet` replies {greeting:?}"),
@@ -97,10 +97,7 @@ pub(super) async fn talk(checks: &mut Checks, session: &Session, samples: &Sampl
     let reply: u32 = candid::decode_one(&session.update(wat, "add", (5u32,)).await?)?;
     checks.check("WAT `add(5)` replies 5", reply == 5);
     let reply: Nat = candid::decode_one(&session.update(motoko, "callInc", (peer,)).await?)?;
-    checks.check(
-        "one canister calls another, which replies 1",
-        reply == Nat::from(1u32),
-    );
+    checks.check("one canister calls another, which replies 1", reply == 1u32);
     let trapped = session.update(motoko, "incThenTrap", ()).await;
     let message = trapped
         .err()
@@ -110,7 +107,7 @@ pub(super) async fn talk(checks: &mut Checks, session: &Session, samples: &Sampl
     let count: Nat = candid::decode_one(&session.query(motoko, "get", ()).await?)?;
     checks.check(
         "and its change is rolled back: the count is still 3",
-        count == Nat::from(3u32),
+        count == 3u32,
     );
     Ok(())
 }
@@ -217,7 +214,7 @@ pub(super) async fn after_crash(
     let count: Nat = candid::decode_one(&session.query(samples.motoko, "get", ()).await?)?;
     checks.check(
         "the Motoko heap survived as it was: the count is 3",
-        count == Nat::from(3u32),
+        count == 3u32,
     );
     Ok(())
 }
@@ -239,7 +236,7 @@ pub(super) async fn upgrade(
     let reply: Nat = candid::decode_one(&session.update(samples.motoko, "dec", ()).await?)?;
     checks.check(
         "the new method `dec` counts on from what was kept: 2",
-        reply == Nat::from(2u32),
+        reply == 2u32,
     );
     Ok(())
 }
