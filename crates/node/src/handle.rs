@@ -30,8 +30,8 @@ pub enum SubmitError {
     /// The pool takes no more. It has no effect.
     #[error(transparent)]
     Pool(PoolError),
-    /// It is larger than a batch may be.
-    #[error("the transaction has {len} bytes, the limit of a batch is {limit}")]
+    /// It is larger than an input of a batch, or the whole batch, may be.
+    #[error("the transaction has {len} bytes, the limit is {limit}")]
     TooLarge {
         /// Its length in bytes.
         len: usize,
@@ -47,7 +47,7 @@ pub(crate) type Waiter = oneshot::Sender<Submitted>;
 pub(crate) struct Shared {
     pub(crate) id: RuntimeId,
     pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) batch_bytes_max: u64,
+    pub(crate) transaction_bytes_max: u64,
     pub(crate) intake: Mutex<Intake>,
     pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
     /// Someone asked for a newer state than there is.
@@ -95,7 +95,7 @@ impl RuntimeHandle {
         &self,
         transaction: Vec<u8>,
     ) -> Result<oneshot::Receiver<Submitted>, SubmitError> {
-        let (len, limit) = (transaction.len(), self.shared.batch_bytes_max);
+        let (len, limit) = (transaction.len(), self.shared.transaction_bytes_max);
         if len as u64 > limit {
             return Err(SubmitError::TooLarge { len, limit });
         }
@@ -119,7 +119,9 @@ impl RuntimeHandle {
                     Err(error) => return Err(SubmitError::Pool(error)),
                 }
             }
-            intake.waiters.entry(id).or_default().push(sender);
+            let waiters = intake.waiters.entry(id).or_default();
+            waiters.retain(|waiter| !waiter.is_closed());
+            waiters.push(sender);
         }
         self.wake();
         Ok(receiver)

@@ -27,8 +27,19 @@ pub(crate) fn round_prefix(runtime: &RuntimeId, round: Round) -> Vec<u8> {
     [runtime.as_bytes(), &round.0.to_be_bytes()[..]].concat()
 }
 
-/// Most bytes of a stored proposal with its batch: those of a full batch with room for its frame.
-const STORED_PROPOSAL_BYTES_MAX: usize = trilith_params::host::BATCH_BYTES_MAX as usize * 2;
+/// Most bytes of a proposal or its batch, as they are stored: the store takes no more.
+const STORED_PROPOSAL_BYTES_MAX: usize = trilith_store::SIGNED_BYTES_MAX;
+
+/// Most bytes beside the inputs themselves: each of them comes with its hash (34 bytes) and its
+/// length (5 bytes).
+const FRAME_BYTES_MAX: usize = trilith_params::host::BATCH_INPUTS_MAX * 39 + 4096;
+
+/// Most bytes of the inputs of a batch that this node can store with its proposal. It proposes no
+/// larger batch, even where the runtime's descriptor allows one.
+pub(crate) const STORED_BATCH_BYTES_MAX: u64 =
+    (trilith_store::SIGNED_BYTES_MAX - FRAME_BYTES_MAX) as u64;
+
+const _: () = assert!(STORED_BATCH_BYTES_MAX >= trilith_params::host::INPUT_BYTES_MAX as u64);
 
 /// A proposal together with the batch it names and the circumstances under which this node
 /// executes it. They are kept because the root goes on: executed again under later ones, the same

@@ -1,7 +1,8 @@
 //! One runtime on this node: cutting batches, executing rounds, committing, publishing.
 //!
 //! ```text
-//! round:  proposal of this round already signed (restart, or a fault)?  take its batch again
+//! round:  proposal of an earlier round still open (the root ended that round)?  its batch goes back
+//!         proposal of this round already signed (restart, or a fault)?  take its batch again
 //!         else cut one from the pool, sign, store
 //!         execute and seal (once more after a fault; then abstain until a later step)
 //!         sign the commitment, store, submit to the root
@@ -16,18 +17,19 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 use trilith_host::{Executed, HostFault};
-use trilith_params::host::{ROOT_TIME_LAG_MAX, ROUND_RETRY_DELAY};
+use trilith_params::host::{INPUT_BYTES_MAX, ROOT_TIME_LAG_MAX, ROUND_RETRY_DELAY};
 use trilith_protocol::commitment::ExecutorCommitmentHeader;
 use trilith_protocol::root::RuntimeDescriptor;
 use trilith_protocol::{
-    Batch, BlockHeader, CheckContext, Demand, ExecutorCommitment, Proposal, RootTransaction,
-    RoundContext, RoundLimits, Runtime,
+    Batch, BlockHeader, CheckContext, Demand, ExecutorCommitment, HeaderType, Proposal,
+    RootTransaction, RoundContext, RoundLimits, Runtime,
 };
+use trilith_store::Store;
 use trilith_types::{Hash, Round, RuntimeId, TimeNanos};
 
 use crate::core::Ledger;
 use crate::handle::{Intake, Shared};
-use crate::signed::{Certified, OpenProposal, Slot, round_prefix, slot};
+use crate::signed::{Certified, OpenProposal, STORED_BATCH_BYTES_MAX, Slot, round_prefix, slot};
 use crate::{NodeError, Pool, PoolLimits, Snapshot, Submitted};
 
 /// One runtime's worker.
@@ -37,8 +39,8 @@ pub(crate) struct Worker {
     limits: RoundLimits,
     /// After a fault: not before this time.
     retry: Option<TimeNanos>,
-    /// A proposal of the running round is signed and not finished.
-    open_proposal: bool,
+    /// The round of a proposal that is signed and not finished.
+    open: Option<Round>,
     /// Identities of the inputs of that proposal, in order; empty if it was made before a restart,
     /// when nobody waits for its receipts any more.
     open_ids: Vec<Hash>,
@@ -68,7 +70,8 @@ impl Worker {
             && let Some((round, root)) = store
                 .candidates(id)
                 .into_iter()
-                .find(|(_, root)| *root == state_root)
+                .filter(|(_, root)| *root == state_root)
+                .max()
         {
             store.finalise(id, round, root)?;
         }
@@ -82,7 +85,10 @@ impl Worker {
                 reason: error.to_string(),
             })?,
             None => Certified {
-                time: TimeNanos(block.timestamp * 1_000_000_000),
+                time: match open_proposal(&store, &id, finished)? {
+                    Some(open) => open.batch.time,
+                    None => TimeNanos(block.timestamp * 1_000_000_000),
+                },
                 attested: None,
             },
         };
@@ -101,13 +107,12 @@ impl Worker {
             in_flight: BTreeSet::new(),
             waiters: BTreeMap::new(),
         };
-        let open_proposal = store
-            .signed(&slot(&id, block.round.next(), Slot::Proposal))
-            .is_some();
+        let next = block.round.next();
+        let open = store.signed(&slot(&id, next, Slot::Proposal)).map(|_| next);
         let shared = Arc::new(Shared {
             id,
             runtime,
-            batch_bytes_max: limits.batch_bytes_max,
+            transaction_bytes_max: limits.batch_bytes_max.min(INPUT_BYTES_MAX as u64),
             intake: Mutex::new(intake),
             snapshots,
             // A first round gives a new or restarted network a fresh, certified state.
@@ -120,7 +125,7 @@ impl Worker {
             id,
             limits,
             retry: None,
-            open_proposal,
+            open,
             open_ids: Vec::new(),
         })
     }
@@ -130,7 +135,7 @@ impl Worker {
         if self.retry.is_some_and(|at| now < at) {
             return Ok(false);
         }
-        let asked = self.open_proposal
+        let asked = self.open.is_some()
             || self.shared.refresh.load(Memory::Acquire)
             || !self.shared.intake().pool.is_empty();
         Ok(asked || self.demand()?.is_some_and(|at| at <= now))
@@ -138,7 +143,7 @@ impl Worker {
 
     /// When a round is due if nothing happens.
     pub(crate) fn wake(&self) -> Result<Option<TimeNanos>, NodeError> {
-        let waiting = self.open_proposal || !self.shared.intake().pool.is_empty();
+        let waiting = self.open.is_some() || !self.shared.intake().pool.is_empty();
         match (self.retry, waiting) {
             (Some(at), _) => Ok(Some(at)),
             (None, true) => Ok(Some(TimeNanos(0))),
@@ -168,15 +173,22 @@ impl Worker {
     pub(crate) fn round(&mut self, ledger: &mut Ledger, now: TimeNanos) -> Result<bool, NodeError> {
         self.shared.refresh.store(false, Memory::Release);
         self.retry = None;
-        if !self.open_proposal {
+        if self.open.is_none() {
             let lag = now.0.saturating_sub(ledger.root()?.tip()?.time.0);
             if lag > ROOT_TIME_LAG_MAX {
                 ledger.refresh(now)?;
             }
         }
         let Some(mut base) = self.base(ledger)? else {
+            self.retry = Some(TimeNanos(now.0.saturating_add(ROUND_RETRY_DELAY)));
             return Ok(false);
         };
+        if let Some(open) = self.open.take_if(|open| *open != base.round) {
+            // The root ended that round without this node's commitment.
+            if let Some(overtaken) = open_proposal(ledger.host.store(), &self.id, open)? {
+                self.put_back(overtaken.batch);
+            }
+        }
         let batch = self.propose(ledger, &mut base, now)?;
         base.context.time = batch.time;
         base.context.time = batch.time;
@@ -193,8 +205,13 @@ impl Worker {
         self.shared.faulty.store(false, Memory::Release);
         self.commit(ledger, &base, &executed, now)?;
         let block = ledger.root()?.latest_block(&self.id)?;
-        self.open_proposal = false;
-        if block.round != base.round || block.state_root != executed.state_root {
+        self.open = None;
+        // The state alone does not tell: a round may change nothing.
+        let is_ours = block.round == base.round
+            && block.header_type == HeaderType::Normal
+            && block.state_root == executed.state_root
+            && block.io_root == executed.io_root;
+        if !is_ours {
             tracing::warn!(round = base.round.0, "the root did not finalise the round");
             self.put_back(batch);
             return Ok(false);
@@ -240,12 +257,7 @@ impl Worker {
         now: TimeNanos,
     ) -> Result<Batch, NodeError> {
         let store = ledger.host.store();
-        let name = slot(&self.id, base.round, Slot::Proposal);
-        if let Some(stored) = store.signed(&name) {
-            let open = OpenProposal::decode(&stored).map_err(|error| NodeError::Damaged {
-                what: "proposal",
-                reason: error.to_string(),
-            })?;
+        if let Some(open) = open_proposal(store, &self.id, base.round)? {
             base.context.height = open.height;
             base.context.epoch = open.epoch;
             base.context.randomness = open.randomness;
@@ -258,7 +270,11 @@ impl Worker {
             for gone in intake.pool.expire(now) {
                 intake.waiters.remove(&gone);
             }
-            let (batch, ids) = intake.pool.cut(&self.limits, time);
+            let limits = RoundLimits {
+                batch_bytes_max: self.limits.batch_bytes_max.min(STORED_BATCH_BYTES_MAX),
+                ..self.limits
+            };
+            let (batch, ids) = intake.pool.cut(&limits, time);
             intake.in_flight = ids.iter().copied().collect();
             self.open_ids = ids;
             batch
@@ -279,8 +295,9 @@ impl Worker {
             epoch: base.context.epoch,
             randomness: base.context.randomness,
         };
+        let name = slot(&self.id, base.round, Slot::Proposal);
         store.put_signed(&name, &open.encode())?;
-        self.open_proposal = true;
+        self.open = Some(base.round);
         Ok(open.batch)
     }
 
@@ -420,4 +437,21 @@ impl Worker {
             }
         }
     }
+}
+
+/// The proposal that this node signed for a round, if it did.
+fn open_proposal(
+    store: &Store,
+    runtime: &RuntimeId,
+    round: Round,
+) -> Result<Option<OpenProposal>, NodeError> {
+    let Some(stored) = store.signed(&slot(runtime, round, Slot::Proposal)) else {
+        return Ok(None);
+    };
+    OpenProposal::decode(&stored)
+        .map(Some)
+        .map_err(|error| NodeError::Damaged {
+            what: "proposal",
+            reason: error.to_string(),
+        })
 }
