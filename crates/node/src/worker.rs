@@ -191,7 +191,6 @@ impl Worker {
         }
         let batch = self.propose(ledger, &mut base, now)?;
         base.context.time = batch.time;
-        base.context.time = batch.time;
         let executed = match self.execute(ledger, &base, &batch) {
             Ok(executed) => executed,
             Err(HostFault::Store(fault)) => return Err(fault.into()),
