@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use trilith_engine_canister::controller;
 use trilith_engine_canister::ingress::{IngressError, Refusal};
 use trilith_protocol::{Fault, Reject};
 
@@ -40,8 +41,12 @@ impl Failure {
         Self::new(status, text)
     }
 
-    /// A request that the engine's `Reject` refuses.
+    /// A request that the engine's `Reject` refuses, or that this node cannot answer yet.
     pub(crate) fn rejected(reject: &Reject) -> Self {
+        let passing = [controller::CODE_NO_CERTIFICATE, controller::CODE_FAULT];
+        if reject.module == controller::MODULE && passing.contains(&reject.code) {
+            return Self::unavailable(reject.message.clone());
+        }
         let refusal = trilith_engine_canister::ingress::refusal(reject);
         Self::refused(&refusal, reject.message.clone())
     }

@@ -18,6 +18,10 @@ const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(1);
 /// Longest wait for the renewal; the older state is read then.
 const RENEWAL_WAIT_MAX: Duration = Duration::from_millis(500);
 
+/// Longest wait for the first certified state of a node that has just started: it answers nothing
+/// that a client would believe before.
+const FIRST_CERTIFIED_WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// The canister runtime of a node, as the gateway's port.
 pub struct CanisterPort {
     handle: RuntimeHandle,
@@ -50,10 +54,17 @@ impl CanisterPort {
 async fn fresh(handle: &RuntimeHandle) -> Arc<Snapshot> {
     let mut snapshots = handle.snapshots();
     let newest = snapshots.borrow_and_update().clone();
-    let age = handle.now().0.saturating_sub(newest.time.0);
-    let old = u128::from(age) > SNAPSHOT_AGE_MAX.as_nanos() || newest.attested.is_none();
-    if old && handle.refresh() {
+    if newest.attested.is_none() && handle.is_healthy() {
+        handle.refresh();
+        let certified = snapshots.wait_for(|snapshot| snapshot.attested.is_some());
         // Whether it timed out or the node stopped: what is newest then is read.
+        let _elapsed = tokio::time::timeout(FIRST_CERTIFIED_WAIT_MAX, certified).await;
+        return handle.snapshot();
+    }
+    let age = handle.now().0.saturating_sub(newest.time.0);
+    let old = u128::from(age) > SNAPSHOT_AGE_MAX.as_nanos();
+    if old && handle.refresh() {
+        // As above.
         let _elapsed = tokio::time::timeout(RENEWAL_WAIT_MAX, snapshots.changed()).await;
         return handle.snapshot();
     }

@@ -9,6 +9,7 @@ use double::{
     query_content, read_content, reject, replied, request, send,
 };
 use ic_transport_types::{QueryResponse, ReadStateResponse, to_request_id};
+use trilith_engine_canister::controller;
 use trilith_engine_canister::ingress::{MODULE, MODULE_CANISTER};
 use trilith_engine_canister::query::{Effective, QueryRequest};
 use trilith_gateway_canister::Limits;
@@ -113,6 +114,12 @@ async fn what_the_engine_refuses_gets_a_status_and_its_reason() {
             Answers::Rejects(reject(MODULE, 109)),
             403,
             "ingress says 109",
+        ),
+        // A node that has just started has no certificate yet: agents are to ask again.
+        (
+            Answers::Rejects(reject(controller::MODULE, controller::CODE_NO_CERTIFICATE)),
+            503,
+            "canister-engine says 2",
         ),
         (Answers::Faults, 500, "fault of this node: disk"),
     ] {
