@@ -10,8 +10,10 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use trilith_gateway_canister::{CanisterPort, Limits, serve};
+use trilith_store::{Store, StoreFault};
 
-use crate::network::{Network, NetworkOptions};
+use crate::network::{Network, NetworkOptions, store_failure};
+use crate::output::NextStep;
 
 /// Arguments of `trilith dev`.
 #[derive(Args, Clone, Debug)]
@@ -52,17 +54,25 @@ pub fn run(arguments: DevArguments) -> Result<()> {
 }
 
 async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
     let address = SocketAddr::new(arguments.listen, arguments.canister_port);
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("{address} cannot be listened on; choose another port with --canister-port")
-    })?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} cannot be listened on"))
+        .context(NextStep(
+            "choose another port with --canister-port; 0 takes a free one",
+        ))?;
     let bound = listener.local_addr()?;
     let options = NetworkOptions {
         data: &arguments.data,
         require_sandbox: arguments.require_sandbox,
     };
     let network = Network::start(&options)?;
+    network
+        .certified()
+        .await
+        .context(NextStep("set TRILITH_LOG=info to see what the node does"))?;
+    // From here on a stop is a clean one; until here there is nothing to clean up.
+    let mut terminate = signal(SignalKind::terminate())?;
     let port = CanisterPort::new(network.canisters.clone(), network.root_key_der.clone());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async move {
@@ -94,11 +104,11 @@ async fn node_ended(network: &Network) {
 
 fn banner(network: &Network, address: SocketAddr, data: &Path) {
     let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
-    let round = network.canisters.snapshot().round;
-    let state = if round.0 == 0 {
-        "new network".to_string()
+    let state = if network.continued {
+        let round = network.canisters.snapshot().round;
+        format!("continued, now in round {round}")
     } else {
-        format!("continued after round {round}")
+        "new network".to_string()
     };
     println!(
         "Trilith developer network ({state})
@@ -123,8 +133,15 @@ network). Ctrl-C stops; the same command continues where it was; --clean forgets
     }
 }
 
-/// Removes the network in `data`, and nothing else that may lie there.
+/// Removes the network in `data`, and nothing else that may lie there. A network that a node runs
+/// on is not removed from under it; one that is damaged is.
 fn clean(data: &Path) -> Result<()> {
+    let state = data.join("state");
+    if state.exists()
+        && let Err(fault @ StoreFault::Locked { .. }) = Store::open_dir(&state)
+    {
+        return Err(store_failure(fault));
+    }
     for name in ["state", "code"] {
         remove(std::fs::remove_dir_all(data.join(name)), data, name)?;
     }

@@ -11,6 +11,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use candid::Principal;
@@ -26,14 +27,23 @@ use trilith_protocol::root::{
     BackupRule, ExecutorParameters, GenesisNode, NodeRoles, RuntimeDescriptor, SchedulerParameters,
 };
 use trilith_root::{Root, genesis_write_log};
-use trilith_store::{RecoveryReport, Store};
+use trilith_store::{RecoveryReport, Store, StoreFault};
 use trilith_types::{Hash, RuntimeId, TimeNanos};
+
+use crate::output::NextStep;
 
 /// The canister runtime of developer networks.
 pub const CANISTER_RUNTIME: RuntimeId = RuntimeId::test(1);
 
+/// Longest wait for the first round after a start. It may repeat a long one that was interrupted.
+const FIRST_ROUND_WAIT: Duration = Duration::from_secs(120);
+
 /// Heights between two elections on a developer network.
 const EPOCH_HEIGHTS: u64 = 3_600;
+
+/// What to do about a network that cannot be continued.
+const BEGIN_ANEW: NextStep =
+    NextStep("restore the data folder, or forget the network in it with --clean");
 
 /// Name of the developer network in its genesis document.
 const CHAIN: &str = "trilith-dev";
@@ -50,6 +60,8 @@ pub struct Network {
     pub root_key_der: Vec<u8>,
     /// What was found in the data folder.
     pub recovery: RecoveryReport,
+    /// Whether there was a network in the data folder.
+    pub continued: bool,
 }
 
 /// How a network is started.
@@ -73,8 +85,7 @@ impl Network {
             Requirement::BestEffort
         };
         let code = options.data.join("code");
-        fs::create_dir_all(options.data)
-            .with_context(|| format!("the folder {} cannot be made", options.data.display()))?;
+        make_folder(options.data)?;
         let executor = SandboxedExecutor::new(SandboxConfig::new(code, requirement))?;
         Self::start_with(options.data, Arc::new(executor))
     }
@@ -84,10 +95,11 @@ impl Network {
     /// # Errors
     /// As of [`Network::start`].
     pub fn start_with(data: &Path, executor: Arc<dyn Executor>) -> Result<Self> {
-        fs::create_dir_all(data)
-            .with_context(|| format!("the folder {} cannot be made", data.display()))?;
-        let (store, recovery) = Store::open_dir(&data.join("state"))?;
-        let keys = NodeKeys::for_developer_network(&seed(data)?);
+        make_folder(data)?;
+        let (store, recovery) = Store::open_dir(&data.join("state")).map_err(store_failure)?;
+        let continued = store.meta("genesis").is_some();
+        let seed = seed(data, continued).context(BEGIN_ANEW)?;
+        let keys = NodeKeys::for_developer_network(&seed);
         let genesis = match store.meta("genesis") {
             Some(stored) => {
                 RootGenesis::decode(&stored).context("the stored genesis is damaged")?
@@ -121,8 +133,44 @@ impl Network {
             genesis,
             root_key_der,
             recovery,
+            continued,
         })
     }
+
+    /// Waits until the node has a certified state: from then on its answers can be verified.
+    ///
+    /// # Errors
+    /// If the node stops before, or cannot finish its first round.
+    pub async fn certified(&self) -> Result<()> {
+        let mut snapshots = self.canisters.snapshots();
+        let certified = snapshots.wait_for(|snapshot| snapshot.attested.is_some());
+        match tokio::time::timeout(FIRST_ROUND_WAIT, certified).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => bail!("the node stopped in its first round"),
+            Err(_) => bail!(
+                "the node did not finish its first round within {} s",
+                FIRST_ROUND_WAIT.as_secs()
+            ),
+        }
+    }
+}
+
+fn make_folder(data: &Path) -> Result<()> {
+    fs::create_dir_all(data)
+        .with_context(|| format!("the folder {} cannot be made", data.display()))
+        .context(NextStep("choose another folder with --data"))
+}
+
+/// The store's fault with what can be done about it.
+pub(crate) fn store_failure(fault: StoreFault) -> anyhow::Error {
+    let step = match &fault {
+        StoreFault::Locked { .. } => {
+            NextStep("stop the other process, or choose another folder with --data")
+        }
+        StoreFault::Damaged { .. } => BEGIN_ANEW,
+        _ => NextStep("see that the folder can be written and the disk has room, then try again"),
+    };
+    anyhow::Error::from(fault).context(step)
 }
 
 /// The genesis document of a developer network begun at `time`.
@@ -162,8 +210,9 @@ fn genesis(keys: &NodeKeys, time: TimeNanos) -> RootGenesis {
 }
 
 /// The secret seed in the data folder, made from the system's entropy at the first start. It is
-/// durable before it is used.
-fn seed(data: &Path) -> Result<[u8; 32]> {
+/// durable before it is used. A network that has `begun` is lost without it: its keys follow from
+/// it.
+fn seed(data: &Path, begun: bool) -> Result<[u8; 32]> {
     let path = data.join("seed");
     match fs::read(&path) {
         Ok(bytes) => {
@@ -176,7 +225,7 @@ fn seed(data: &Path) -> Result<[u8; 32]> {
             };
             return Ok(seed);
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !begun => {}
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     }
     let mut seed = [0u8; 32];

@@ -101,7 +101,10 @@ async fn what_fails_is_rejected_with_its_code_and_leaves_no_trace() {
 
     let empty = client.create().await;
     let without_code = client.try_update(empty, "inc", ()).await.unwrap_err();
-    assert!(without_code.to_string().contains("IC0537"), "{without_code}");
+    assert!(
+        without_code.to_string().contains("IC0537"),
+        "{without_code}"
+    );
     let nobody = Principal::from_text("r7inp-6aaaa-aaaaa-aaabq-cai").unwrap();
     let nobody = client.try_update(nobody, "inc", ()).await.unwrap_err();
     assert!(nobody.to_string().contains("IC0301"), "{nobody}");
@@ -153,6 +156,7 @@ async fn certificates_convince_two_independent_verifiers() {
     let answer = client.post("v4", canister, "call", &update.signed_update);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let certificate = answer.bytes("certificate");
+    client.verify_independently(&certificate, canister).unwrap();
     let verified = client.verify(&certificate, canister).unwrap();
     let RequestStatus::Replied { reply } = request_status(&verified, &update.request_id).unwrap()
     else {
@@ -164,7 +168,11 @@ async fn certificates_convince_two_independent_verifiers() {
     let update = client.sign(canister, "inc", ());
     let answer = client.post("v2", canister, "call", &update.signed_update);
     assert_eq!((answer.status, answer.body.len()), (202, 0));
-    let (reply, _) = client.agent.wait(&update.request_id, canister).await.unwrap();
+    let (reply, _) = client
+        .agent
+        .wait(&update.request_id, canister)
+        .await
+        .unwrap();
     assert_eq!(candid::decode_one::<u64>(&reply).unwrap(), 2);
     let question = client
         .agent
@@ -178,12 +186,24 @@ async fn certificates_convince_two_independent_verifiers() {
     let path: [&[u8]; 3] = [b"request_status", update.request_id.as_slice(), b"reply"];
     assert_eq!(verified.lookup(&path), Lookup::Found(&reply));
 
-    // A certificate with a bit changed convinces neither. The tag in front is only a label.
-    for at in (3..certificate.len()).step_by(certificate.len() / 16) {
+    client.verify_independently(&certificate, canister).unwrap();
+
+    // A certificate with a bit changed anywhere convinces this project's verifier of nothing.
+    let changed = |at: usize| {
         let mut forged = certificate.clone();
         forged[at] ^= 1;
-        assert!(client.verify(&forged, canister).is_err(), "byte {at}");
+        forged
+    };
+    for at in (0..certificate.len()).step_by(certificate.len() / 16) {
+        assert!(client.verify(&changed(at), canister).is_err(), "byte {at}");
     }
+    // Nor does another reply convince the independent one.
+    let mut places = certificate.windows(reply.len());
+    let at = places.position(|window| window == reply).unwrap();
+    let forged = changed(at + reply.len() - 1);
+    assert!(client.verify(&forged, canister).is_err());
+    let refusal = client.verify_independently(&forged, canister);
+    assert!(refusal.is_err(), "a forged reply was believed");
 }
 
 #[tokio::test]

@@ -16,6 +16,16 @@ impl Checks {
         }
     }
 
+    /// What goes before the first part.
+    pub(super) fn say_first(&self, text: &str) {
+        eprintln!("{text}");
+    }
+
+    /// What follows the last part.
+    pub(super) fn say_last(&self, text: &str) {
+        eprintln!("{text}");
+    }
+
     /// Begins a numbered part of the demonstration.
     pub(super) fn step(&mut self, title: &str) {
         self.step += 1;

@@ -28,9 +28,17 @@ impl NodeProcess {
             .args(["dev", "--canister-port", "0", "--data"])
             .arg(data)
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .context("starting the node")?;
+        let stderr = child.stderr.take().context("the node has no stderr")?;
+        let mut complaints = BufReader::new(stderr).lines();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = complaints.next_line().await {
+                eprintln!("   node  {line}");
+            }
+        });
         let stdout = child.stdout.take().context("the node has no output")?;
         let mut lines = BufReader::new(stdout).lines();
         let banner = async {

@@ -32,7 +32,9 @@ pub(super) struct Samples {
 
 /// Makes and installs the sample canisters.
 pub(super) async fn install(checks: &mut Checks, session: &Session) -> Result<Samples> {
-    checks.step("Installing canisters: two in Motoko, one in C, one in WebAssembly text");
+    checks.step(
+        "Create canisters and install code: two in Motoko, one in C, one in WebAssembly text",
+    );
     let begun = Instant::now();
     let motoko = session
         .install(MOTOKO)
@@ -54,12 +56,12 @@ pub(super) async fn install(checks: &mut Checks, session: &Session) -> Result<Sa
     checks.say(format!("C      {c}"));
     checks.say(format!("WAT    {wat}"));
     checks.say(format!(
-        "created, compiled and installed in {} ms",
+        "all four were created, compiled and installed in {} ms",
         begun.elapsed().as_millis()
     ));
     let first = Principal::from_text("rwlgt-iiaaa-aaaaa-aaaaa-cai")?;
     checks.check(
-        "the first canister has the id where local tools expect it",
+        "the first canister has the id that local tools expect",
         motoko == first,
     );
     let hash = session
@@ -76,7 +78,9 @@ pub(super) async fn install(checks: &mut Checks, session: &Session) -> Result<Sa
 
 /// Calls, queries, calls between canisters, a trap.
 pub(super) async fn talk(checks: &mut Checks, session: &Session, samples: &Samples) -> Result<()> {
-    checks.step("Calling them: every reply comes with a certificate, every query with a signature");
+    checks.step(
+        "Call them: an update's reply comes with a certificate, a query's with the node's signature",
+    );
     let Samples {
         motoko, peer, wat, ..
     } = *samples;
@@ -103,12 +107,12 @@ pub(super) async fn talk(checks: &mut Checks, session: &Session, samples: &Sampl
         .err()
         .map(|error| format!("{error:#}"))
         .unwrap_or_default();
-    checks.check("`incThenTrap` is rejected", message.contains("IC0503"));
-    let count: Nat = candid::decode_one(&session.query(motoko, "get", ()).await?)?;
     checks.check(
-        "and its change is rolled back: the count is still 3",
-        count == 3u32,
+        "Motoko `incThenTrap`, which adds 1000 and then fails, is rejected",
+        message.contains("IC0503"),
     );
+    let count: Nat = candid::decode_one(&session.query(motoko, "get", ()).await?)?;
+    checks.check("its change is undone: the count is still 3", count == 3u32);
     Ok(())
 }
 
@@ -161,7 +165,7 @@ pub(super) async fn send_until_killed(
     let replies = replies.into_inner();
     let count = replies.iter().flatten().count();
     checks.say(format!(
-        "{} updates sent, {count} acknowledged before the kill",
+        "{} updates sent; {count} were acknowledged before the node was gone",
         burst.len()
     ));
     checks.check(
@@ -193,17 +197,17 @@ pub(super) async fn after_crash(
         }
     }
     checks.check(
-        "every acknowledged update is still certified with the same reply",
+        "every acknowledged update is still there: certified, with the same reply",
         kept == acknowledged,
     );
-    checks.say("sending all updates again, the very same signed bytes".into());
+    checks.say("now all updates are sent again, the very same signed bytes".into());
     let mut replies = BTreeSet::new();
     for call in burst {
         replies.insert(candid::decode_one::<u64>(&session.send(call).await?)?);
     }
     let all: BTreeSet<u64> = (1..=burst.len() as u64).collect();
     checks.check(
-        "each was applied exactly once: the replies are 1 to N, each once",
+        "each was applied exactly once: the replies are the numbers from 1, each once",
         replies == all,
     );
     let count: u64 = candid::decode_one(&session.query(samples.c, "get", ()).await?)?;
@@ -213,7 +217,7 @@ pub(super) async fn after_crash(
     );
     let count: Nat = candid::decode_one(&session.query(samples.motoko, "get", ()).await?)?;
     checks.check(
-        "the Motoko heap survived as it was: the count is 3",
+        "the Motoko canister's memory is as it was: its count is 3",
         count == 3u32,
     );
     Ok(())
@@ -225,7 +229,7 @@ pub(super) async fn upgrade(
     session: &Session,
     samples: &Samples,
 ) -> Result<()> {
-    checks.step("Upgrading the Motoko canister in place");
+    checks.step("Upgrade the Motoko canister in place");
     let flags = UpgradeFlags {
         skip_pre_upgrade: None,
         wasm_memory_persistence: Some(Persistence::Keep),
@@ -235,7 +239,7 @@ pub(super) async fn upgrade(
         .await?;
     let reply: Nat = candid::decode_one(&session.update(samples.motoko, "dec", ()).await?)?;
     checks.check(
-        "the new method `dec` counts on from what was kept: 2",
+        "its memory was kept: the new method `dec` counts from 3 down to 2",
         reply == 2u32,
     );
     Ok(())

@@ -1,6 +1,6 @@
 //! HTTP by hand: what a well-behaved agent would never send can be sent too.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -88,5 +88,68 @@ pub fn exchange(url: &str, request: &[u8]) -> Response {
     Response {
         status: status.expect("the answer has a status"),
         body: answer[end + 4..].to_vec(),
+    }
+}
+
+/// A connection that carries one request after another, as agents keep theirs.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// Connects to the endpoint.
+    pub fn open(url: &str) -> Self {
+        let address = url.strip_prefix("http://").expect("the endpoint is HTTP");
+        let stream = TcpStream::connect(address).expect("the node listens");
+        stream
+            .set_nodelay(true)
+            .expect("small requests can be sent at once");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a timeout can be set");
+        let stream = BufReader::new(stream);
+        Self { stream }
+    }
+
+    /// Posts CBOR and reads the answer.
+    pub fn post(&mut self, path: &str, body: &[u8]) -> Response {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: node\r\nContent-Type: application/cbor\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let request = [head.as_bytes(), body].concat();
+        self.stream
+            .get_mut()
+            .write_all(&request)
+            .expect("the node takes bytes");
+        let status = self.line();
+        let status = status.split(' ').nth(1).and_then(|text| text.parse().ok());
+        let mut length = 0;
+        loop {
+            let line = self.line().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().expect("the length is a number");
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream
+            .read_exact(&mut body)
+            .expect("the answer is complete");
+        Response {
+            status: status.expect("the answer has a status"),
+            body,
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream
+            .read_line(&mut line)
+            .expect("the answer has a head");
+        line.trim_end().to_owned()
     }
 }

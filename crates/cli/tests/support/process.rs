@@ -156,7 +156,11 @@ pub fn descendants(root: Pid) -> Vec<Descendant> {
             continue;
         };
         let fields: Vec<&str> = rest.split(' ').collect();
-        let number = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<u64>().ok());
+        let number = |field: usize| {
+            fields
+                .get(field - 3)
+                .and_then(|text| text.parse::<u64>().ok())
+        };
         if let (Some(parent), Some(user), Some(system)) = (number(4), number(14), number(15)) {
             let ticks = user + system;
             processes.push((parent, Descendant { pid, ticks }));
