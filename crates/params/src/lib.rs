@@ -11,8 +11,11 @@
 //! Invariants: names are unique; relations between numbers are asserted at compile time; a number
 //! that changes the outcome of anything already finalised gets a new version.
 
+pub mod canister;
 pub mod host;
+pub mod ingress;
 pub mod root;
+pub mod wasm;
 
 use std::fmt::Write as _;
 
@@ -23,12 +26,26 @@ pub enum Unit {
     Bytes,
     /// Things: entries, inputs, nodes.
     Count,
+    /// Cycles, in which canisters pay.
+    Cycles,
     /// Root blocks.
     Heights,
+    /// WebAssembly instructions, weighted.
+    Instructions,
     /// Milliseconds of agreed or of waiting time.
     Milliseconds,
     /// Nanoseconds of agreed time.
     Nanoseconds,
+    /// Pages of 4 KiB.
+    Pages,
+    /// Hundredths.
+    Percent,
+    /// Seconds of agreed time.
+    Seconds,
+    /// Parts of a message's stack.
+    StackUnits,
+    /// Pages of 64 KiB.
+    WasmPages,
 }
 
 /// One consensus number.
@@ -67,7 +84,10 @@ macro_rules! params {
         pub const PARAMS: &[$crate::Param] = &[
             $($crate::Param {
                 name: concat!($module, ".", stringify!($name)),
-                value: $name as u64,
+                value: {
+                    assert!($name as u64 as u128 == $name as u128, "a row holds 64 bits");
+                    $name as u64
+                },
                 unit: $crate::Unit::$unit,
                 source: $source,
                 version: $version,
@@ -78,7 +98,13 @@ macro_rules! params {
 pub(crate) use params;
 
 /// The numbers of all modules.
-pub const TABLE: &[&[Param]] = &[root::PARAMS, host::PARAMS];
+pub const TABLE: &[&[Param]] = &[
+    root::PARAMS,
+    host::PARAMS,
+    canister::PARAMS,
+    ingress::PARAMS,
+    wasm::PARAMS,
+];
 
 /// The table as text, one number a line: name, value, unit, version, source. The same text on
 /// every machine.

@@ -19,15 +19,14 @@ mod branch;
 use std::collections::BTreeMap;
 
 use candid::Principal;
+use trilith_params::canister::INDEX_MAX;
 use trilith_types::HashTree;
 use trilith_types::cbor::Encoder;
 use trilith_types::representation_hash::leb128;
 
 pub use branch::{Branch, Tree, Wanted};
 
-use crate::controller::record::{
-    Canister, INDEX_MAX, Meta, Reply, RequestRecord, RequestState, canister_id,
-};
+use crate::controller::record::{Canister, Meta, Reply, RequestRecord, RequestState, canister_id};
 use crate::controller::snapshot::Snapshot;
 use crate::ingress::ed25519_der;
 

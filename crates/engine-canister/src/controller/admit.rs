@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candid::Principal;
+use trilith_params::canister::UNFREEZING_BYTES_MAX;
 use trilith_protocol::{Admission, CheckContext, Fault, Reject};
 use trilith_types::{Hash, StateRead, TimeNanos};
 
@@ -16,10 +17,6 @@ use crate::api::{CallMode, EntryPoint};
 use crate::ingress::{
     CallContent, Content, Envelope, IngressError, MODULE_CANISTER, effective_canister,
 };
-
-/// `update_settings` of at most this many bytes of argument is charged after it was applied, so
-/// that a frozen canister can be unfrozen. Source: replica, `MAX_DELAYED_INGRESS_COST_PAYLOAD_SIZE`.
-const UNFREEZING_BYTES_MAX: usize = 366;
 
 /// Decodes and authenticates a call.
 fn authenticate(

@@ -5,17 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use candid::Principal;
+use trilith_params::canister::{STATE_ITEMS_MAX, STATE_STRING_BYTES_MAX};
 use trilith_types::PublicKey;
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 
 use super::record::*;
 use super::reject::Rejection;
 use crate::api::GlobalValue;
-
-/// Most items of a collection in the state; the input's length bounds them further.
-const ITEMS_MAX: usize = 16_000_000;
-/// Most bytes of one string in the state.
-const STRING_MAX: usize = 256 * 1024 * 1024;
 
 /// A value with a canonical encoding.
 pub(crate) trait Record: Sized {
@@ -77,7 +73,7 @@ impl Record for String {
         e.text(self);
     }
     fn read(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Ok(d.text("text", STRING_MAX)?.to_owned())
+        Ok(d.text("text", STATE_STRING_BYTES_MAX)?.to_owned())
     }
 }
 
@@ -86,7 +82,7 @@ impl Record for Vec<u8> {
         e.bytes(self);
     }
     fn read(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Ok(d.bytes("bytes", STRING_MAX)?.to_vec())
+        Ok(d.bytes("bytes", STATE_STRING_BYTES_MAX)?.to_vec())
     }
 }
 
@@ -186,7 +182,7 @@ macro_rules! lists {
                 }
             }
             fn read(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-                let count = d.array("list", ITEMS_MAX)?;
+                let count = d.array("list", STATE_ITEMS_MAX)?;
                 (0..count).map(|_| <$item>::read(d)).collect()
             }
         }
@@ -209,7 +205,7 @@ impl<K: Record + Ord, V: Record> Record for BTreeMap<K, V> {
     }
     fn read(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let mut map = Self::new();
-        for _ in 0..d.array("table", ITEMS_MAX)? {
+        for _ in 0..d.array("table", STATE_ITEMS_MAX)? {
             let (key, value) = <(K, V)>::read(d)?;
             if map.last_key_value().is_some_and(|(last, _)| *last >= key) {
                 return Err(DecodeError::Field("key of a table"));

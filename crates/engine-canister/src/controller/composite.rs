@@ -13,9 +13,6 @@ use super::price;
 use super::reject::{ErrorCode, Rejection};
 use crate::api::{Answer, Call, CallMode, Effects, EntryPoint};
 
-/// Charged for each call of a composite query. Source: replica, `INSTRUCTION_OVERHEAD_PER_QUERY_CALL`.
-const CALL_INSTRUCTIONS: u64 = 50_000_000;
-
 /// A composite query and all that it calls.
 pub(crate) struct Graph<'a> {
     onlooker: &'a Onlooker<'a>,
@@ -135,7 +132,7 @@ impl<'a> Graph<'a> {
 
     /// Makes a call and gives the callback with its answer.
     fn callback(&mut self, id: Principal, caller: Principal, call: Call) -> Result<Entry, Fault> {
-        self.left = self.left.saturating_sub(CALL_INSTRUCTIONS);
+        self.left = self.left.saturating_sub(price::COMPOSITE_CALL_INSTRUCTIONS);
         let argument = Arc::new(call.argument);
         let result = if self.left == 0 {
             let why = "Composite query exceeded the instruction limit of its call graph";

@@ -14,6 +14,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use candid::Principal;
+use trilith_params::wasm::MODULE_BYTES_MAX;
 use trilith_protocol::Fault;
 use trilith_types::Image;
 use trilith_types::hash::sha256;
@@ -34,9 +35,6 @@ use crate::api::{
 };
 use crate::ingress::decode_candid;
 
-/// Most bytes of a module, uncompressed: 100 MiB. Source: interface specification, "Canister
-/// module format".
-const MODULE_BYTES_MAX: u64 = 100 * 1024 * 1024;
 /// The custom section of modules that keep their data in the heap across upgrades. Source:
 /// interface specification, "install_code".
 const PERSISTENCE_SECTION: &str = "enhanced-orthogonal-persistence";
@@ -116,7 +114,7 @@ enum Ended {
 /// Undoes the compression of a module, if it has one.
 fn uncompressed(sent: &[u8]) -> Result<Vec<u8>, String> {
     if !sent.starts_with(&[0x1f, 0x8b]) {
-        let len = sent.len() as u64;
+        let len = sent.len();
         return if len <= MODULE_BYTES_MAX {
             Ok(sent.to_vec())
         } else {
@@ -126,11 +124,11 @@ fn uncompressed(sent: &[u8]) -> Result<Vec<u8>, String> {
         };
     }
     let mut bytes = Vec::new();
-    let mut reader = flate2::read::GzDecoder::new(sent).take(MODULE_BYTES_MAX + 1);
+    let mut reader = flate2::read::GzDecoder::new(sent).take(MODULE_BYTES_MAX as u64 + 1);
     reader
         .read_to_end(&mut bytes)
         .map_err(|error| format!("the gzip stream is damaged: {error}"))?;
-    if bytes.len() as u64 > MODULE_BYTES_MAX {
+    if bytes.len() > MODULE_BYTES_MAX {
         return Err(format!(
             "the module has more than {MODULE_BYTES_MAX} bytes uncompressed, which is the limit"
         ));

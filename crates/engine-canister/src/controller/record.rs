@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use candid::Principal;
+use trilith_params::canister::INDEX_MAX;
 use trilith_types::{ImageId, PublicKey};
 
 use super::price;
@@ -118,7 +119,7 @@ impl Default for Settings {
             controllers: Vec::new(),
             compute_allocation: 0,
             memory_allocation: 0,
-            freezing_threshold: 2_592_000,
+            freezing_threshold: price::FREEZING_THRESHOLD,
             reserved_cycles_limit: price::RESERVED_LIMIT,
             wasm_memory_limit: 0,
             wasm_memory_threshold: 0,
@@ -502,6 +503,3 @@ pub(crate) fn canister_index(id: &Principal) -> Option<u64> {
     let index = u64::from_be_bytes(*index);
     (tail == [1, 1] && index <= INDEX_MAX).then_some(index)
 }
-
-/// The last index of the subnet's range: 1,048,575, as subnets of the Internet Computer have it.
-pub(crate) const INDEX_MAX: u64 = 0xf_ffff;

@@ -24,8 +24,8 @@ use crate::api::{
 };
 use crate::wasm::WASM_PAGE_BYTES;
 use crate::wasm::instrument::{MEMORY, STACK, START, TABLE, global_name};
-use crate::wasm::price::{GRAIN_INSTRUCTIONS, HEAP_DIRTY_PAGE};
 use crate::wasm::validate::export_name;
+use trilith_params::wasm::{GRAIN_INSTRUCTIONS, HEAP_DIRTY_PAGE};
 
 /// Fuel while the instance is made: enough for any table initialisation that the limits allow; the
 /// program does not run yet and pays nothing.

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use crate::wasm::price::GRAIN_INSTRUCTIONS;
+use trilith_params::wasm::GRAIN_INSTRUCTIONS;
 
 /// Shared by an execution and its host functions; both run on one thread at a time.
 pub(super) struct Slices {

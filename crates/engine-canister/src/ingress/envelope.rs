@@ -1,34 +1,15 @@
 //! The envelope and its contents as types, and their strict decoding.
 
 use candid::Principal;
+use trilith_params::ingress::{
+    ARGUMENT_BYTES_MAX, DELEGATIONS_MAX, ENVELOPE_BYTES_MAX, KEY_BYTES_MAX, LABEL_BYTES_MAX,
+    METHOD_BYTES_MAX, NONCE_BYTES_MAX, PATH_LABELS_MAX, PATHS_MAX, SIGNATURE_BYTES_MAX,
+    TARGETS_MAX,
+};
 use trilith_types::representation_hash::{HashedValue, hash_of_map};
 
 use super::error::IngressError;
 use super::reader::Reader;
-
-/// Most bytes of an envelope. Source: request body limit of the Internet Computer's replica.
-pub const ENVELOPE_BYTES_MAX: usize = 5 * 1024 * 1024;
-/// Most bytes of a call's argument: 2 MiB. Source: interface specification, "Request: Call";
-/// replica registry `max_ingress_bytes_per_message`.
-pub const ARGUMENT_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Most bytes of a method name. Source: module limit on the sum of exported names.
-pub const METHOD_BYTES_MAX: usize = 20_000;
-/// Most bytes of a nonce. Source: interface specification, "Authentication".
-pub const NONCE_BYTES_MAX: usize = 32;
-/// Most bytes of a public key. Canister signatures have the longest.
-pub const KEY_BYTES_MAX: usize = 2_048;
-/// Most bytes of a signature. Canister signatures carry a certificate.
-pub const SIGNATURE_BYTES_MAX: usize = 128 * 1024;
-/// Most delegations in a chain. Source: interface specification, "Authentication".
-pub const DELEGATIONS_MAX: usize = 20;
-/// Most targets of a delegation. Source: interface specification, "Authentication".
-pub const TARGETS_MAX: usize = 1_000;
-/// Most paths of a read_state request. Source: interface specification, "Request: Read state".
-pub const PATHS_MAX: usize = 1_000;
-/// Most labels of a path. Source: interface specification, "Request: Read state".
-pub const PATH_LABELS_MAX: usize = 127;
-/// Most bytes of a label of a path.
-pub const LABEL_BYTES_MAX: usize = 20_000;
 
 /// A request with its authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]

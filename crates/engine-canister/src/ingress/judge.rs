@@ -4,19 +4,16 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
 
 use candid::Principal;
+use trilith_params::ingress::{
+    CANDID_DECODING_FACTOR, CANDID_SKIPPING_BASE, CANDID_SKIPPING_PER_BYTE, DRIFT_NANOS, TTL_NANOS,
+    VALIDATOR_DRIFT_NANOS,
+};
 use trilith_types::hash::sha256;
 
 use super::envelope::{CallContent, Content, Envelope, Permissions};
 use super::error::IngressError;
 use super::signature::{UserKey, principal_of};
 
-/// How long a request may live: 5 minutes. Source: replica `MAX_INGRESS_TTL`.
-pub const TTL_NANOS: u64 = 300 * 1_000_000_000;
-/// How far a client's clock may be ahead: 60 seconds. Source: replica `PERMITTED_DRIFT`.
-pub const DRIFT_NANOS: u64 = 60 * 1_000_000_000;
-/// What a round grants beyond a check, because its time may be behind that of the node that
-/// checked: 30 seconds. Source: replica `PERMITTED_DRIFT_AT_VALIDATOR`.
-pub const VALIDATOR_DRIFT_NANOS: u64 = 30 * 1_000_000_000;
 /// Envelopes whose valid signatures are remembered.
 const REMEMBERED_MAX: usize = 16_384;
 
@@ -200,8 +197,11 @@ where
 {
     // Fields that are not asked for (a whole module, say) are skipped at a cost for each byte,
     // which the decoder counts fifty times over.
-    let skipping = argument.len().saturating_mul(8) + 10_000;
-    let decoding = skipping.saturating_mul(64);
+    let skipping = argument
+        .len()
+        .saturating_mul(CANDID_SKIPPING_PER_BYTE)
+        .saturating_add(CANDID_SKIPPING_BASE);
+    let decoding = skipping.saturating_mul(CANDID_DECODING_FACTOR);
     let mut config = candid::DecoderConfig::new();
     config
         .set_decoding_quota(decoding)

@@ -14,15 +14,16 @@ mod reader;
 mod signature;
 
 pub use envelope::{
-    CallContent, Content, DELEGATIONS_MAX, ENVELOPE_BYTES_MAX, Envelope, PATH_LABELS_MAX,
-    PATHS_MAX, Permissions, ReadStateContent, SignedDelegation, TARGETS_MAX,
+    CallContent, Content, Envelope, Permissions, ReadStateContent, SignedDelegation,
 };
 pub use error::{IngressError, MODULE, MODULE_CANISTER, Refusal, refusal};
 pub(crate) use judge::decode_candid;
-pub use judge::{
-    DRIFT_NANOS, Judge, TTL_NANOS, VALIDATOR_DRIFT_NANOS, effective_canister, effective_of_method,
-};
+pub use judge::{Judge, effective_canister, effective_of_method};
 pub use signature::{UserKey, ecdsa_p256_der, ecdsa_secp256k1_der, ed25519_der};
+pub use trilith_params::ingress::{
+    DELEGATIONS_MAX, DRIFT_NANOS, ENVELOPE_BYTES_MAX, PATH_LABELS_MAX, PATHS_MAX, TARGETS_MAX,
+    TTL_NANOS, VALIDATOR_DRIFT_NANOS,
+};
 
 /// Entry point for fuzzing: decodes arbitrary bytes as an envelope, and computes what is derived
 /// from one. Never panics.

@@ -10,9 +10,10 @@ use thiserror::Error;
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use wasmtime::{Config, Engine, MemoryCreator, OptLevel, WasmFeatures};
 
-use super::price::{self, HOST_STACK_BYTES, STACK_UNIT_BYTES, STACK_UNITS_MAX};
+use super::price;
 use super::{instrument, validate};
 use crate::api::PreparedModule;
+use trilith_params::wasm::{HOST_STACK_BYTES, STACK_UNIT_BYTES, STACK_UNITS_MAX};
 
 /// Address space reserved for a memory: 32-bit memories need 4 GiB, 64-bit ones at most 6 GiB.
 pub(crate) const MEMORY_RESERVATION_BYTES: u64 = 8 << 30;

@@ -4,6 +4,11 @@
 //! Source: Internet Computer interface specification, "Overview of imports"; prices from the
 //! embedder's system API overheads.
 
+use trilith_params::wasm::{
+    HOST_CALL, HOST_CALL_NEW, HOST_CALL_PERFORM, HOST_DEBUG_PRINT, HOST_IS_CONTROLLER,
+    HOST_PERFORMANCE_COUNTER, HOST_STABLE_ACCESS,
+};
+
 use crate::api::CallMode;
 
 /// A set of contexts.
@@ -78,7 +83,7 @@ const CERTIFICATE: Contexts = Contexts::of(&[NRQ, CQ]);
 const TIMER: Contexts = Contexts::of(&[I, G, U, Ry, Rt, C, T]);
 
 macro_rules! imports {
-    ($( $call:ident $name:literal ($parameters:literal) $result:literal $contexts:ident $price:literal $($narrow:ident)?; )*) => {
+    ($( $call:ident $name:literal ($parameters:literal) $result:literal $contexts:ident $price:ident $($narrow:ident)?; )*) => {
         /// The functions of `ic0`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(missing_docs, reason = "each is named after its function, described by the specification")]
@@ -100,81 +105,81 @@ macro_rules! imports {
 }
 
 imports! {
-    MsgArgDataSize "msg_arg_data_size" ("") "I" ARGUMENT 500;
-    MsgArgDataCopy "msg_arg_data_copy" ("III") "" ARGUMENT 500;
-    MsgCallerSize "msg_caller_size" ("") "I" ANY 500;
-    MsgCallerCopy "msg_caller_copy" ("III") "" ANY 500;
-    MsgCallerInfoDataSize "msg_caller_info_data_size" ("") "I" CALLER_INFO 500;
-    MsgCallerInfoDataCopy "msg_caller_info_data_copy" ("III") "" CALLER_INFO 500;
-    MsgCallerInfoSignerSize "msg_caller_info_signer_size" ("") "I" CALLER_INFO 500;
-    MsgCallerInfoSignerCopy "msg_caller_info_signer_copy" ("III") "" CALLER_INFO 500;
-    MsgRejectCode "msg_reject_code" ("") "i" REJECT_CODE 500;
-    MsgRejectMsgSize "msg_reject_msg_size" ("") "I" REJECT_MESSAGE 500;
-    MsgRejectMsgCopy "msg_reject_msg_copy" ("III") "" REJECT_MESSAGE 500;
-    MsgDeadline "msg_deadline" ("") "l" DEADLINE 500;
-    MsgReplyDataAppend "msg_reply_data_append" ("II") "" REPLY 500;
-    MsgReply "msg_reply" ("") "" REPLY 500;
-    MsgReject "msg_reject" ("II") "" REPLY 500;
-    MsgCyclesAvailable "msg_cycles_available" ("") "l" CYCLES 500 narrow;
-    MsgCyclesAvailable128 "msg_cycles_available128" ("I") "" CYCLES 500;
-    MsgCyclesRefunded "msg_cycles_refunded" ("") "l" REFUND 500 narrow;
-    MsgCyclesRefunded128 "msg_cycles_refunded128" ("I") "" REFUND 500;
-    MsgCyclesAccept "msg_cycles_accept" ("l") "l" CYCLES 500 narrow;
-    MsgCyclesAccept128 "msg_cycles_accept128" ("llI") "" CYCLES 500;
-    CyclesBurn128 "cycles_burn128" ("llI") "" BURN 500;
-    CanisterSelfSize "canister_self_size" ("") "I" ANY 500;
-    CanisterSelfCopy "canister_self_copy" ("III") "" ANY 500;
-    CanisterCycleBalance "canister_cycle_balance" ("") "l" ANY 500 narrow;
-    CanisterCycleBalance128 "canister_cycle_balance128" ("I") "" ANY 500;
-    CanisterLiquidCycleBalance128 "canister_liquid_cycle_balance128" ("I") "" ANY 500;
-    CanisterStatus "canister_status" ("") "i" ANY 500;
-    CanisterVersion "canister_version" ("") "l" ANY 500;
-    SubnetSelfSize "subnet_self_size" ("") "I" ANY 500;
-    SubnetSelfCopy "subnet_self_copy" ("III") "" ANY 500;
-    SubnetSelfNodeCount "subnet_self_node_count" ("") "I" ANY 500;
-    Time "time" ("") "l" ANY 500;
-    DataCertificatePresent "data_certificate_present" ("") "i" ANY 500;
-    DataCertificateSize "data_certificate_size" ("") "I" CERTIFICATE 500;
-    DataCertificateCopy "data_certificate_copy" ("III") "" CERTIFICATE 500;
-    EnvVarCount "env_var_count" ("") "I" ANY 500;
-    EnvVarNameSize "env_var_name_size" ("I") "I" ANY 500;
-    EnvVarNameCopy "env_var_name_copy" ("IIII") "" ANY 500;
-    EnvVarNameExists "env_var_name_exists" ("II") "i" ANY 500;
-    EnvVarValueSize "env_var_value_size" ("II") "I" ANY 500;
-    EnvVarValueCopy "env_var_value_copy" ("IIIII") "" ANY 500;
-    MsgMethodNameSize "msg_method_name_size" ("") "I" INSPECT 500;
-    MsgMethodNameCopy "msg_method_name_copy" ("III") "" INSPECT 500;
-    AcceptMessage "accept_message" ("") "" INSPECT 500;
-    CallNew "call_new" ("IIIIIIII") "" CALL 1500;
-    CallOnCleanup "call_on_cleanup" ("II") "" CALL 500;
-    CallDataAppend "call_data_append" ("II") "" CALL 500;
-    CallWithBestEffortResponse "call_with_best_effort_response" ("i") "" CALL 500;
-    CallCyclesAdd "call_cycles_add" ("l") "" CALL_CYCLES 500 narrow;
-    CallCyclesAdd128 "call_cycles_add128" ("ll") "" CALL_CYCLES 500;
-    CallPerform "call_perform" ("") "i" CALL 5000;
-    StableSize "stable_size" ("") "i" ALWAYS 20 narrow;
-    StableGrow "stable_grow" ("i") "i" ALWAYS 500 narrow;
-    StableWrite "stable_write" ("iii") "" ALWAYS 20 narrow;
-    StableRead "stable_read" ("iii") "" ALWAYS 20 narrow;
-    Stable64Size "stable64_size" ("") "l" ALWAYS 20;
-    Stable64Grow "stable64_grow" ("l") "l" ALWAYS 500;
-    Stable64Write "stable64_write" ("lll") "" ALWAYS 20;
-    Stable64Read "stable64_read" ("lll") "" ALWAYS 20;
-    RootKeySize "root_key_size" ("") "I" BURN 500;
-    RootKeyCopy "root_key_copy" ("III") "" BURN 500;
-    CertifiedDataSet "certified_data_set" ("II") "" CERTIFY 500;
-    GlobalTimerSet "global_timer_set" ("l") "l" TIMER 500;
-    PerformanceCounter "performance_counter" ("i") "l" ALWAYS 200;
-    IsController "is_controller" ("II") "i" ALWAYS 1000;
-    InReplicatedExecution "in_replicated_execution" ("") "i" ALWAYS 500;
-    CostCall "cost_call" ("llI") "" ALWAYS 500;
-    CostCreateCanister "cost_create_canister" ("I") "" ALWAYS 500;
-    CostHttpRequest "cost_http_request" ("llI") "" ALWAYS 500;
-    CostSignWithEcdsa "cost_sign_with_ecdsa" ("IIiI") "i" ALWAYS 500;
-    CostSignWithSchnorr "cost_sign_with_schnorr" ("IIiI") "i" ALWAYS 500;
-    CostVetkdDeriveKey "cost_vetkd_derive_key" ("IIiI") "i" ALWAYS 500;
-    DebugPrint "debug_print" ("II") "" ALWAYS 100;
-    Trap "trap" ("II") "" ALWAYS 500;
+    MsgArgDataSize "msg_arg_data_size" ("") "I" ARGUMENT HOST_CALL;
+    MsgArgDataCopy "msg_arg_data_copy" ("III") "" ARGUMENT HOST_CALL;
+    MsgCallerSize "msg_caller_size" ("") "I" ANY HOST_CALL;
+    MsgCallerCopy "msg_caller_copy" ("III") "" ANY HOST_CALL;
+    MsgCallerInfoDataSize "msg_caller_info_data_size" ("") "I" CALLER_INFO HOST_CALL;
+    MsgCallerInfoDataCopy "msg_caller_info_data_copy" ("III") "" CALLER_INFO HOST_CALL;
+    MsgCallerInfoSignerSize "msg_caller_info_signer_size" ("") "I" CALLER_INFO HOST_CALL;
+    MsgCallerInfoSignerCopy "msg_caller_info_signer_copy" ("III") "" CALLER_INFO HOST_CALL;
+    MsgRejectCode "msg_reject_code" ("") "i" REJECT_CODE HOST_CALL;
+    MsgRejectMsgSize "msg_reject_msg_size" ("") "I" REJECT_MESSAGE HOST_CALL;
+    MsgRejectMsgCopy "msg_reject_msg_copy" ("III") "" REJECT_MESSAGE HOST_CALL;
+    MsgDeadline "msg_deadline" ("") "l" DEADLINE HOST_CALL;
+    MsgReplyDataAppend "msg_reply_data_append" ("II") "" REPLY HOST_CALL;
+    MsgReply "msg_reply" ("") "" REPLY HOST_CALL;
+    MsgReject "msg_reject" ("II") "" REPLY HOST_CALL;
+    MsgCyclesAvailable "msg_cycles_available" ("") "l" CYCLES HOST_CALL narrow;
+    MsgCyclesAvailable128 "msg_cycles_available128" ("I") "" CYCLES HOST_CALL;
+    MsgCyclesRefunded "msg_cycles_refunded" ("") "l" REFUND HOST_CALL narrow;
+    MsgCyclesRefunded128 "msg_cycles_refunded128" ("I") "" REFUND HOST_CALL;
+    MsgCyclesAccept "msg_cycles_accept" ("l") "l" CYCLES HOST_CALL narrow;
+    MsgCyclesAccept128 "msg_cycles_accept128" ("llI") "" CYCLES HOST_CALL;
+    CyclesBurn128 "cycles_burn128" ("llI") "" BURN HOST_CALL;
+    CanisterSelfSize "canister_self_size" ("") "I" ANY HOST_CALL;
+    CanisterSelfCopy "canister_self_copy" ("III") "" ANY HOST_CALL;
+    CanisterCycleBalance "canister_cycle_balance" ("") "l" ANY HOST_CALL narrow;
+    CanisterCycleBalance128 "canister_cycle_balance128" ("I") "" ANY HOST_CALL;
+    CanisterLiquidCycleBalance128 "canister_liquid_cycle_balance128" ("I") "" ANY HOST_CALL;
+    CanisterStatus "canister_status" ("") "i" ANY HOST_CALL;
+    CanisterVersion "canister_version" ("") "l" ANY HOST_CALL;
+    SubnetSelfSize "subnet_self_size" ("") "I" ANY HOST_CALL;
+    SubnetSelfCopy "subnet_self_copy" ("III") "" ANY HOST_CALL;
+    SubnetSelfNodeCount "subnet_self_node_count" ("") "I" ANY HOST_CALL;
+    Time "time" ("") "l" ANY HOST_CALL;
+    DataCertificatePresent "data_certificate_present" ("") "i" ANY HOST_CALL;
+    DataCertificateSize "data_certificate_size" ("") "I" CERTIFICATE HOST_CALL;
+    DataCertificateCopy "data_certificate_copy" ("III") "" CERTIFICATE HOST_CALL;
+    EnvVarCount "env_var_count" ("") "I" ANY HOST_CALL;
+    EnvVarNameSize "env_var_name_size" ("I") "I" ANY HOST_CALL;
+    EnvVarNameCopy "env_var_name_copy" ("IIII") "" ANY HOST_CALL;
+    EnvVarNameExists "env_var_name_exists" ("II") "i" ANY HOST_CALL;
+    EnvVarValueSize "env_var_value_size" ("II") "I" ANY HOST_CALL;
+    EnvVarValueCopy "env_var_value_copy" ("IIIII") "" ANY HOST_CALL;
+    MsgMethodNameSize "msg_method_name_size" ("") "I" INSPECT HOST_CALL;
+    MsgMethodNameCopy "msg_method_name_copy" ("III") "" INSPECT HOST_CALL;
+    AcceptMessage "accept_message" ("") "" INSPECT HOST_CALL;
+    CallNew "call_new" ("IIIIIIII") "" CALL HOST_CALL_NEW;
+    CallOnCleanup "call_on_cleanup" ("II") "" CALL HOST_CALL;
+    CallDataAppend "call_data_append" ("II") "" CALL HOST_CALL;
+    CallWithBestEffortResponse "call_with_best_effort_response" ("i") "" CALL HOST_CALL;
+    CallCyclesAdd "call_cycles_add" ("l") "" CALL_CYCLES HOST_CALL narrow;
+    CallCyclesAdd128 "call_cycles_add128" ("ll") "" CALL_CYCLES HOST_CALL;
+    CallPerform "call_perform" ("") "i" CALL HOST_CALL_PERFORM;
+    StableSize "stable_size" ("") "i" ALWAYS HOST_STABLE_ACCESS narrow;
+    StableGrow "stable_grow" ("i") "i" ALWAYS HOST_CALL narrow;
+    StableWrite "stable_write" ("iii") "" ALWAYS HOST_STABLE_ACCESS narrow;
+    StableRead "stable_read" ("iii") "" ALWAYS HOST_STABLE_ACCESS narrow;
+    Stable64Size "stable64_size" ("") "l" ALWAYS HOST_STABLE_ACCESS;
+    Stable64Grow "stable64_grow" ("l") "l" ALWAYS HOST_CALL;
+    Stable64Write "stable64_write" ("lll") "" ALWAYS HOST_STABLE_ACCESS;
+    Stable64Read "stable64_read" ("lll") "" ALWAYS HOST_STABLE_ACCESS;
+    RootKeySize "root_key_size" ("") "I" BURN HOST_CALL;
+    RootKeyCopy "root_key_copy" ("III") "" BURN HOST_CALL;
+    CertifiedDataSet "certified_data_set" ("II") "" CERTIFY HOST_CALL;
+    GlobalTimerSet "global_timer_set" ("l") "l" TIMER HOST_CALL;
+    PerformanceCounter "performance_counter" ("i") "l" ALWAYS HOST_PERFORMANCE_COUNTER;
+    IsController "is_controller" ("II") "i" ALWAYS HOST_IS_CONTROLLER;
+    InReplicatedExecution "in_replicated_execution" ("") "i" ALWAYS HOST_CALL;
+    CostCall "cost_call" ("llI") "" ALWAYS HOST_CALL;
+    CostCreateCanister "cost_create_canister" ("I") "" ALWAYS HOST_CALL;
+    CostHttpRequest "cost_http_request" ("llI") "" ALWAYS HOST_CALL;
+    CostSignWithEcdsa "cost_sign_with_ecdsa" ("IIiI") "i" ALWAYS HOST_CALL;
+    CostSignWithSchnorr "cost_sign_with_schnorr" ("IIiI") "i" ALWAYS HOST_CALL;
+    CostVetkdDeriveKey "cost_vetkd_derive_key" ("IIiI") "i" ALWAYS HOST_CALL;
+    DebugPrint "debug_print" ("II") "" ALWAYS HOST_DEBUG_PRINT;
+    Trap "trap" ("II") "" ALWAYS HOST_CALL;
 }
 
 impl Import {

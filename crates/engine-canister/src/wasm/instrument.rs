@@ -24,8 +24,9 @@ use wasm_encoder::{
 use wasmparser::{FuncType, FunctionBody, Operator, OperatorsReader, Parser, Payload};
 use wasmtime::OperatorCost;
 
-use super::price::{self, STACK_UNITS_FRAME, STACK_UNITS_MAX};
+use super::price;
 use super::validate::Checked;
+use trilith_params::wasm::{STACK_UNITS_FRAME, STACK_UNITS_MAX};
 
 /// Export name of the memory.
 pub(crate) const MEMORY: &str = "t:memory";

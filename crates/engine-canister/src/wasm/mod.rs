@@ -12,7 +12,7 @@ pub(crate) mod validate;
 
 pub use compile::{Compiled, CompiledError, compile, config, fingerprint};
 pub(crate) use compile::{MEMORY_GUARD_BYTES, MEMORY_RESERVATION_BYTES};
-pub use validate::{MODULE_BYTES_MAX, WASM_PAGE_BYTES};
+pub use trilith_params::wasm::{MODULE_BYTES_MAX, WASM_PAGE_BYTES};
 
 use crate::api::PreparedModule;
 

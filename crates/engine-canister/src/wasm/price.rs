@@ -1,5 +1,5 @@
-//! What an instruction of a canister costs, and the bounds that go with it: the one place of every
-//! number that decides a meter reading or a stack overflow.
+//! What an instruction of a canister costs: which operator has which of the weights that
+//! [`trilith_params::wasm`] lists, and how wasmtime is made to charge them.
 //!
 //! The meter is wasmtime's fuel with a table of operator prices. The table alone does not suffice:
 //! entries end at 255, the price of a memory access depends on the width of the memory, and the
@@ -14,55 +14,30 @@
 //! together with the entry they lead to. (An indirect call of an import is 1 cheaper: what is
 //! called is not known when code is made.)
 //!
-//! Source of the weights: the Internet Computer's embedder (instruction weights of its metering);
-//! numbers marked "own" stand where no source was at hand.
+//! Source of the classes: the Internet Computer's embedder (instruction weights of its metering).
 
+use trilith_params::wasm::{
+    WEIGHT_BLOCK, WEIGHT_BRANCH, WEIGHT_BULK, WEIGHT_CALL, WEIGHT_CALL_INDIRECT,
+    WEIGHT_FLOAT_ARITHMETIC, WEIGHT_FLOAT_COMPARE, WEIGHT_FLOAT_CONVERT_SIGNED,
+    WEIGHT_FLOAT_CONVERT_UNSIGNED, WEIGHT_FLOAT_DIVIDE, WEIGHT_FLOAT_DIVIDE_WIDE,
+    WEIGHT_FLOAT_EXTREMES, WEIGHT_FLOAT_ROOT, WEIGHT_FLOAT_ROUND, WEIGHT_FLOAT_TRUNCATE,
+    WEIGHT_FUNCTION_REFERENCE, WEIGHT_GLOBAL, WEIGHT_GROW, WEIGHT_INTEGER_DIVIDE, WEIGHT_PLAIN,
+    WEIGHT_SIZE, WEIGHT_TABLE_ACCESS, WEIGHT_TAIL_CALL, WEIGHT_TAIL_CALL_INDIRECT,
+    WEIGHT_VECTOR_BYTES, WEIGHT_VECTOR_CONVERT, WEIGHT_VECTOR_EXTREMES, WEIGHT_VECTOR_MULTIPLY,
+    WEIGHT_VECTOR_MULTIPLY_WIDE, WEIGHT_WIDE_ACCESS,
+};
 use wasmparser::Operator;
 use wasmtime::OperatorCost;
 
-/// Stack units a message may have in use. One unit stands for [`STACK_UNIT_BYTES`] of native stack.
-/// Own choice: a recursive function of ten values gets 32,768 levels.
-pub const STACK_UNITS_MAX: u64 = 1 << 20;
-
-/// Units every function activation takes beside its values: return address, saved registers, the
-/// engine's own variables.
-pub const STACK_UNITS_FRAME: u64 = 8;
-
-/// Native stack provided for a unit. A value takes 8 bytes (a vector 16); the rest is room for how
-/// the register allocator lays out a frame. With the optimiser off it merges no computations, so a
-/// frame grows with the values that are live, which the unit counts.
-pub const STACK_UNIT_BYTES: usize = 128;
-
-/// Native stack beyond Wasm's share, for host functions.
-pub const HOST_STACK_BYTES: usize = 2 << 20;
-
-/// Instructions after which wasmtime hands control back, whatever the slice. A slice ends at such a
-/// point or in a host call. A trap of the machine loses what was counted since the last one, so
-/// this also bounds by how much a trapped message pays too little. At 0.1 µs for a pause this costs
-/// about 0.2 %.
-pub const GRAIN_INSTRUCTIONS: u64 = 100_000;
-
-/// Charged for every 4 KiB page of heap whose bytes a message changed: first write 5,000, copy
-/// 3,000. Plain heap reads are not charged.
-pub const HEAP_DIRTY_PAGE: u64 = 8_000;
-
-/// Charged when a message first touches a 4 KiB page of stable memory.
-pub const STABLE_ACCESS_PAGE: u64 = 5_000;
-
-/// Charged in addition when it first writes to it: first write 5,000, copy 3,000.
-pub const STABLE_DIRTY_PAGE: u64 = 8_000;
-
-/// Charged by host functions for each byte they copy.
-pub const HOST_BYTE: u64 = 1;
-
 macro_rules! weights {
-    ($( $weight:literal: $($operator:ident)* ; )*) => {
+    ($( $weight:ident: $($operator:ident)* ; )*) => {
         /// The weight of an operator in a module with 32-bit memory. Block structure is free;
-        /// operators not listed cost 1.
+        /// operators not listed cost
+        /// [`WEIGHT_PLAIN`].
         fn weight(operator: &Operator<'_>) -> u32 {
             match operator {
                 $( $(Operator::$operator { .. })|* => $weight, )*
-                _ => 1,
+                _ => WEIGHT_PLAIN,
             }
         }
 
@@ -77,43 +52,50 @@ macro_rules! weights {
 }
 
 weights! {
-    0: Block Loop Else End;
-    1: Nop Drop Unreachable;
-    2: GlobalGet GlobalSet Br BrIf BrTable If Return
-       F32Add F32Sub F32Mul F64Add F64Sub F64Mul
-       F32x4Add F32x4Sub F32x4Mul F64x2Add F64x2Sub F64x2Mul
-       I32x4Mul I16x8Mul I32x4DotI16x8S;
-    3: F32Div F32Eq F32Ne F32Lt F32Gt F32Le F32Ge F64Eq F64Ne F64Lt F64Gt F64Le F64Ge
-       F32ConvertI32S F32ConvertI64S F64ConvertI32S F64ConvertI64S
-       F32x4Eq F32x4Ne F32x4Lt F32x4Gt F32x4Le F32x4Ge
-       F64x2Eq F64x2Ne F64x2Lt F64x2Gt F64x2Le F64x2Ge
-       ReturnCall;
-    4: I64x2Mul F32x4Div F32x4PMin F32x4PMax F64x2PMin F64x2PMax;
-    5: Call F64Div F32Sqrt TableGet TableSet
-       F32Ceil F32Floor F32Trunc F32Nearest F64Ceil F64Floor F64Trunc F64Nearest
-       F64x2Div F32x4Sqrt I8x16Swizzle I8x16Popcnt
-       F32x4Ceil F32x4Floor F32x4Trunc F32x4Nearest F64x2Ceil F64x2Floor F64x2Trunc F64x2Nearest;
-    8: F64Sqrt F64x2Sqrt;
-    10: I32DivS I32DivU I32RemS I32RemU I64DivS I64DivU I64RemS I64RemU CallIndirect;
-    14: F32x4Min F32x4Max F64x2Min F64x2Max
-        I32x4TruncSatF32x4S I32x4TruncSatF32x4U I32x4TruncSatF64x2SZero I32x4TruncSatF64x2UZero
+    WEIGHT_BLOCK: Block Loop Else End;
+    WEIGHT_PLAIN: Nop Drop Unreachable;
+    WEIGHT_GLOBAL: GlobalGet GlobalSet;
+    WEIGHT_BRANCH: Br BrIf BrTable If Return;
+    WEIGHT_FLOAT_ARITHMETIC: F32Add F32Sub F32Mul F64Add F64Sub F64Mul
+        F32x4Add F32x4Sub F32x4Mul F64x2Add F64x2Sub F64x2Mul;
+    WEIGHT_VECTOR_MULTIPLY: I32x4Mul I16x8Mul I32x4DotI16x8S;
+    WEIGHT_FLOAT_DIVIDE: F32Div;
+    WEIGHT_FLOAT_COMPARE: F32Eq F32Ne F32Lt F32Gt F32Le F32Ge F64Eq F64Ne F64Lt F64Gt F64Le F64Ge
+        F32x4Eq F32x4Ne F32x4Lt F32x4Gt F32x4Le F32x4Ge
+        F64x2Eq F64x2Ne F64x2Lt F64x2Gt F64x2Le F64x2Ge;
+    WEIGHT_FLOAT_CONVERT_SIGNED: F32ConvertI32S F32ConvertI64S F64ConvertI32S F64ConvertI64S;
+    WEIGHT_TAIL_CALL: ReturnCall;
+    WEIGHT_VECTOR_MULTIPLY_WIDE: I64x2Mul F32x4Div F32x4PMin F32x4PMax F64x2PMin F64x2PMax;
+    WEIGHT_CALL: Call;
+    WEIGHT_TABLE_ACCESS: TableGet TableSet;
+    WEIGHT_FLOAT_DIVIDE_WIDE: F64Div F32Sqrt F64x2Div F32x4Sqrt;
+    WEIGHT_FLOAT_ROUND: F32Ceil F32Floor F32Trunc F32Nearest F64Ceil F64Floor F64Trunc F64Nearest
+        F32x4Ceil F32x4Floor F32x4Trunc F32x4Nearest F64x2Ceil F64x2Floor F64x2Trunc F64x2Nearest;
+    WEIGHT_VECTOR_BYTES: I8x16Swizzle I8x16Popcnt;
+    WEIGHT_FLOAT_ROOT: F64Sqrt F64x2Sqrt;
+    WEIGHT_INTEGER_DIVIDE: I32DivS I32DivU I32RemS I32RemU I64DivS I64DivU I64RemS I64RemU;
+    WEIGHT_CALL_INDIRECT: CallIndirect;
+    WEIGHT_VECTOR_EXTREMES: F32x4Min F32x4Max F64x2Min F64x2Max;
+    WEIGHT_VECTOR_CONVERT: I32x4TruncSatF32x4S I32x4TruncSatF32x4U
+        I32x4TruncSatF64x2SZero I32x4TruncSatF64x2UZero
         F32x4ConvertI32x4U F64x2ConvertLowI32x4U;
-    16: F32ConvertI32U F32ConvertI64U F64ConvertI32U F64ConvertI64U;
-    18: F32Min F32Max F64Min F64Max;
-    20: MemorySize TableSize
-        I32TruncF32S I32TruncF32U I32TruncF64S I32TruncF64U
+    WEIGHT_FLOAT_CONVERT_UNSIGNED: F32ConvertI32U F32ConvertI64U F64ConvertI32U F64ConvertI64U;
+    WEIGHT_FLOAT_EXTREMES: F32Min F32Max F64Min F64Max;
+    WEIGHT_SIZE: MemorySize TableSize;
+    WEIGHT_FLOAT_TRUNCATE: I32TruncF32S I32TruncF32U I32TruncF64S I32TruncF64U
         I64TruncF32S I64TruncF32U I64TruncF64S I64TruncF64U
         I32TruncSatF32S I32TruncSatF32U I32TruncSatF64S I32TruncSatF64U
         I64TruncSatF32S I64TruncSatF32U I64TruncSatF64S I64TruncSatF64U;
-    60: ReturnCallIndirect;
-    100: MemoryFill MemoryCopy MemoryInit DataDrop TableFill TableCopy TableInit ElemDrop;
-    130: RefFunc;
-    300: MemoryGrow TableGrow;
+    WEIGHT_TAIL_CALL_INDIRECT: ReturnCallIndirect;
+    WEIGHT_BULK: MemoryFill MemoryCopy MemoryInit DataDrop TableFill TableCopy TableInit ElemDrop;
+    WEIGHT_FUNCTION_REFERENCE: RefFunc;
+    WEIGHT_GROW: MemoryGrow TableGrow;
 }
 
 /// Price of an operator in instructions. Bulk operations cost one more for every byte or element.
 pub fn price(operator: &Operator<'_>, memory64: bool) -> u32 {
-    weight(operator) + u32::from(memory64 && accesses_memory(operator))
+    let wide = memory64 && accesses_memory(operator);
+    weight(operator) + if wide { WEIGHT_WIDE_ACCESS } else { 0 }
 }
 
 /// What wasmtime charges whenever a function is entered, beside the table.

@@ -10,6 +10,11 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use sha2::{Digest, Sha256};
+use trilith_params::wasm::{
+    CODE_BYTES_MAX, FUNCTION_INSTRUCTIONS_MAX, FUNCTIONS_MAX, GLOBALS_MAX, METADATA_BYTES_MAX,
+    METADATA_SECTIONS_MAX, METHOD_NAME_BYTES_MAX, METHODS_MAX, MODULE_BYTES_MAX,
+    TABLE_ELEMENTS_MAX, WASM_PAGE_BYTES,
+};
 use wasmparser::{
     ConstExpr, DataKind, ExternalKind, FuncToValidate, FuncType, FuncValidatorAllocations,
     FunctionBody, Operator, Parser, Payload, TypeRef, ValType, ValidPayload, Validator,
@@ -18,30 +23,6 @@ use wasmparser::{
 
 use super::imports::Import;
 use crate::api::{EntryPoint, GlobalValue, MetadataSection, PreparedModule};
-
-/// Most bytes of a module after decompression.
-pub const MODULE_BYTES_MAX: usize = 100 << 20;
-/// Most bytes of the code section.
-pub const CODE_BYTES_MAX: usize = 12 << 20;
-/// Most functions a module may define.
-pub const FUNCTIONS_MAX: usize = 50_000;
-/// Most globals a module may define.
-pub const GLOBALS_MAX: usize = 1_000;
-/// Most custom sections whose name starts with `icp:`.
-pub const METADATA_SECTIONS_MAX: usize = 16;
-/// Most bytes of names and contents of those sections together.
-pub const METADATA_BYTES_MAX: usize = 1 << 20;
-/// Most exported methods: update, query and composite query together.
-pub const METHODS_MAX: usize = 1_000;
-/// Most bytes of the names of exported methods together.
-pub const METHOD_NAME_BYTES_MAX: usize = 20_000;
-/// Most operators of a function.
-pub const FUNCTION_INSTRUCTIONS_MAX: u64 = 1_000_000;
-/// Most elements a table may have at the start: what a fresh instance pays for on every message.
-/// Own bound; the WebAssembly implementation limit is ten times as high.
-pub const TABLE_ELEMENTS_MAX: u64 = 1_000_000;
-/// Bytes of a Wasm page.
-pub const WASM_PAGE_BYTES: u64 = 65_536;
 
 /// A validated module and what instrumentation and execution need to know of it.
 pub(super) struct Checked {

@@ -8,11 +8,12 @@ use super::types::{CanisterIdRecord, CreateArgs, ProvisionalCreateArgs, Settings
 use super::{Managed, ManagedResult, answered, decoded, done, invalid};
 use crate::controller::price;
 use crate::controller::record::{
-    Canister, INDEX_MAX, ImageKind, Request, Settings, Status, StopWaiter, canister_id,
-    canister_index, chunk_image_id, image_id,
+    Canister, ImageKind, Request, Settings, Status, StopWaiter, canister_id, canister_index,
+    chunk_image_id, image_id,
 };
 use crate::controller::reject::{ErrorCode, Rejection};
 use crate::controller::round::Round;
+use trilith_params::canister::INDEX_MAX;
 
 /// A natural number as cycles.
 fn cycles_of(value: &Nat, what: &str) -> Result<u128, Rejection> {

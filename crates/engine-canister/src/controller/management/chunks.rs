@@ -1,5 +1,6 @@
 //! The chunk store of a canister, from which large modules are installed.
 
+use trilith_params::canister::{CHUNK_BYTES_MAX, CHUNKS_MAX};
 use trilith_protocol::Fault;
 use trilith_types::hash::sha256;
 
@@ -10,11 +11,6 @@ use crate::controller::price;
 use crate::controller::record::{Request, chunk_image_id};
 use crate::controller::reject::{ErrorCode, Rejection};
 use crate::controller::round::Round;
-
-/// Most bytes of a chunk: 1 MiB. Source: interface specification, "upload_chunk".
-const CHUNK_BYTES_MAX: usize = 1024 * 1024;
-/// Most chunks of a canister: 100, so that the store has at most 100 MiB. Source: as above.
-const CHUNKS_MAX: usize = 100;
 
 fn refuse(why: String) -> Rejection {
     Rejection::new(ErrorCode::InvalidManagementPayload, why)

@@ -3,24 +3,16 @@
 use std::collections::BTreeMap;
 
 use candid::Nat;
+use trilith_params::canister::{
+    COMPUTE_ALLOCATION_MAX, CONTROLLERS_MAX, MEMORY_ALLOCATION_MAX, VARIABLE_BYTES_MAX,
+    VARIABLES_MAX, VIEWERS_MAX, WASM_MEMORY_LIMIT_MAX,
+};
 
 use super::types::{SettingsArgs, UpdateSettingsArgs, Variable, Visibility};
 use super::{ManagedResult, decoded, done};
 use crate::controller::record::{Canister, LogVisibility, Request};
 use crate::controller::reject::{ErrorCode, Rejection};
 use crate::controller::round::Round;
-
-/// Most controllers. Source: interface specification, "create_canister".
-const CONTROLLERS_MAX: usize = 10;
-/// Most viewers of logs. Source: as above.
-const VIEWERS_MAX: usize = 10;
-/// Most environment variables, and bytes of a name or value. Source: as above.
-const VARIABLES_MAX: usize = 20;
-const VARIABLE_BYTES_MAX: usize = 128;
-/// Largest limit on the Wasm memory: 2^48 bytes. Source: as above.
-const WASM_MEMORY_LIMIT_MAX: u64 = 1 << 48;
-/// Largest memory allocation: 2^48 bytes. Source: as above.
-const MEMORY_ALLOCATION_MAX: u64 = 1 << 48;
 
 fn refuse(why: String) -> Rejection {
     Rejection::new(ErrorCode::InvalidManagementPayload, why)
@@ -54,7 +46,7 @@ pub(super) fn apply(canister: &mut Canister, args: &SettingsArgs) -> Result<(), 
         settings.controllers.dedup();
     }
     if let Some(value) = &args.compute_allocation {
-        settings.compute_allocation = bounded(value, "compute_allocation", 100)?;
+        settings.compute_allocation = bounded(value, "compute_allocation", COMPUTE_ALLOCATION_MAX)?;
     }
     if let Some(value) = &args.memory_allocation {
         settings.memory_allocation = bounded(value, "memory_allocation", MEMORY_ALLOCATION_MAX)?;

@@ -1,19 +1,13 @@
 //! `call_*`: opening calls to other canisters.
 
 use candid::Principal;
+use trilith_params::canister::{BEST_EFFORT_SECONDS_MAX, CALL_ARGUMENT_BYTES_MAX};
+use trilith_params::wasm::{METHOD_NAME_BYTES_MAX, PRINCIPAL_BYTES_MAX};
 
 use super::{Answer, Host, Stop};
 use crate::api::Call as OpenedCall;
 use crate::wasm::imports::Call;
 
-/// Most bytes of a call's argument; the controller applies the lower limit for canisters elsewhere.
-const ARGUMENT_BYTES_MAX: u64 = 10 << 20;
-/// Most bytes of a method name: what all method names of a module may have together.
-const METHOD_BYTES_MAX: u64 = 20_000;
-/// Most bytes of a principal.
-pub(super) const PRINCIPAL_BYTES_MAX: u64 = 29;
-/// Longest time a best-effort call waits, in seconds.
-const TIMEOUT_SECONDS_MAX: u32 = 300;
 /// What `call_perform` returns when the call cannot be made now: the reject code SYS_TRANSIENT.
 const NOT_PERFORMED: u64 = 2;
 
@@ -31,7 +25,7 @@ impl Host<'_, '_> {
             }
             Call::CallDataAppend => {
                 let have = self.opening()?.argument.len() as u64;
-                let data = self.take(v[0], v[1], ARGUMENT_BYTES_MAX - have)?;
+                let data = self.take(v[0], v[1], CALL_ARGUMENT_BYTES_MAX - have)?;
                 self.opening()?.argument.extend_from_slice(&data);
             }
             Call::CallWithBestEffortResponse => {
@@ -42,7 +36,7 @@ impl Host<'_, '_> {
                             .to_owned(),
                     );
                 }
-                self.opening()?.timeout_seconds = Some((v[0] as u32).min(TIMEOUT_SECONDS_MAX));
+                self.opening()?.timeout_seconds = Some((v[0] as u32).min(BEST_EFFORT_SECONDS_MAX));
             }
             Call::CallCyclesAdd => self.add_cycles(u128::from(v[0]))?,
             Call::CallCyclesAdd128 => {
@@ -72,7 +66,7 @@ impl Host<'_, '_> {
             self.state().balance += call.cycles;
         }
         let callee = self.take(v[0], v[1], PRINCIPAL_BYTES_MAX)?;
-        let method = self.take(v[2], v[3], METHOD_BYTES_MAX)?;
+        let method = self.take(v[2], v[3], METHOD_NAME_BYTES_MAX as u64)?;
         let Ok(callee) = Principal::try_from_slice(&callee) else {
             return self
                 .contract("\"ic0_call_new\" was given bytes that are no principal".to_owned());

@@ -2,17 +2,15 @@
 //!
 //! The formulas are the replica's for 13 nodes, scaled to the subnet's size with integer division.
 
+use trilith_params::canister::{
+    CREATE_CANISTER, HTTP_REQUEST_BASE, HTTP_REQUEST_BYTE, HTTP_REQUEST_NODE, HTTP_RESPONSE_BYTE,
+    REFERENCE_NODES, THRESHOLD_OPERATION,
+};
+use trilith_params::wasm::KEY_NAME_BYTES_MAX;
+
 use super::{Answer, Host};
 use crate::wasm::imports::Call;
 
-/// Nodes of the subnet that fees are stated for.
-const REFERENCE_NODES: u128 = 13;
-/// Creating a canister, in cycles.
-const CREATE_CANISTER: u128 = 500_000_000_000;
-/// A threshold signature or key derivation, in cycles.
-const THRESHOLD_OPERATION: u128 = 10_000_000_000;
-/// Longest key name looked at.
-const KEY_NAME_BYTES_MAX: u64 = 64;
 /// Names of threshold keys.
 const KEYS: [&[u8]; 3] = [b"key_1", b"test_key_1", b"dfx_test_key"];
 /// Results of the functions that take a key.
@@ -38,7 +36,10 @@ impl Host<'_, '_> {
             }
             Call::CostHttpRequest => {
                 let (request, response) = (u128::from(v[0]), u128::from(v[1]));
-                let once = 3_000_000 + 60_000 * nodes + 400 * request + 800 * response;
+                let once = HTTP_REQUEST_BASE
+                    + HTTP_REQUEST_NODE * nodes
+                    + HTTP_REQUEST_BYTE * request
+                    + HTTP_RESPONSE_BYTE * response;
                 self.give_cycles(v[2], once.saturating_mul(nodes))
             }
             Call::CostSignWithEcdsa => self.cost_of_key(v, 1, nodes),

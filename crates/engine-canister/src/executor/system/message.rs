@@ -1,16 +1,11 @@
 //! Answering, and the effects that are neither calls nor cycles.
 
+use trilith_params::canister::{QUERY_REPLY_BYTES_MAX, RESPONSE_BYTES_MAX};
+use trilith_params::wasm::{CERTIFIED_DATA_BYTES_MAX, TEXT_BYTES_MAX};
+
 use super::{Answer, Host, Stop};
 use crate::api::{Answer as Reply, CallMode, Trap, TrapKind};
 use crate::wasm::imports::Call;
-
-/// Most bytes of a reply: 3 MiB for query calls, 2 MiB otherwise.
-const QUERY_REPLY_BYTES_MAX: u64 = 3 << 20;
-const REPLY_BYTES_MAX: u64 = 2 << 20;
-/// Most bytes of certified data.
-const CERTIFIED_DATA_BYTES_MAX: u64 = 32;
-/// Most bytes of a line or of a trap's message that are looked at; the rest is cut off. Own bound.
-const TEXT_BYTES_MAX: u64 = 32 << 10;
 
 impl Host<'_, '_> {
     pub(super) fn message(&mut self, v: &[u64; 8]) -> Answer {
@@ -89,7 +84,7 @@ impl Host<'_, '_> {
     fn reply_bytes_max(&mut self) -> u64 {
         match self.state().request.mode {
             CallMode::NonReplicatedQuery | CallMode::CompositeQuery => QUERY_REPLY_BYTES_MAX,
-            _ => REPLY_BYTES_MAX,
+            _ => RESPONSE_BYTES_MAX,
         }
     }
 }

@@ -24,11 +24,7 @@ use super::stable::Stable;
 use crate::api::{Call as OpenedCall, Effects, ExecutionRequest, Trap, TrapKind};
 use crate::wasm::WASM_PAGE_BYTES;
 use crate::wasm::imports::{Call, IMPORTS, Import};
-use crate::wasm::price::HOST_BYTE;
-use crate::wasm::validate::TABLE_ELEMENTS_MAX;
-
-/// Most bytes a message may print; the rest is cut off. Own bound.
-const PRINT_BYTES_MAX: usize = 1 << 20;
+use trilith_params::wasm::{HOST_BYTE, PRINT_BYTES_MAX, TABLE_ELEMENTS_MAX};
 
 /// What host functions work on.
 pub(super) struct State {

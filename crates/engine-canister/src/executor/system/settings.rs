@@ -1,14 +1,12 @@
 //! Circumstances of the message that are single numbers.
 
 use candid::Principal;
+use trilith_params::canister::VARIABLE_BYTES_MAX;
+use trilith_params::wasm::PRINCIPAL_BYTES_MAX;
 
-use super::calls::PRINCIPAL_BYTES_MAX;
 use super::{Answer, Host};
 use crate::api::CallMode;
 use crate::wasm::imports::Call;
-
-/// Most bytes of an environment variable's name.
-pub(super) const VARIABLE_BYTES_MAX: u64 = 128;
 
 impl Host<'_, '_> {
     pub(super) fn settings(&mut self, v: &[u64; 8]) -> Answer {
@@ -58,7 +56,7 @@ impl Host<'_, '_> {
 
     /// Index of the environment variable whose name stands in the memory.
     pub(super) fn variable(&mut self, start: u64, size: u64) -> Result<Option<usize>, super::Stop> {
-        let name = self.take(start, size, VARIABLE_BYTES_MAX)?;
+        let name = self.take(start, size, VARIABLE_BYTES_MAX as u64)?;
         let Ok(name) = String::from_utf8(name) else {
             let call = self.import.name;
             return self.contract(format!("\"ic0_{call}\" was given a name that is not UTF-8"));

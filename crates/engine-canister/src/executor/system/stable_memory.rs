@@ -1,32 +1,33 @@
 //! `stable_*` and `stable64_*`.
 
+use trilith_params::wasm::{
+    NARROW_STABLE_PAGES_MAX, STABLE_ACCESS_PAGE, STABLE_DIRTY_PAGE, STABLE_TOUCHED_PAGES_MAX,
+    STABLE_TOUCHED_PAGES_MAX_QUERY, STABLE_TOUCHED_PAGES_MAX_UPGRADE,
+};
+
 use super::{Answer, Host, Stop};
 use crate::api::{CallMode, EntryPoint, ExecutionRequest, Trap, TrapKind};
 use crate::executor::words;
 use crate::wasm::WASM_PAGE_BYTES;
 use crate::wasm::imports::Call;
-use crate::wasm::price::{STABLE_ACCESS_PAGE, STABLE_DIRTY_PAGE};
 
-/// Most 4 KiB pages of stable memory a message may touch: 2 GiB, 8 GiB in upgrades, 1 GiB in
-/// queries.
+/// Most 4 KiB pages of stable memory a message may touch.
 fn pages_max(request: &ExecutionRequest) -> u64 {
-    const GIB_PAGES: u64 = 1 << 18;
     match (&request.mode, &request.entry) {
         (CallMode::PreUpgrade | CallMode::Init | CallMode::Start, _)
-        | (_, EntryPoint::PostUpgrade) => 8 * GIB_PAGES,
-        (CallMode::NonReplicatedQuery | CallMode::CompositeQuery, _) => GIB_PAGES,
-        _ => 2 * GIB_PAGES,
+        | (_, EntryPoint::PostUpgrade) => STABLE_TOUCHED_PAGES_MAX_UPGRADE,
+        (CallMode::NonReplicatedQuery | CallMode::CompositeQuery, _) => {
+            STABLE_TOUCHED_PAGES_MAX_QUERY
+        }
+        _ => STABLE_TOUCHED_PAGES_MAX,
     }
 }
-
-/// Most Wasm pages the 32-bit functions can address.
-const NARROW_WASM_PAGES: u64 = 65_536;
 
 impl Host<'_, '_> {
     pub(super) fn stable_memory(&mut self, v: &[u64; 8]) -> Answer {
         let size = self.state().stable.wasm_pages();
         let narrow = self.import.narrow;
-        if narrow && size > NARROW_WASM_PAGES {
+        if narrow && size > NARROW_STABLE_PAGES_MAX {
             return self.stop(Trap {
                 kind: TrapKind::Wasm,
                 message: "Canister trapped: 32 bit stable memory api used on a memory larger \
@@ -37,7 +38,7 @@ impl Host<'_, '_> {
         match self.import.call {
             Call::StableSize | Call::Stable64Size => Ok(Some(size)),
             Call::StableGrow | Call::Stable64Grow => {
-                let fits = !narrow || size.saturating_add(v[0]) <= NARROW_WASM_PAGES;
+                let fits = !narrow || size.saturating_add(v[0]) <= NARROW_STABLE_PAGES_MAX;
                 let old = if fits {
                     self.state().stable.grow(v[0])
                 } else {
