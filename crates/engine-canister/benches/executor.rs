@@ -52,6 +52,7 @@ fn request(entry: EntryPoint, mode: CallMode) -> ExecutionRequest {
             data_certificate: None,
             context_instructions: 0,
             other_memory_bytes: 0,
+            global_timer: 0,
         },
         globals: Vec::new(),
         heap: Image::default(),

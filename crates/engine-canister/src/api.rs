@@ -261,6 +261,9 @@ pub struct Environment {
     pub context_instructions: u64,
     /// Memory the canister uses beside heap and stable memory, in bytes.
     pub other_memory_bytes: u64,
+    /// The global timer in nanoseconds, as `global_timer_set` returns it the first time; 0 where
+    /// none is set.
+    pub global_timer: u64,
 }
 
 /// Charges for opening a call, all in cycles. Source: interface specification, "Cycles"; the

@@ -296,3 +296,30 @@ fn stable_memory_ends_where_it_ends() {
     let why = trap(run(&executor, &module, asked));
     assert_eq!(why.message, "Canister trapped: stable memory out of bounds");
 }
+
+#[test]
+fn setting_the_timer_gives_the_previous_one() {
+    let executor = executor();
+    let module = prepare(
+        &executor,
+        r#"(module
+          (import "ic0" "global_timer_set" (func $set (param i64) (result i64)))
+          (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))
+          (import "ic0" "msg_reply" (func $reply))
+          (memory 1)
+          (func (export "canister_update go")
+            (i64.store (i32.const 0) (call $set (i64.const 20)))
+            (i64.store (i32.const 8) (call $set (i64.const 30)))
+            (call $append (i32.const 0) (i32.const 16))
+            (call $reply)))"#,
+    );
+    for before in [0u64, 77] {
+        let mut asked = request(EntryPoint::Update("go".into()));
+        asked.environment.global_timer = before;
+        let result = run(&executor, &module, asked);
+        let effects = result.end.expect("the message completes");
+        let reply = [before.to_le_bytes(), 20u64.to_le_bytes()].concat();
+        assert_eq!(effects.answer, Some(Answer::Reply(reply)));
+        assert_eq!(effects.global_timer, Some(30));
+    }
+}

@@ -36,6 +36,7 @@ fn everything_survives() {
     advance(&mut asked, &result);
     asked.reject = Some((4, "no".into()));
     asked.environment.data_certificate = Some(vec![1, 2]);
+    asked.environment.global_timer = 77;
     let sent = encode_request(&asked);
     let received = decode_request(&sent.bytes, &sent.files).unwrap();
     assert_eq!(format!("{received:?}"), format!("{asked:?}"));

@@ -141,6 +141,40 @@ fn a_long_message_goes_on_over_rounds_with_and_without_its_execution() {
     assert_eq!(replied(network.status(call)), [1, 1, 1, 1]);
 }
 
+const TIMER: &str = r#"(module
+    (import "ic0" "global_timer_set" (func $timer (param i64) (result i64)))
+    (import "ic0" "msg_reply" (func $reply))
+    (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))
+    (memory 1)
+    (func $set (param i64)
+        (i64.store (i32.const 0) (call $timer (local.get 0)))
+        (call $append (i32.const 0) (i32.const 8))
+        (call $reply))
+    (func (export "canister_post_upgrade")
+        (i64.store (i32.const 16) (call $timer (i64.const 0))))
+    (func (export "canister_update set") (call $set (i64.const 4000000000000000000)))
+    (func (export "canister_update stop") (call $set (i64.const 0)))
+    (func (export "canister_update seen")
+        (call $append (i32.const 16) (i32.const 8)) (call $reply)))"#;
+
+#[test]
+fn the_previous_timer_is_told_across_messages_and_ends_with_the_code() {
+    const SET: u64 = 4_000_000_000_000_000_000;
+    let mut network = network();
+    let id = installed(&mut network, TIMER);
+    let call = |network: &mut Network, method: &str| {
+        let bytes = replied(network.update(id, method, ""));
+        u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
+    };
+    assert_eq!(call(&mut network, "set"), 0);
+    assert_eq!(call(&mut network, "stop"), SET);
+    assert_eq!(call(&mut network, "set"), 0);
+    let wasm = wat::parse_str(TIMER).unwrap();
+    replied(network.install(id, Mode::upgrade(None), &wasm, ""));
+    assert_eq!(call(&mut network, "seen"), 0);
+    assert_eq!(call(&mut network, "set"), 0);
+}
+
 const RELAY: &str = r#"(module
     (import "ic0" "msg_reply" (func $reply))
     (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))

@@ -83,6 +83,7 @@ pub(crate) fn freeze(canister: &Canister, time: u64, subnet_nodes: u64) -> Froze
         other_memory: canister.other_memory_bytes(),
         heap_pages_max: limit,
         stable_pages_max: price::STABLE_PAGES_MAX,
+        global_timer: canister.global_timer,
     }
 }
 

@@ -258,7 +258,7 @@ structs! {
     Frozen {
         time, balance, floor, cycles_available, answered, calls_max, status, version, controllers,
         variables, subnet_nodes, context_instructions, other_memory, heap_pages_max,
-        stable_pages_max,
+        stable_pages_max, global_timer,
     };
     CallContext { origin, cycles, answered, outstanding, instructions, deleted };
     Callback {

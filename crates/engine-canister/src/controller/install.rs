@@ -526,7 +526,11 @@ impl Round<'_> {
             stage,
             price::INSTALL_INSTRUCTIONS.saturating_sub(run.instructions),
         );
-        let frozen = plan.frozen(frozen, is_old);
+        // Replacing the code deactivates the timer, and a stage sees what earlier ones set.
+        let frozen = Frozen {
+            global_timer: draft.global_timer,
+            ..plan.frozen(frozen, is_old)
+        };
         let request = || machine::request(&around, &memory, &entry, &frozen);
         let bytes = || match (is_old, &plan.old_image) {
             (true, Some(image)) => machine::module_bytes(image, code.module.bytes),

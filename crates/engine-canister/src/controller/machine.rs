@@ -158,6 +158,7 @@ pub(crate) fn request(
             data_certificate: around.data_certificate.clone(),
             context_instructions: frozen.context_instructions,
             other_memory_bytes: frozen.other_memory,
+            global_timer: frozen.global_timer,
         },
         globals: code.globals.clone(),
         heap: memory.heap.clone(),

@@ -319,6 +319,7 @@ pub(crate) struct Frozen {
     pub(crate) other_memory: u64,
     pub(crate) heap_pages_max: u64,
     pub(crate) stable_pages_max: u64,
+    pub(crate) global_timer: u64,
 }
 
 /// A call that is not yet fully answered.

@@ -24,7 +24,7 @@ use crate::api::{
 const PAGES_MAX: u64 = 1 << 40;
 
 /// Version of the encoding; the first item of every message. A reader refuses other versions.
-const WIRE_VERSION: u64 = 1;
+const WIRE_VERSION: u64 = 2;
 
 /// Bytes and the page files that they name by index.
 #[derive(Clone, Debug, Default)]
@@ -460,6 +460,7 @@ fn write_environment(writer: &mut Writer, environment: &Environment) {
     });
     writer.uint(environment.context_instructions);
     writer.uint(environment.other_memory_bytes);
+    writer.uint(environment.global_timer);
 }
 
 fn read_environment(reader: &mut Reader<'_>) -> Result<Environment, DecodeError> {
@@ -478,6 +479,7 @@ fn read_environment(reader: &mut Reader<'_>) -> Result<Environment, DecodeError>
         data_certificate: reader.optional("certificate", |r| r.bytes("certificate"))?,
         context_instructions: reader.uint()?,
         other_memory_bytes: reader.uint()?,
+        global_timer: reader.uint()?,
     })
 }
 

@@ -78,6 +78,7 @@ pub fn request(entry: EntryPoint) -> ExecutionRequest {
             data_certificate: None,
             context_instructions: 1_000,
             other_memory_bytes: 0,
+            global_timer: 0,
         },
         globals: Vec::new(),
         heap: Image::default(),

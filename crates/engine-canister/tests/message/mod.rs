@@ -38,6 +38,7 @@ pub fn request(canister: u8, script: &str) -> ExecutionRequest {
             data_certificate: None,
             context_instructions: 0,
             other_memory_bytes: 0,
+            global_timer: 0,
         },
         globals: Vec::new(),
         heap: Image::zero(16),

@@ -45,8 +45,11 @@ impl Host<'_, '_> {
                 self.state().effects.certified_data = Some(data);
             }
             Call::GlobalTimerSet => {
-                let before = self.state().effects.global_timer.replace(v[0]);
-                return Ok(Some(before.unwrap_or(0)));
+                let state = self.state();
+                let before = state.effects.global_timer.replace(v[0]);
+                return Ok(Some(
+                    before.unwrap_or(state.request.environment.global_timer),
+                ));
             }
             Call::DebugPrint => {
                 let line = self.text(v[0], v[1])?;
