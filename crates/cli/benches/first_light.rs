@@ -44,7 +44,7 @@ fn start(data: &Path, path: &str, query: &[u8]) -> Duration {
     let took = begun.elapsed();
     assert_eq!(answer.status, 200, "{}", answer.text());
     let (status, errors) = node.interrupt();
-    assert!(status.success(), "{errors}");
+    assert!(status.success(), "{status}: {errors}");
     took
 }
 
@@ -57,7 +57,7 @@ fn start_to_first_query(criterion: &mut Criterion) {
     let query = signed_query(&client, canister);
     let path = query_path(canister);
     let (status, errors) = node.interrupt();
-    assert!(status.success(), "{errors}");
+    assert!(status.success(), "{status}: {errors}");
     let mut group = criterion.benchmark_group("first light");
     group.sample_size(20);
     group.bench_function("start to first answered query", |bencher| {

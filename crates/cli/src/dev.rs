@@ -72,6 +72,7 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
         .await
         .context(NextStep("set TRILITH_LOG=info to see what the node does"))?;
     // From here on a stop is a clean one; until here there is nothing to clean up.
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let port = CanisterPort::new(network.canisters.clone(), network.root_key_der.clone());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -82,7 +83,7 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     let server = tokio::spawn(serve(listener, Arc::new(port), Limits::STANDARD, shutdown));
     banner(&network, bound, &arguments.data);
     let ended = tokio::select! {
-        _ = tokio::signal::ctrl_c() => None,
+        _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
         () = node_ended(&network) => Some("the node ended by itself"),
     };
