@@ -1,6 +1,7 @@
 //! A round: what happens in which order.
 //!
 //! ```text
+//! start paused executions over if the committee has other members
 //! forget answered ingress messages that need not be remembered
 //! time out calls and stops
 //! take up the batch
@@ -24,12 +25,12 @@ use trilith_protocol::{
     AttestedForm, AttestedLeaf, Batch, Fault, Outcome, Receipt, ReceiptStatus, Reject,
     RoundContext, Usage,
 };
-use trilith_types::{StateRead, WriteLogEntry};
+use trilith_types::{NodeId, StateRead, WriteLogEntry};
 
 use super::install::LiveInstall;
 use super::overlay::Overlay;
 use super::price;
-use super::record::{Job, Reply, RequestState, Status, Task};
+use super::record::{Canister, Job, Reply, RequestState, Status, Task};
 use super::reject::{ErrorCode, Rejection};
 use super::snapshot::{ATTESTED_KEY, Snapshot};
 use super::{CanisterEngine, admit};
@@ -85,7 +86,7 @@ pub(crate) fn execute(
     };
     round.state.meta.time = context.time.0;
     round.state.meta.round = context.round.0;
-    round.state.meta.committee.clone_from(&context.committee);
+    round.note_committee();
     round.forget_requests();
     round.time_out();
     let mut receipts = Vec::with_capacity(batch.inputs.len());
@@ -103,6 +104,39 @@ pub(crate) fn execute(
 impl Round<'_> {
     pub(crate) fn now(&self) -> u64 {
         self.context.time.0
+    }
+
+    /// Notes the round's committee. If it has other members than the one before, whatever is paused
+    /// starts over, so that a new member need not run again what the old ones ran for many rounds.
+    ///
+    /// Only progress is lost. What a message may see stays as of its first start, and so does what
+    /// was taken for it: it was accepted under these circumstances, and a second look could refuse
+    /// it. The members alone count, not their order or the epoch: those who have run a message so
+    /// far still have its execution, and long messages must end where epochs are short.
+    fn note_committee(&mut self) {
+        let members = |committee: &[NodeId]| committee.iter().copied().collect::<BTreeSet<_>>();
+        let before = members(&self.state.meta.committee);
+        self.state
+            .meta
+            .committee
+            .clone_from(&self.context.committee);
+        if before == members(&self.context.committee) {
+            return;
+        }
+        self.live = Live::default();
+        if let Some(installing) = &mut self.state.meta.installing {
+            installing.slices = 0;
+        }
+        let active: Vec<Principal> = self.state.active.iter().copied().collect();
+        for id in active {
+            let is_paused = |canister: &Canister| canister.paused.is_some();
+            if !self.state.canister(&id).is_some_and(is_paused) {
+                continue;
+            }
+            if let Some(paused) = &mut self.state.existing(&id).paused {
+                paused.slices = 0;
+            }
+        }
     }
 
     /// Slices that may still be begun in this round.
@@ -316,11 +350,7 @@ impl Round<'_> {
             };
             self.begin(id, input)?;
         }
-        if !self
-            .state
-            .canister(&id)
-            .is_some_and(super::record::Canister::has_work)
-        {
+        if !self.state.canister(&id).is_some_and(Canister::has_work) {
             self.state.active.remove(&id);
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use candid::Principal;
 use trilith_engine_canister::query::RequestStatus;
 use trilith_protocol::{Batch, RoundLimits, Runtime};
-use trilith_types::{StateRead, TimeNanos};
+use trilith_types::{NodeId, SecretKey, StateRead, TimeNanos};
 
 use crate::network::*;
 use crate::script::ScriptExecutor;
@@ -32,6 +32,64 @@ fn a_long_message_takes_rounds_and_sees_the_time_of_its_start() {
         started.to_string().into_bytes()
     );
     assert_eq!(replied(network.status(second)), b"done");
+}
+
+#[test]
+fn another_committee_starts_paused_executions_over() {
+    let keys = [9, 10, 11].map(|seed| SecretKey::from_seed([seed; 32]).public());
+    let rounds_and_starts = |later: &[NodeId]| {
+        let executor = Arc::new(ScriptExecutor::default());
+        let mut network = Network::new(executor.clone(), || Arc::new(ScriptExecutor::default()));
+        network.committee = keys[..2].to_vec();
+        let id = installed(&mut network);
+        let (round, starts) = (network.round, executor.started.load(Ordering::Relaxed));
+        let program = b"spend 9000000000; reply_time".to_vec();
+        let call = network.submit(id, "run", program);
+        let started = network.time;
+        network.committee = later.to_vec();
+        network.settle();
+        let time = started.to_string().into_bytes();
+        assert_eq!(
+            replied(network.status(call)),
+            time,
+            "the time is that of the first start"
+        );
+        let starts = executor.started.load(Ordering::Relaxed) - starts;
+        (network.round - round, starts)
+    };
+    assert_eq!(rounds_and_starts(&keys[..2]), (3, 1));
+    assert_eq!(rounds_and_starts(&[keys[1], keys[0]]), (3, 1));
+    assert_eq!(rounds_and_starts(&keys[1..]), (4, 2));
+}
+
+#[test]
+fn another_committee_starts_a_paused_installation_over() {
+    let rounds = |changes: bool| {
+        let mut network = network();
+        let id = network.create();
+        let args = InstallArgs {
+            mode: Mode::install,
+            canister_id: id,
+            wasm_module: MODULE.to_vec(),
+            arg: b"spend 13000000000; set slow".to_vec(),
+        };
+        let round = network.round;
+        let install = network.submit(
+            Principal::management_canister(),
+            "install_code",
+            candid::encode_one(args).unwrap(),
+        );
+        network.run(Vec::new());
+        if changes {
+            network.committee = vec![SecretKey::from_seed([10; 32]).public()];
+        }
+        network.settle();
+        replied(network.status(install));
+        let rounds = network.round - round;
+        assert_eq!(replied(network.update(id, "run", "reply_state")), b"slow");
+        rounds
+    };
+    assert_eq!(rounds(true), rounds(false) + 2);
 }
 
 #[test]

@@ -173,6 +173,7 @@ pub struct Network {
     pub round: u64,
     pub user: User,
     pub randomness: Option<[u8; 32]>,
+    pub committee: Vec<NodeId>,
     /// Nonce of the next request.
     pub next: u64,
     pub outcomes: Vec<Outcome>,
@@ -205,6 +206,7 @@ impl Network {
             round: 0,
             user,
             randomness: None,
+            committee: vec![SecretKey::from_seed([9; 32]).public()],
             next,
             outcomes,
         }
@@ -217,7 +219,7 @@ impl Network {
             time: TimeNanos(self.time),
             height: Height(self.round),
             epoch: Epoch(1),
-            committee: vec![SecretKey::from_seed([9; 32]).public()],
+            committee: self.committee.clone(),
             randomness: self.randomness,
         }
     }
