@@ -1,6 +1,6 @@
 //! The rules under which an envelope is taken: authentication, delegations, expiry.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 
 use candid::Principal;
@@ -26,7 +26,7 @@ pub struct Judge {
 
 #[derive(Default)]
 struct Remembered {
-    valid: HashSet<[u8; 32]>,
+    valid: BTreeSet<[u8; 32]>,
     order: VecDeque<[u8; 32]>,
 }
 
