@@ -24,7 +24,7 @@ use trilith_protocol::{
     Batch, BlockHeader, CheckContext, Demand, ExecutorCommitment, HeaderType, Proposal,
     RootTransaction, RoundContext, RoundLimits, Runtime,
 };
-use trilith_store::Store;
+use trilith_store::{Store, StoreFault};
 use trilith_types::{Hash, Round, RuntimeId, TimeNanos};
 
 use crate::core::Ledger;
@@ -193,9 +193,12 @@ impl Worker {
         base.context.time = batch.time;
         let executed = match self.execute(ledger, &base, &batch) {
             Ok(executed) => executed,
-            Err(HostFault::Store(fault)) => return Err(fault.into()),
+            // What the store refuses is the outcome's fault, not the disk's.
+            Err(HostFault::Store(fault)) if !matches!(fault, StoreFault::Refused(_)) => {
+                return Err(fault.into());
+            }
             Err(fault) => {
-                tracing::error!(round = base.round.0, %fault, "the round failed twice; abstaining");
+                tracing::error!(round = base.round.0, %fault, "the round failed; abstaining");
                 self.shared.faulty.store(true, Memory::Release);
                 self.retry = Some(TimeNanos(now.0.saturating_add(ROUND_RETRY_DELAY)));
                 return Ok(false);

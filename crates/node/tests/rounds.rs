@@ -157,6 +157,21 @@ fn a_node_whose_round_faults_twice_abstains_and_tries_again() {
     assert_eq!(executed[1], executed[3]);
 }
 
+/// An outcome that the store cannot hold is like any other bad outcome: the node lives on.
+#[test]
+fn a_node_abstains_from_an_outcome_that_cannot_be_sealed() {
+    let mut net = fresh(&Setup::default());
+    net.step().unwrap();
+    let mut one = net.handle().submit(add(1, 1)).unwrap();
+    *net.counters().key_len.lock().unwrap() = Some(trilith_proof::mkvs::KEY_BYTES_MAX + 1);
+    assert_eq!(net.step().unwrap(), 0);
+    assert!(!net.handle().is_healthy());
+    assert_eq!(one.try_recv(), Err(TryRecvError::Empty));
+    *net.counters().key_len.lock().unwrap() = None;
+    assert_eq!(net.step().unwrap(), 1);
+    assert_eq!(answered(&mut one).receipt.status, ReceiptStatus::Accepted);
+}
+
 #[test]
 fn a_batch_that_the_root_did_not_finalise_is_executed_once() {
     for lazy in [false, true] {

@@ -63,6 +63,8 @@ pub struct Counters {
     /// Called in the middle of the next execution.
     pub hook: Mutex<Option<Hook>>,
     pub executed: Mutex<Vec<Executed>>,
+    /// Length of a key that is written beside, if any.
+    pub key_len: Mutex<Option<usize>>,
     /// Whether a round without valid transactions changes nothing at all.
     pub lazy: bool,
 }
@@ -169,7 +171,10 @@ impl Runtime for Counters {
         if self.faults.lock().unwrap().pop_front() == Some(true) {
             return Err(Fault("scripted".into()));
         }
-        let (log, valid) = self.write(view, batch);
+        let (mut log, valid) = self.write(view, batch);
+        if let Some(len) = *self.key_len.lock().unwrap() {
+            log.insert(vec![1; len], vec![1]);
+        }
         let receipts = batch
             .inputs
             .iter()
