@@ -19,6 +19,9 @@ use tempfile::tempdir;
 use tokio::runtime::Runtime;
 use trilith_client::{RequestStatus, request_status};
 
+/// Number of the canister before the first one that is made with a chosen id.
+const FIRST: u64 = 0x1000;
+
 /// A module without anything in it.
 const EMPTY: &[u8] = b"\0asm\x01\0\0\0";
 
@@ -76,7 +79,7 @@ fn create_and_install(criterion: &mut Criterion) {
     let client = Client::new(&node);
     let mut connection = Connection::open(&node.url);
     // Canisters with chosen ids, so that both requests can be signed ahead.
-    let mut next = 0x1000u64;
+    let mut next = FIRST;
     let mut group = criterion.benchmark_group("first light");
     group.sample_size(50);
     group.bench_function("create and install an empty canister", |bencher| {
@@ -99,6 +102,10 @@ fn create_and_install(criterion: &mut Criterion) {
         );
     });
     group.finish();
+    if next == FIRST {
+        // Left out by the filter of the command line.
+        return;
+    }
     let mut id = next.to_be_bytes().to_vec();
     id.extend([1, 1]);
     let runtime = Runtime::new().expect("threads can be started");
