@@ -79,19 +79,7 @@ impl Worker {
         let finished = store
             .current(id)
             .map_or(Round(0), |(round, _)| Round(round));
-        let certified = match store.signed(&slot(&id, finished, Slot::Certified)) {
-            Some(bytes) => Certified::decode(&bytes).map_err(|error| NodeError::Damaged {
-                what: "certified round",
-                reason: error.to_string(),
-            })?,
-            None => Certified {
-                time: match open_proposal(&store, &id, finished)? {
-                    Some(open) => open.batch.time,
-                    None => TimeNanos(block.timestamp * 1_000_000_000),
-                },
-                attested: None,
-            },
-        };
+        let certified = certified(&store, &id, finished, &block)?;
         let snapshot = Snapshot {
             runtime: id,
             round: finished,
@@ -456,4 +444,27 @@ fn open_proposal(
             what: "proposal",
             reason: error.to_string(),
         })
+}
+
+/// How the newest finished round ended. If a restart came before its end was signed, it has no
+/// certificate, and its time is that of its batch; `block` dates the state of a new network.
+fn certified(
+    store: &Store,
+    runtime: &RuntimeId,
+    finished: Round,
+    block: &BlockHeader,
+) -> Result<Certified, NodeError> {
+    if let Some(bytes) = store.signed(&slot(runtime, finished, Slot::Certified)) {
+        return Certified::decode(&bytes).map_err(|error| NodeError::Damaged {
+            what: "certified round",
+            reason: error.to_string(),
+        });
+    }
+    let open = open_proposal(store, runtime, finished)?;
+    Ok(Certified {
+        time: open.map_or(TimeNanos(block.timestamp * 1_000_000_000), |open| {
+            open.batch.time
+        }),
+        attested: None,
+    })
 }
