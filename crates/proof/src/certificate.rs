@@ -15,7 +15,7 @@
 //! Deviations, all stricter: the encoding must be the canonical one that subnets write, also the
 //! time of the tree and the ranges; a tree that is not well-formed is refused as a whole. As in
 //! the clients, the age of a delegation's certificate is not bounded here, because it is issued
-//! once and not renewed; its time is given in [`VerifiedCertificate`] for callers that care.
+//! once and not renewed.
 //!
 //! Source: Internet Computer interface specification, "Certification" and "Delegation".
 

@@ -18,7 +18,7 @@ pub const MODULE_CANISTER: &str = "canister";
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IngressError {
     /// The bytes are not the CBOR that an envelope is made of.
-    #[error("the envelope is malformed at byte {at}: {what}")]
+    #[error("the envelope is malformed at byte {at}: expected {what}")]
     Malformed {
         /// Offset of the item.
         at: usize,
