@@ -133,6 +133,18 @@ impl RealDisk {
     }
 }
 
+/// The lock on a folder. It is given up expressly: a child process that another thread has just
+/// forked still holds the descriptor until it starts its program, and with it a lock that is only
+/// closed.
+struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // If this fails, the lock ends when the last descriptor of it is closed.
+        let _released = self.0.unlock();
+    }
+}
+
 impl Disk for RealDisk {
     fn describe(&self) -> String {
         self.path.display().to_string()
@@ -145,7 +157,7 @@ impl Disk for RealDisk {
             .write(true)
             .open(self.path.join(LOCK_FILE))?;
         file.try_lock()?;
-        Ok(Box::new(file))
+        Ok(Box::new(FolderLock(file)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
