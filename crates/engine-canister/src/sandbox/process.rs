@@ -77,23 +77,19 @@ impl Process {
         self.child.pid()
     }
 
-    /// Sends a request with files.
+    /// Sends a request with files. A sandbox that does not take it is useless: the caller drops it.
     pub(super) fn send(
-        &self,
+        &mut self,
         request: &Request,
         files: &[PageFile],
         deadline: Instant,
     ) -> Result<(), Fault> {
         let descriptors: Vec<BorrowedFd<'_>> = files.iter().map(|file| file.as_fd()).collect();
-        self.child
-            .channel()
-            .send(&request.encode(), &descriptors, Some(deadline))
-            .map_err(|error| {
-                Fault(format!(
-                    "a sandbox to {} took no request: {error}",
-                    self.role
-                ))
-            })
+        let channel = self.child.channel();
+        match channel.send(&request.encode(), &descriptors, Some(deadline)) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.useless("took no request", &error.to_string())),
+        }
     }
 
     /// Receives an answer. A sandbox that gives none before the deadline, or one that breaks the
@@ -101,17 +97,7 @@ impl Process {
     pub(super) fn receive(&mut self, deadline: Instant) -> Result<(Response, Vec<OwnedFd>), Fault> {
         let message = match self.child.channel().receive(&ANSWER_LIMITS, Some(deadline)) {
             Ok(message) => message,
-            Err(error) => {
-                // Ends it now, so that the cause can be told: an end of its own shows here.
-                let end = match self.child.kill() {
-                    Ok(status) => format!("; it ended with {status}"),
-                    Err(_) => String::new(),
-                };
-                let role = self.role;
-                return Err(Fault(format!(
-                    "a sandbox to {role} gave no answer: {error}{end}"
-                )));
-            }
+            Err(error) => return Err(self.useless("gave no answer", &error.to_string())),
         };
         let response = Response::decode(&message.payload).map_err(|error| {
             Fault(format!(
@@ -120,6 +106,19 @@ impl Process {
             ))
         })?;
         Ok((response, message.descriptors))
+    }
+
+    /// The fault of a sandbox that did not do its part. Ends it now, so that the cause can be told:
+    /// an end of its own shows here.
+    fn useless(&mut self, failing: &str, error: &str) -> Fault {
+        let end = match self.child.kill() {
+            Ok(status) => format!("; it ended with {status}"),
+            Err(_) => String::new(),
+        };
+        Fault(format!(
+            "a sandbox to {} {failing}: {error}{end}",
+            self.role
+        ))
     }
 }
 
