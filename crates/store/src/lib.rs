@@ -41,6 +41,7 @@ mod replay;
 mod state;
 mod store;
 mod view;
+mod workers;
 
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use fault::{Refusal, Result, StoreFault};
