@@ -22,8 +22,12 @@
 //!
 //! Source: Oasis Core `storage/mkvs`.
 
+mod batch;
+mod change;
 mod diff;
 mod error;
+mod flush;
+mod fragment;
 mod iterate;
 mod node;
 mod prove;
@@ -31,10 +35,12 @@ mod tree;
 mod walk;
 mod write_log;
 
+pub use batch::{Job, Workers};
 pub use diff::diff;
 pub use error::TreeError;
+pub use flush::FragmentSink;
 pub use iterate::{Entry, Iter};
-pub use node::Node;
+pub use node::{Node, Place};
 pub use tree::{NodeSource, Tree, root_of};
-pub use trilith_proof::mkvs::{KEY_BYTES_MAX, Proof, ProofVersion, VALUE_BYTES_MAX};
+pub use trilith_proof::mkvs::{KEY_BYTES_MAX, Label, Proof, ProofVersion, VALUE_BYTES_MAX};
 pub use write_log::{decode_write_log, encode_write_log};

@@ -1,7 +1,9 @@
 //! Nodes and the edges between them.
 //!
-//! Invariant: a node never changes once it is shared; its hash is computed at most once.
+//! Invariant: a node never changes once it is shared; its hash is computed at most once. Where it
+//! is stored is a note on the side, which no root, proof or comparison depends on.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use trilith_proof::mkvs::{CompactNode, Label, ProofError, internal_hash, leaf_hash};
@@ -26,6 +28,22 @@ pub(crate) fn place(bit: Option<bool>) -> usize {
     }
 }
 
+/// Where a [`crate::NodeSource`] keeps a fragment: a number that only the source understands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(pub u64);
+
+impl Place {
+    /// No place: of a node that is not stored, or whose source finds nodes by their hashes.
+    pub const NONE: Self = Self(0);
+}
+
+/// A node that is not in memory here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored {
+    pub(crate) hash: Hash,
+    pub(crate) place: Place,
+}
+
 /// An edge.
 #[derive(Clone, Debug)]
 pub(crate) enum Link {
@@ -33,16 +51,20 @@ pub(crate) enum Link {
     Empty,
     /// A node in memory.
     Held(Arc<Node>),
-    /// A node of which only the hash is known here.
-    Unresolved(Hash),
+    /// A node of which only the hash is known here, and perhaps where it is.
+    Stored(Arc<Stored>),
 }
 
 impl Link {
     pub(crate) fn of_hash(hash: Hash) -> Self {
+        Self::stored(hash, Place::NONE)
+    }
+
+    pub(crate) fn stored(hash: Hash, place: Place) -> Self {
         if hash.is_empty() {
             Self::Empty
         } else {
-            Self::Unresolved(hash)
+            Self::Stored(Arc::new(Stored { hash, place }))
         }
     }
 
@@ -54,7 +76,7 @@ impl Link {
         match self {
             Self::Empty => Hash::EMPTY,
             Self::Held(node) => node.hash(),
-            Self::Unresolved(hash) => *hash,
+            Self::Stored(stored) => stored.hash,
         }
     }
 
@@ -63,12 +85,12 @@ impl Link {
         match self {
             Self::Empty => Some(Hash::EMPTY),
             Self::Held(node) => node.hash.get().copied(),
-            Self::Unresolved(hash) => Some(*hash),
+            Self::Stored(stored) => Some(stored.hash),
         }
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Leaf { key: Arc<[u8]>, value: Arc<[u8]> },
     Internal { label: Label, children: [Link; 3] },
@@ -78,10 +100,52 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub struct Node {
     hash: OnceLock<Hash>,
+    /// The fragment whose top this node is, once [`crate::Tree::flush`] has written it.
+    place: AtomicU64,
     pub(crate) kind: Kind,
 }
 
+impl Clone for Node {
+    /// A node like this one, stored nowhere.
+    fn clone(&self) -> Self {
+        Self {
+            hash: self.hash.clone(),
+            place: AtomicU64::new(Place::NONE.0),
+            kind: self.kind.clone(),
+        }
+    }
+}
+
 impl Node {
+    fn new(kind: Kind, hash: OnceLock<Hash>) -> Self {
+        Self {
+            hash,
+            place: AtomicU64::new(Place::NONE.0),
+            kind,
+        }
+    }
+
+    /// A node whose hash somebody vouches for, such as the check value of the file it lay in.
+    pub(crate) fn vouched(kind: Kind, hash: Hash) -> Self {
+        Self::new(kind, OnceLock::from(hash))
+    }
+
+    /// Where the fragment lies whose top this node is.
+    pub(crate) fn place(&self) -> Place {
+        Place(self.place.load(Ordering::Acquire))
+    }
+
+    /// Notes where the fragment lies whose top this node is.
+    pub(crate) fn set_place(&self, place: Place) {
+        self.place.store(place.0, Ordering::Release);
+    }
+
+    /// Forgets hash and place, because the node is about to change.
+    pub(crate) fn forget(&mut self) {
+        self.hash = OnceLock::new();
+        self.place = AtomicU64::new(Place::NONE.0);
+    }
+
     pub(crate) fn leaf(key: &[u8], value: &[u8]) -> Link {
         Self::held(Kind::Leaf {
             key: key.into(),
@@ -90,10 +154,7 @@ impl Node {
     }
 
     pub(crate) fn held(kind: Kind) -> Link {
-        Link::Held(Arc::new(Self {
-            hash: OnceLock::new(),
-            kind,
-        }))
+        Link::Held(Arc::new(Self::new(kind, OnceLock::new())))
     }
 
     /// The node's hash, under which stores keep it.
@@ -119,6 +180,11 @@ impl Node {
         *self.hash.get_or_init(|| self.compute_hash())
     }
 
+    /// The hash, computed anew from what the node holds and the hashes of its children.
+    pub(crate) fn computed_hash(&self) -> Hash {
+        self.compute_hash()
+    }
+
     /// The hash, where those of the children are known.
     fn compute_hash(&self) -> Hash {
         match &self.kind {
@@ -132,7 +198,7 @@ impl Node {
         }
     }
 
-    fn children(&self) -> &[Link] {
+    pub(crate) fn children(&self) -> &[Link] {
         match &self.kind {
             Kind::Leaf { .. } => &[],
             Kind::Internal { children, .. } => children,
@@ -167,7 +233,9 @@ impl Node {
             } => {
                 let leaf = match own {
                     Link::Empty => None,
-                    Link::Unresolved(hash) => return Err(TreeError::NotCovered { hash: *hash }),
+                    Link::Stored(stored) => {
+                        return Err(TreeError::NotCovered { hash: stored.hash });
+                    }
                     Link::Held(node) => Some(node.entry()?),
                 };
                 CompactNode::Internal {
@@ -211,10 +279,7 @@ impl Node {
                 ));
             }
         };
-        Ok(Self {
-            hash: OnceLock::new(),
-            kind,
-        })
+        Ok(Self::new(kind, OnceLock::new()))
     }
 
     /// Key and value of a leaf.

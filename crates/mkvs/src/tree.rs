@@ -1,31 +1,31 @@
-//! The tree: looking up, inserting, removing.
-//!
-//! A change builds new nodes from the leaf up to the top and leaves the old ones to whoever still
-//! holds them.
+//! The tree: what it is, and looking up. How it changes is in [`crate::change`].
 
 use std::sync::Arc;
 
-use trilith_proof::mkvs::{Bits, Edge, Label, VerifiedNode, VerifiedTree};
+use trilith_proof::mkvs::{Bits, Edge, VerifiedNode, VerifiedTree};
 use trilith_types::{Hash, StateFault, WriteLogEntry};
 
-use crate::node::{Kind, Link, Node, OWN, place};
-use crate::{KEY_BYTES_MAX, TreeError, VALUE_BYTES_MAX};
+use crate::TreeError;
+use crate::change::{change_at, check_entry, insert_at, remove_at, resolve};
+pub(crate) use crate::change::{check_key, cut};
+use crate::node::{Kind, Link, Node, Place, place};
 
 /// Where nodes that are not in memory come from: a store, or a peer.
 pub trait NodeSource: Send + Sync {
-    /// The node with this hash. The tree checks that it is that node; a source that gives the same
-    /// [`Arc`] again spares it the hashing.
+    /// The node with this hash, which was stored at `place` ([`Place::NONE`] where only the hash is
+    /// known). The tree checks that it is that node; a source that gives the same [`Arc`] again
+    /// spares it the hashing.
     ///
     /// # Errors
     /// [`StateFault`] if this machine cannot give the node.
-    fn node(&self, hash: &Hash) -> Result<Arc<Node>, StateFault>;
+    fn node(&self, hash: &Hash, place: Place) -> Result<Arc<Node>, StateFault>;
 }
 
 /// A version of a key-value tree. Cloning is free; see the crate's documentation.
 #[derive(Clone)]
 pub struct Tree {
-    top: Link,
-    source: Option<Arc<dyn NodeSource>>,
+    pub(crate) top: Link,
+    pub(crate) source: Option<Arc<dyn NodeSource>>,
 }
 
 impl std::fmt::Debug for Tree {
@@ -54,8 +54,13 @@ impl Tree {
 
     /// The tree with the given root, whose nodes `source` has.
     pub fn at(root: Hash, source: Arc<dyn NodeSource>) -> Self {
+        Self::at_place(root, Place::NONE, source)
+    }
+
+    /// The tree with the given root, whose top fragment `source` keeps at `place`.
+    pub fn at_place(root: Hash, place: Place, source: Arc<dyn NodeSource>) -> Self {
         Self {
-            top: Link::of_hash(root),
+            top: Link::stored(root, place),
             source: Some(source),
         }
     }
@@ -108,23 +113,7 @@ impl Tree {
 
     /// The node at an edge; `None` where the edge leads to nothing.
     pub(crate) fn resolve(&self, link: &Link) -> Result<Option<Arc<Node>>, TreeError> {
-        let hash = match link {
-            Link::Empty => return Ok(None),
-            Link::Held(node) => return Ok(Some(node.clone())),
-            Link::Unresolved(hash) => *hash,
-        };
-        let source = self.source.as_ref().ok_or(TreeError::NotCovered { hash })?;
-        let node = source
-            .node(&hash)
-            .map_err(|fault| TreeError::Source { hash, fault })?;
-        let found = node.hash();
-        if found != hash {
-            return Err(TreeError::WrongNode {
-                expected: hash,
-                found,
-            });
-        }
-        Ok(Some(node))
+        resolve(self.source.as_deref(), link)
     }
 
     /// The value of `key`, if it has one.
@@ -133,15 +122,17 @@ impl Tree {
     /// [`TreeError`] if the key is too long or a node is not to be had.
     pub fn get(&self, key: &[u8]) -> Result<Option<Arc<[u8]>>, TreeError> {
         check_key(key)?;
-        match self.descend(key)?.end {
-            Some(node) => match &node.kind {
-                Kind::Leaf { key: found, value } => {
-                    Ok((found.as_ref() == key).then(|| value.clone()))
-                }
-                Kind::Internal { .. } => Ok(None),
-            },
-            None => Ok(None),
+        let mut bits = Bits::of_key(key);
+        // Nodes below a held one are borrowed from it; only fragments that come from the source
+        // are held on to, one at a time.
+        let mut link = self.top.clone();
+        while let Some(node) = self.resolve(&link)? {
+            match look(&node, key, &mut bits) {
+                Looked::End(value) => return Ok(value),
+                Looked::Below(stored) => link = stored,
+            }
         }
+        Ok(None)
     }
 
     /// Gives `key` the value `value`.
@@ -149,46 +140,8 @@ impl Tree {
     /// # Errors
     /// [`TreeError`] if key or value is too long or a node is not to be had.
     pub fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<(), TreeError> {
-        check_key(key)?;
-        if value.len() > VALUE_BYTES_MAX {
-            return Err(TreeError::ValueTooLong {
-                len: value.len(),
-                limit: VALUE_BYTES_MAX,
-            });
-        }
-        let descent = self.descend(key)?;
-        let leaf = Node::leaf(key, value);
-        let rest = Bits::of_key(key).skip(descent.depth);
-        let link = match &descent.end {
-            None => leaf,
-            Some(end) => match &end.kind {
-                Kind::Leaf {
-                    key: found,
-                    value: old,
-                } if found.as_ref() == key => {
-                    if old.as_ref() == value {
-                        return Ok(());
-                    }
-                    leaf
-                }
-                Kind::Leaf { key: found, .. } => {
-                    let other = Bits::of_key(found).skip(descent.depth);
-                    fork(&other, Link::Held(end.clone()), &rest, leaf)?
-                }
-                Kind::Internal { label, children } => {
-                    let common = label.bits().common_prefix(&rest);
-                    let below = cut(&label.bits().skip(common))?;
-                    let children = children.clone();
-                    let lower = Node::held(Kind::Internal {
-                        label: below,
-                        children,
-                    });
-                    fork(&label.bits(), lower, &rest, leaf)?
-                }
-            },
-        };
-        self.top = rebuild(descent.path, link);
-        Ok(())
+        check_entry(key, Some(value))?;
+        insert_at(self.source.as_deref(), &mut self.top, 0, key, value)
     }
 
     /// Takes `key` out, and says whether it had a value.
@@ -198,61 +151,7 @@ impl Tree {
     /// one child, that child is needed too.
     pub fn remove(&mut self, key: &[u8]) -> Result<bool, TreeError> {
         check_key(key)?;
-        let Descent { mut path, end, .. } = self.descend(key)?;
-        match end.as_deref() {
-            Some(Node {
-                kind: Kind::Leaf { key: found, .. },
-                ..
-            }) if found.as_ref() == key => {}
-            _ => return Ok(false),
-        }
-        // At most one node is left with a single child: a node above it keeps as many as it had.
-        let link = match path.pop() {
-            None => Link::Empty,
-            Some((parent, at)) => self.without(&parent, at)?,
-        };
-        self.top = rebuild(path, link);
-        Ok(true)
-    }
-
-    /// What stands for an internal node when its child at `at` is gone.
-    fn without(&self, parent: &Node, at: usize) -> Result<Link, TreeError> {
-        let Kind::Internal { label, children } = &parent.kind else {
-            return Err(TreeError::MalformedNode("that is a leaf has children"));
-        };
-        let mut children = children.clone();
-        children[at] = Link::Empty;
-        let mut left_over = (OWN..).zip(&children).filter(|(_, link)| !link.is_empty());
-        let (place, only) = match (left_over.next(), left_over.next()) {
-            (None, _) => return Ok(Link::Empty),
-            (Some((place, only)), None) => (place, only),
-            _ => {
-                return Ok(Node::held(Kind::Internal {
-                    label: label.clone(),
-                    children,
-                }));
-            }
-        };
-        if place == OWN {
-            return Ok(only.clone());
-        }
-        let Some(node) = self.resolve(only)? else {
-            return Ok(Link::Empty);
-        };
-        match &node.kind {
-            Kind::Leaf { .. } => Ok(Link::Held(node)),
-            Kind::Internal {
-                label: below,
-                children,
-            } => {
-                let fault = TreeError::MalformedNode("lies deeper than the longest key reaches");
-                let label = label.join(below).ok_or(fault)?;
-                Ok(Node::held(Kind::Internal {
-                    label,
-                    children: children.clone(),
-                }))
-            }
-        }
+        remove_at(self.source.as_deref(), &mut self.top, 0, key)
     }
 
     /// Does all that a write log says, or nothing.
@@ -262,12 +161,8 @@ impl Tree {
     pub fn apply(&mut self, log: &[WriteLogEntry]) -> Result<(), TreeError> {
         let mut changed = self.clone();
         for entry in log {
-            match &entry.value {
-                Some(value) => changed.insert(&entry.key, value)?,
-                None => {
-                    changed.remove(&entry.key)?;
-                }
-            }
+            check_entry(&entry.key, entry.value.as_deref())?;
+            change_at(self.source.as_deref(), &mut changed.top, 0, entry)?;
         }
         *self = changed;
         Ok(())
@@ -286,93 +181,39 @@ impl Tree {
             open.extend(node.held_children());
         }
     }
+}
 
-    /// Follows `key` down as far as labels agree with it.
-    fn descend(&self, key: &[u8]) -> Result<Descent, TreeError> {
-        let bits = Bits::of_key(key);
-        let mut descent = Descent {
-            path: Vec::new(),
-            depth: 0,
-            end: None,
-        };
-        let mut link = self.top.clone();
-        loop {
-            let Some(node) = self.resolve(&link)? else {
-                return Ok(descent);
-            };
-            let Kind::Internal { label, children } = &node.kind else {
-                descent.end = Some(node);
-                return Ok(descent);
-            };
-            let label = label.bits();
-            if label.common_prefix(&bits.skip(descent.depth)) < label.len() {
-                descent.end = Some(node);
-                return Ok(descent);
+/// What [`look`] found.
+enum Looked {
+    /// The value, or that there is none.
+    End(Option<Arc<[u8]>>),
+    /// That the way goes on at this edge, which is not in memory.
+    Below(Link),
+}
+
+/// Follows `key` from `node` down through what is in memory; `bits` are what is left of it.
+fn look(node: &Node, key: &[u8], bits: &mut Bits<'_>) -> Looked {
+    let mut node = node;
+    loop {
+        let (label, children) = match &node.kind {
+            Kind::Leaf { key: found, value } => {
+                return Looked::End((found.as_ref() == key).then(|| value.clone()));
             }
-            descent.depth += label.len();
-            let at = place(bits.bit(descent.depth));
-            link = children[at].clone();
-            descent.path.push((node, at));
+            Kind::Internal { label, children } => (label, children),
+        };
+        let len = usize::from(label.bit_len());
+        if len > 0 {
+            if label.bits().common_prefix(bits) < len {
+                return Looked::End(None);
+            }
+            *bits = bits.skip(len);
+        }
+        match &children[place(bits.bit(0))] {
+            Link::Empty => return Looked::End(None),
+            Link::Held(below) => node = below,
+            stored @ Link::Stored(_) => return Looked::Below(stored.clone()),
         }
     }
-}
-
-/// The way of a key through a tree.
-struct Descent {
-    /// Internal nodes whose labels agree with the key, each with the child that was taken.
-    path: Vec<(Arc<Node>, usize)>,
-    /// Bits of the key that the path uses.
-    depth: usize,
-    /// What is at the end: nothing, a leaf (of this key or another), or an internal node whose
-    /// label does not agree.
-    end: Option<Arc<Node>>,
-}
-
-/// New nodes for a path whose last edge now leads to `link`.
-fn rebuild(path: Vec<(Arc<Node>, usize)>, link: Link) -> Link {
-    path.into_iter()
-        .rev()
-        .fold(link, |link, (node, at)| match &node.kind {
-            Kind::Internal { label, children } => {
-                let mut children = children.clone();
-                children[at] = link;
-                Node::held(Kind::Internal {
-                    label: label.clone(),
-                    children,
-                })
-            }
-            // A path consists of internal nodes.
-            Kind::Leaf { .. } => link,
-        })
-}
-
-/// An internal node above two subtrees, at the place where their bits part.
-fn fork(a: &Bits<'_>, a_link: Link, b: &Bits<'_>, b_link: Link) -> Result<Link, TreeError> {
-    let common = a.common_prefix(b);
-    let mut children = [Link::Empty, Link::Empty, Link::Empty];
-    children[place(a.bit(common))] = a_link;
-    children[place(b.bit(common))] = b_link;
-    Ok(Node::held(Kind::Internal {
-        label: cut(&a.first(common))?,
-        children,
-    }))
-}
-
-/// A run of bits as a label.
-pub(crate) fn cut(bits: &Bits<'_>) -> Result<Label, TreeError> {
-    bits.to_label().ok_or(TreeError::MalformedNode(
-        "has a label that is longer than any key",
-    ))
-}
-
-pub(crate) fn check_key(key: &[u8]) -> Result<(), TreeError> {
-    if key.len() > KEY_BYTES_MAX {
-        return Err(TreeError::KeyTooLong {
-            len: key.len(),
-            limit: KEY_BYTES_MAX,
-        });
-    }
-    Ok(())
 }
 
 /// The root of the tree with these entries; of entries with one key, the last counts.

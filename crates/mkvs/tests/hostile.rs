@@ -6,8 +6,8 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use trilith_mkvs::{
-    KEY_BYTES_MAX, Node, NodeSource, Proof, ProofVersion, Tree, TreeError, decode_write_log, diff,
-    encode_write_log,
+    KEY_BYTES_MAX, Node, NodeSource, Place, Proof, ProofVersion, Tree, TreeError, decode_write_log,
+    diff, encode_write_log,
 };
 use trilith_proof::mkvs::verify_value;
 use trilith_types::cbor::DecodeError;
@@ -28,7 +28,7 @@ impl Kept {
 }
 
 impl NodeSource for Kept {
-    fn node(&self, hash: &Hash) -> Result<Arc<Node>, StateFault> {
+    fn node(&self, hash: &Hash, _place: Place) -> Result<Arc<Node>, StateFault> {
         let bytes = self
             .0
             .get(hash)
