@@ -32,10 +32,10 @@ mod node;
 mod proof;
 mod verified;
 
-pub use bits::{Bits, Label, Seek};
+pub use bits::{Bits, Label, Seek, set_bit};
 pub use node::{CompactNode, internal_hash, leaf_hash};
 pub use proof::{Proof, ProofVersion};
-pub use verified::{Edge, Entries, VerifiedNode, VerifiedTree};
+pub use verified::{Edge, Entries, VerifiedNode, VerifiedPart, VerifiedTree};
 
 use thiserror::Error;
 use trilith_types::Hash;

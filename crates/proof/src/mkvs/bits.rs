@@ -116,6 +116,20 @@ pub(super) fn append(bytes: &mut Vec<u8>, bits: usize, run: &Bits<'_>) -> usize 
     total
 }
 
+/// Sets the bit at `index` of a key, which is first filled up with zero bits to the byte that the
+/// bit is in. The bits behind stay as they are.
+pub fn set_bit(key: &mut Vec<u8>, index: usize, bit: bool) {
+    if key.len() <= index / 8 {
+        key.resize(index / 8 + 1, 0);
+    }
+    let mask = 0x80 >> (index % 8);
+    if bit {
+        key[index / 8] |= mask;
+    } else {
+        key[index / 8] &= !mask;
+    }
+}
+
 fn clear_behind(bytes: &mut [u8], bits: usize) {
     if let Some(last) = bytes.get_mut(bits / 8)
         && !bits.is_multiple_of(8)

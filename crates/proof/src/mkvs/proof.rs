@@ -3,7 +3,7 @@
 use trilith_types::Hash;
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 
-use super::verified::VerifiedTree;
+use super::verified::{VerifiedPart, VerifiedTree};
 use super::{PROOF_BYTES_MAX, PROOF_ENTRIES_MAX, ProofError};
 
 /// The format of a proof.
@@ -99,6 +99,22 @@ impl Proof {
             });
         }
         VerifiedTree::from_entries(self.version, &self.entries, root)
+    }
+
+    /// Verifies that this is a part of the subtree whose topmost node has the trusted `hash`, and
+    /// gives that part. The path to the subtree is not known here, so it is not checked that keys
+    /// lie on it; whoever trusts the hash because a verified node led there knows that.
+    ///
+    /// # Errors
+    /// [`ProofError`] with the first rule that does not hold.
+    pub fn verify_part(&self, hash: &Hash) -> Result<VerifiedPart, ProofError> {
+        if self.untrusted_root != *hash {
+            return Err(ProofError::Root {
+                expected: *hash,
+                found: self.untrusted_root,
+            });
+        }
+        VerifiedPart::from_entries(self.version, &self.entries, hash)
     }
 }
 

@@ -1,7 +1,8 @@
-//! The part of a tree that a proof showed to be under a root.
+//! The part of a tree that a proof showed to be under a root, or under one of its nodes.
 //!
-//! Invariants: every node hashes into the root; a key lies on the path that leads to its leaf; the
-//! depth in nodes is at most [`PROOF_DEPTH_MAX`], which is why recursion is safe here.
+//! Invariants: every node hashes into the root or node that was trusted; in a [`VerifiedTree`] a key
+//! lies on the path that leads to its leaf; the depth in nodes is at most [`PROOF_DEPTH_MAX`], which
+//! is why recursion is safe here.
 
 use trilith_types::Hash;
 
@@ -53,6 +54,45 @@ pub struct VerifiedTree {
     root: Hash,
     top: Edge,
     nodes: Vec<VerifiedNode>,
+    hashes: Vec<Hash>,
+}
+
+/// A part of a subtree that was verified: [`super::Proof::verify_part`] makes it. Where the subtree
+/// hangs in its tree is not known here, so keys cannot be looked up in it; it serves to add nodes to
+/// a tree of which the path down to the subtree is known already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedPart(VerifiedTree);
+
+impl VerifiedPart {
+    pub(super) fn from_entries(
+        version: ProofVersion,
+        entries: &[Option<Vec<u8>>],
+        hash: &Hash,
+    ) -> Result<Self, ProofError> {
+        VerifiedTree::read(version, entries, hash, false).map(Self)
+    }
+
+    /// The edge to the topmost node of the subtree.
+    pub fn top(&self) -> Edge {
+        self.0.top
+    }
+
+    /// The nodes that are shown, children before their parents; [`Edge::Node`] counts in this list.
+    pub fn nodes(&self) -> &[VerifiedNode] {
+        &self.0.nodes
+    }
+
+    /// The hashes of [`VerifiedPart::nodes`], in the same order.
+    pub fn hashes(&self) -> &[Hash] {
+        &self.0.hashes
+    }
+}
+
+impl From<VerifiedTree> for VerifiedPart {
+    /// A tree is the part of itself that hangs at the root.
+    fn from(tree: VerifiedTree) -> Self {
+        Self(tree)
+    }
 }
 
 impl VerifiedTree {
@@ -61,11 +101,23 @@ impl VerifiedTree {
         entries: &[Option<Vec<u8>>],
         root: &Hash,
     ) -> Result<Self, ProofError> {
+        Self::read(version, entries, root, true)
+    }
+
+    /// `is_whole` says whether the entries start at the root, so that paths are known.
+    fn read(
+        version: ProofVersion,
+        entries: &[Option<Vec<u8>>],
+        root: &Hash,
+        is_whole: bool,
+    ) -> Result<Self, ProofError> {
         let mut reader = Reader {
             version,
             entries,
+            is_whole,
             next: 0,
             nodes: Vec::new(),
+            hashes: Vec::new(),
             path: Vec::new(),
         };
         let (top, hash) = reader.subtree(0, 0, Slot::Top)?;
@@ -83,6 +135,7 @@ impl VerifiedTree {
             root: hash,
             top,
             nodes: reader.nodes,
+            hashes: reader.hashes,
         })
     }
 
@@ -99,6 +152,11 @@ impl VerifiedTree {
     /// The nodes that are shown, children before their parents; [`Edge::Node`] counts in this list.
     pub fn nodes(&self) -> &[VerifiedNode] {
         &self.nodes
+    }
+
+    /// The hashes of [`VerifiedTree::nodes`], in the same order.
+    pub fn hashes(&self) -> &[Hash] {
+        &self.hashes
     }
 
     /// The value of `key`; `None` is proof that it has none.
@@ -237,8 +295,12 @@ enum Slot {
 struct Reader<'a> {
     version: ProofVersion,
     entries: &'a [Option<Vec<u8>>],
+    /// Whether the first entry is the root, so that the path to each node is known.
+    is_whole: bool,
     next: usize,
     nodes: Vec<VerifiedNode>,
+    /// Those of `nodes`, in the same order.
+    hashes: Vec<Hash>,
     /// Bits from the root to the node that is being read; what lies behind is stale.
     path: Vec<u8>,
 }
@@ -309,7 +371,7 @@ impl Reader<'_> {
             Slot::OwnLeaf => key_bits.len() == bits,
             Slot::Child(side) => key_bits.bit(bits) == Some(side),
         };
-        if !on_path || !in_slot {
+        if self.is_whole && !(on_path && in_slot) {
             let fault = "has a key that does not belong on its path";
             return Err(ProofError::Entry { index, fault });
         }
@@ -317,7 +379,7 @@ impl Reader<'_> {
             key: key.to_vec(),
             value: value.to_vec(),
         };
-        Ok((self.add(node), leaf_hash(key, value)))
+        Ok(self.add(node, leaf_hash(key, value)))
     }
 
     fn check_label(
@@ -361,19 +423,18 @@ impl Reader<'_> {
         let (left, left_hash) = self.subtree(depth + 1, below, Slot::Child(false))?;
         let (right, right_hash) = self.subtree(depth + 1, below, Slot::Child(true))?;
         let hash = internal_hash(&label, &leaf_hash, &left_hash, &right_hash);
-        Ok((
-            self.add(VerifiedNode::Internal {
-                label,
-                leaf,
-                left,
-                right,
-            }),
-            hash,
-        ))
+        let node = VerifiedNode::Internal {
+            label,
+            leaf,
+            left,
+            right,
+        };
+        Ok(self.add(node, hash))
     }
 
-    fn add(&mut self, node: VerifiedNode) -> Edge {
+    fn add(&mut self, node: VerifiedNode, hash: Hash) -> (Edge, Hash) {
         self.nodes.push(node);
-        Edge::Node(self.nodes.len() - 1)
+        self.hashes.push(hash);
+        (Edge::Node(self.nodes.len() - 1), hash)
     }
 }
