@@ -36,8 +36,24 @@ impl Tree {
         version: ProofVersion,
         include_siblings: bool,
     ) -> Result<Proof, TreeError> {
+        self.prove_from(&Hash::EMPTY, key, version, include_siblings)
+    }
+
+    /// As [`Tree::prove`], for somebody who knows the tree down to the node with the hash
+    /// `position`: the proof starts there, if that node is among those to be shown, and else at the
+    /// root. Its [`Proof::untrusted_root`] says which.
+    ///
+    /// # Errors
+    /// As [`Tree::prove`].
+    pub fn prove_from(
+        &self,
+        position: &Hash,
+        key: &[u8],
+        version: ProofVersion,
+        include_siblings: bool,
+    ) -> Result<Proof, TreeError> {
         check_key(key)?;
-        let mut shown = Shown::new(version);
+        let mut shown = Shown::new(version, *position);
         let bits = Bits::of_key(key);
         let (mut depth, mut link) = (0, self.top().clone());
         while let Some(node) = self.resolve(&link)? {
@@ -85,7 +101,7 @@ impl Tree {
         version: ProofVersion,
     ) -> Result<Proof, TreeError> {
         check_key(start)?;
-        let mut shown = Shown::new(version);
+        let mut shown = Shown::new(version, Hash::EMPTY);
         let mut walker = Walker::new(self);
         walker.seek(start, &mut shown)?;
         for _ in 0..prefetch {
@@ -107,7 +123,7 @@ impl Tree {
         limit: u16,
         version: ProofVersion,
     ) -> Result<Proof, TreeError> {
-        let mut shown = Shown::new(version);
+        let mut shown = Shown::new(version, Hash::EMPTY);
         let mut walker = Walker::new(self);
         let mut left = limit;
         for prefix in prefixes {
@@ -131,28 +147,43 @@ impl Tree {
 /// The nodes that a proof is to show.
 pub(crate) struct Shown {
     version: ProofVersion,
+    /// Where the proof is to start, if that node is shown.
+    position: Hash,
+    /// That node, once it is shown.
+    start: Option<Arc<Node>>,
     included: BTreeSet<Hash>,
 }
 
 impl Shown {
-    fn new(version: ProofVersion) -> Self {
+    fn new(version: ProofVersion, position: Hash) -> Self {
         Self {
             version,
+            position,
+            start: None,
             included: BTreeSet::new(),
         }
     }
 
     /// Adds a node.
     pub(crate) fn include(&mut self, node: &Arc<Node>) -> Result<(), TreeError> {
-        self.included.insert(node.hash());
+        let hash = node.hash();
+        if hash == self.position {
+            self.start = Some(node.clone());
+        }
+        self.included.insert(hash);
         check_size(self.included.len(), 0)
     }
 
-    /// Writes the proof: from the top, what is included in full, and the rest as hashes.
+    /// Writes the proof: from its start down, what is included in full, and the rest as hashes.
     fn build(&self, tree: &Tree) -> Result<Proof, TreeError> {
         let mut entries = Vec::new();
         let mut bytes = 0;
-        let mut open = vec![(tree.top().clone(), 0)];
+        let start = match &self.start {
+            Some(node) => Link::Held(node.clone()),
+            None => tree.top().clone(),
+        };
+        let untrusted_root = start.hash();
+        let mut open = vec![(start, 0)];
         while let Some((link, depth)) = open.pop() {
             let entry = match link {
                 Link::Empty => None,
@@ -175,7 +206,7 @@ impl Shown {
         }
         Ok(Proof {
             version: self.version,
-            untrusted_root: tree.root(),
+            untrusted_root,
             entries,
         })
     }

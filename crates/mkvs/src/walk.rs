@@ -29,7 +29,7 @@
 
 use std::sync::Arc;
 
-use trilith_proof::mkvs::{Bits, Label, PROOF_DEPTH_MAX};
+use trilith_proof::mkvs::{Bits, Label, PROOF_DEPTH_MAX, set_bit};
 
 use crate::node::{Kind, LEFT, Link, Node, OWN, RIGHT};
 use crate::prove::Shown;
@@ -208,13 +208,7 @@ impl<'t> Walker<'t> {
 
 /// `key` with the bit at `index`, and whole bytes up to it.
 fn with_bit(mut key: Vec<u8>, index: usize, bit: bool) -> Vec<u8> {
-    key.resize((index + 1).div_ceil(8), 0);
-    let mask = 0x80 >> (index % 8);
-    if bit {
-        key[index / 8] |= mask;
-    } else {
-        key[index / 8] &= !mask;
-    }
+    set_bit(&mut key, index, bit);
     key
 }
 
