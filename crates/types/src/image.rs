@@ -91,7 +91,7 @@ impl Image {
     /// Changes the length. Pages cut off are forgotten; pages added are zero.
     pub fn resize(&mut self, pages: u64) {
         if pages < self.pages {
-            self.clear_range(pages, self.pages - pages);
+            self.clear(pages, self.pages - pages);
         }
         self.pages = pages;
     }
@@ -100,14 +100,19 @@ impl Image {
     /// Adjacent runs that continue each other in one file are joined.
     ///
     /// # Panics
-    /// If the run is empty or its page numbers overflow 64 bits.
+    /// If the run is empty, or its page numbers or its offsets in the file overflow 64 bits.
     pub fn overlay(&mut self, run: PageRun) {
         assert!(run.count > 0, "a run has at least one page");
+        let file_end = run.file_page.checked_add(run.count);
+        assert!(
+            file_end.is_some_and(|end| end <= u64::MAX / PAGE_BYTES as u64),
+            "offsets in a file fit 64 bits"
+        );
         let end = run
             .page
             .checked_add(run.count)
             .expect("page numbers fit 64 bits");
-        self.clear_range(run.page, run.count);
+        self.clear(run.page, run.count);
         self.pages = self.pages.max(end);
         if let Some((_, before)) = self.runs.range_mut(..run.page).next_back()
             && before.page + before.count == run.page
@@ -120,9 +125,13 @@ impl Image {
         self.runs.insert(run.page, run);
     }
 
-    /// Makes `count` pages from `page` on zero again, without changing the length.
-    fn clear_range(&mut self, page: u64, count: u64) {
-        let end = page + count;
+    /// Makes `count` pages from `page` on zero, without changing the length. Pages past the end
+    /// are zero already.
+    pub fn clear(&mut self, page: u64, count: u64) {
+        let end = page.saturating_add(count);
+        if page >= end {
+            return;
+        }
         let mut touched: Vec<PageRun> = Vec::new();
         if let Some((_, before)) = self.runs.range(..page).next_back()
             && before.page + before.count > page
@@ -173,21 +182,31 @@ impl Image {
         Ok(())
     }
 
-    /// Reads `len` bytes from byte `offset` on; bytes past the end are zero.
+    /// Reads `len` bytes from byte `offset` on; bytes past the end are zero. Pages that lie
+    /// together in a file are read together.
     ///
     /// # Errors
     /// If a page file cannot be read. The caller bounds `len`.
     pub fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        const PAGE: u64 = PAGE_BYTES as u64;
         let mut bytes = vec![0u8; len];
-        let mut buffer = [0u8; PAGE_BYTES];
-        let mut done = 0usize;
-        while done < len {
-            let position = offset + done as u64;
-            let within = (position % PAGE_BYTES as u64) as usize;
-            let take = (PAGE_BYTES - within).min(len - done);
-            self.read_page(position / PAGE_BYTES as u64, &mut buffer)?;
-            bytes[done..done + take].copy_from_slice(&buffer[within..within + take]);
-            done += take;
+        // No image has bytes at offsets that do not fit 64 bits.
+        let end = offset.saturating_add(len as u64);
+        let first = self
+            .run_of(offset / PAGE)
+            .map_or(offset / PAGE, |run| run.page);
+        for run in self
+            .runs
+            .range(first..end.div_ceil(PAGE))
+            .map(|(_, run)| run)
+        {
+            let start = run.page.saturating_mul(PAGE).max(offset);
+            let stop = (run.page + run.count).saturating_mul(PAGE).min(end);
+            if start < stop {
+                let into = &mut bytes[(start - offset) as usize..(stop - offset) as usize];
+                let from = run.file_page * PAGE + (start - run.page * PAGE);
+                run.file.read_exact_at(into, from)?;
+            }
         }
         Ok(bytes)
     }
@@ -205,16 +224,25 @@ mod tests {
     proptest! {
         #[test]
         fn overlays_agree_with_a_plain_map(
-            operations in proptest::collection::vec((0u64..40, 1u64..12, 0u64..100, any::<bool>()), 0..40)
+            operations in proptest::collection::vec((0u64..40, 1u64..12, 0u64..100, 0u8..4), 0..40)
         ) {
             let files = [file(), file()];
             let mut image = Image::zero(0);
             let mut model: Vec<Option<(usize, u64)>> = Vec::new();
-            for (index, (page, count, file_page, shrink)) in operations.into_iter().enumerate() {
-                if shrink {
-                    image.resize(page);
-                    model.resize(page as usize, None);
-                    continue;
+            for (index, (page, count, file_page, kind)) in operations.into_iter().enumerate() {
+                match kind {
+                    0 => {
+                        image.resize(page);
+                        model.resize(page as usize, None);
+                        continue;
+                    }
+                    1 => {
+                        image.clear(page, count);
+                        let end = model.len().min((page + count) as usize);
+                        model[end.min(page as usize)..end].fill(None);
+                        continue;
+                    }
+                    _ => {}
                 }
                 let which = index % 2;
                 image.overlay(PageRun { page, count, file: files[which].clone(), file_page });
@@ -234,5 +262,39 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_ends_of_64_bits_are_no_special_places() {
+        let mut image = Image::zero(u64::MAX);
+        let run = PageRun {
+            page: u64::MAX - 2,
+            count: 2,
+            file: file(),
+            file_page: 5,
+        };
+        image.overlay(run);
+        assert_eq!(
+            image.run_of(u64::MAX - 1).map(|run| run.page),
+            Some(u64::MAX - 2)
+        );
+        image.clear(u64::MAX - 1, u64::MAX);
+        assert_eq!(image.run_of(u64::MAX - 2).map(|run| run.count), Some(1));
+        image.clear(0, u64::MAX);
+        assert_eq!((image.run_count(), image.pages()), (0, u64::MAX));
+        // The last offsets are past every page file; reading there finds nothing but zeros.
+        assert_eq!(image.read(u64::MAX - 3, 9).expect("zeros"), [0; 9]);
+    }
+
+    #[test]
+    #[should_panic(expected = "offsets in a file fit 64 bits")]
+    fn a_run_past_the_offsets_of_files_is_a_bug() {
+        let run = PageRun {
+            page: 0,
+            count: 2,
+            file: file(),
+            file_page: u64::MAX / 4096,
+        };
+        Image::zero(2).overlay(run);
     }
 }
