@@ -101,17 +101,28 @@ pub enum Refusal {
         /// Index of the entry.
         index: usize,
     },
-    /// Runs of an image update are empty, overlap, or pass the image's end.
+    /// A run of an image update is empty, overlaps the one before it, or passes the end of the
+    /// image or of what a file can hold.
     #[error(
-        "run number {index} of image {image} is empty, overlaps the one before it, or passes the end of {pages} pages"
+        "run number {index} of image {image} has {count} pages from {page} on, found in its file from {file_page} on; it must have at least 1, start at {least} or later, and end within {pages} pages of the image and {file_pages_max} of the file"
     )]
     BadRun {
         /// The image, in hexadecimal.
         image: String,
         /// Index of the run.
         index: usize,
+        /// Number of its first page in the image.
+        page: u64,
+        /// How many pages it has.
+        count: u64,
+        /// Number of its first page in the file.
+        file_page: u64,
+        /// Where the run before it ends: the first page it may start at.
+        least: u64,
         /// Length of the image in pages.
         pages: u64,
+        /// Most pages of a file.
+        file_pages_max: u64,
     },
     /// Something is larger than its limit.
     #[error("{what} is {value}, over the limit of {limit}")]

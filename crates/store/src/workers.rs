@@ -39,6 +39,13 @@ impl Workers {
         self.threads
     }
 
+    /// These workers, but no more than `parts`, for work that has no more parts than that.
+    pub(crate) fn at_most(&self, parts: usize) -> Self {
+        Self {
+            threads: self.threads.min(parts.max(1)),
+        }
+    }
+
     /// The results of `work` on each item, in the order of the items.
     ///
     /// # Panics

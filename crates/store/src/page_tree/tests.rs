@@ -54,6 +54,66 @@ fn huge_images_are_cheap_while_they_are_zero() {
     assert!(tree.top.is_none());
 }
 
+/// Leaves that are told apart without hashing pages.
+fn leaf(number: u64) -> PageHash {
+    let mut hash = [0xa5; 32];
+    hash[..8].copy_from_slice(&number.to_be_bytes());
+    hash
+}
+
+/// The root over leaves, level by level.
+fn root_over(leaves: &[PageHash]) -> PageHash {
+    let mut level = leaves.to_vec();
+    level.resize(leaves.len().max(1).next_power_of_two(), zero_page_hash());
+    while level.len() > 1 {
+        let pairs = level.as_chunks::<2>().0;
+        level = pairs
+            .iter()
+            .map(|[left, right]| inner_hash(left, right))
+            .collect();
+    }
+    level[0]
+}
+
+#[test]
+fn threads_change_no_root() {
+    // Dense and scattered changes, across parts and at their borders, over a tree that has some.
+    let pages = 5 * (1 << PART_BITS) + 17;
+    let dense: Vec<_> = (0..pages).map(|page| (page, leaf(page))).collect();
+    let scattered: Vec<_> = (0..pages)
+        .filter(|page| page % 2 == 1 || page % (1 << PART_BITS) == 0)
+        .map(|page| (page, leaf(page + pages)))
+        .collect();
+    assert!(scattered.len() >= PARALLEL_LEAVES);
+    let mut leaves: Vec<_> = dense.iter().map(|(_, leaf)| *leaf).collect();
+    let first = root_over(&leaves);
+    for (page, leaf) in &scattered {
+        leaves[*page as usize] = *leaf;
+    }
+    let second = root_over(&leaves);
+    for threads in [1, 2, 7] {
+        let workers = Workers::new(threads);
+        let mut tree = PageTree::zero(pages);
+        tree.set_on(&workers, &dense);
+        assert_eq!(tree.root(), first);
+        tree.set_on(&workers, &scattered);
+        assert_eq!(tree.root(), second);
+        // The same leaves in an image of 500 GiB and far apart.
+        let far = |page: u64| page * 6000;
+        let mut sparse = PageTree::zero(131_072_000);
+        let changes: Vec<_> = dense
+            .iter()
+            .map(|(page, leaf)| (far(*page), *leaf))
+            .collect();
+        sparse.set_on(&workers, &changes);
+        let mut alone = PageTree::zero(131_072_000);
+        alone.set(&changes);
+        assert_eq!(sparse.root(), alone.root());
+        assert_eq!(sparse.leaf(far(7)), leaf(7));
+        assert_eq!(sparse.leaf(far(7) + 1), zero_page_hash());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -83,6 +143,35 @@ proptest! {
                 prop_assert_eq!(tree.leaf(number as u64), page_hash(bytes));
             }
             prop_assert_eq!(before.root(), root_before);
+        }
+    }
+
+    #[test]
+    fn clearing_agrees_with_setting_zeros(
+        pages in 1u64..1000,
+        set in proptest::collection::btree_set(0u64..1000, 0..200),
+        cuts in proptest::collection::vec((0u64..200, 1u64..150), 0..6),
+    ) {
+        let mut tree = PageTree::zero(pages);
+        let leaves: Vec<_> = set.into_iter().filter(|page| *page < pages).map(|page| (page, leaf(page))).collect();
+        tree.set(&leaves);
+        let mut model = vec![zero_page_hash(); pages as usize];
+        for (page, leaf) in leaves {
+            model[page as usize] = leaf;
+        }
+        let (mut ranges, mut least) = (Vec::new(), 0);
+        for (gap, count) in cuts {
+            let page = least + gap;
+            ranges.push(PageRange { page, count });
+            least = page + count;
+            for cleared in page..least.min(pages) {
+                model[cleared as usize] = zero_page_hash();
+            }
+        }
+        tree.clear(&ranges);
+        prop_assert_eq!(tree.root(), root_over(&model));
+        if model.iter().all(|leaf| *leaf == zero_page_hash()) {
+            prop_assert!(tree.top.is_none(), "a zero tree takes no memory");
         }
     }
 }
