@@ -24,6 +24,7 @@
 
 mod batch;
 mod change;
+pub mod checkpoint;
 mod diff;
 mod error;
 mod flush;
