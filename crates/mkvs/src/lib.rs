@@ -32,6 +32,7 @@ mod fragment;
 mod iterate;
 mod node;
 mod prove;
+pub mod sync;
 mod tree;
 mod walk;
 mod write_log;
