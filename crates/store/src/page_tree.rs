@@ -13,10 +13,11 @@
 //! beside `n` (see [`crate::image_leaf`]), so the pair depends on length and bytes alone: a page
 //! that was never written and one that was written with zeros are the same page.
 //!
-//! The tree is persistent: a clone is one reference count, an update copies one block of 64
-//! leaves and the path above it, and hashes each ancestor of changed pages once. Subtrees of zero
-//! pages take no memory. Functions that call themselves do so at most 34 deep, the levels above
-//! the blocks of the largest image.
+//! The tree is persistent: a clone is one reference count, an update copies one block of 8 leaves
+//! and the path above it, and hashes each ancestor of changed pages once. Subtrees of zero pages
+//! take no memory: a page among others costs 77 bytes, one far from all others one to three kilobytes.
+//! Functions that call themselves do so at most 37 deep, the levels above the blocks of the
+//! largest image.
 //!
 //! Invariant: a tree depends on the leaves that were set and on the length alone, not on the order
 //! of updates or the number of threads that hashed.
@@ -34,8 +35,9 @@ pub type PageHash = [u8; 32];
 const LEAF_KEY: &[u8; 32] = b"trilith page tree leaf, format 1";
 const INNER_KEY: &[u8; 32] = b"trilith page tree node, format 1";
 
-/// Leaves of a block, as a power of two: hashes of a block lie in one allocation.
-const BLOCK_BITS: u32 = 6;
+/// Leaves of a block, as a power of two: hashes of a block lie in one allocation. Larger blocks
+/// save little where all pages are stored, and cost much where single pages are.
+const BLOCK_BITS: u32 = 3;
 const BLOCK_LEAVES: usize = 1 << BLOCK_BITS;
 
 /// Leaves of a part, as a power of two: parts are what threads share out. Hashing 4,096 leaves
@@ -84,8 +86,8 @@ fn inner_hash(left: &PageHash, right: &PageHash) -> PageHash {
     *blake3::keyed_hash(INNER_KEY, &both).as_bytes()
 }
 
-/// 64 leaves and the hashes above them, laid out as a heap: node 1 is the block's root, the
-/// children of node `i` are `2i` and `2i + 1`, leaf `j` is node `64 + j`. Node 0 is unused.
+/// 8 leaves and the hashes above them, laid out as a heap: node 1 is the block's root, the
+/// children of node `i` are `2i` and `2i + 1`, leaf `j` is node `8 + j`. Node 0 is unused.
 #[derive(Clone)]
 struct Block([PageHash; 2 * BLOCK_LEAVES]);
 
@@ -98,37 +100,37 @@ impl Block {
         Self(nodes)
     }
 
-    /// Sets leaves and hashes their ancestors, level by level, each once.
+    /// Sets leaves and hashes their ancestors, children before parents, each once.
     fn set(&mut self, changes: &[(u64, PageHash)]) {
-        let mut touched: Vec<usize> = Vec::with_capacity(changes.len());
+        let mut touched = [false; 2 * BLOCK_LEAVES];
         for (page, hash) in changes {
             let index = BLOCK_LEAVES + (*page as usize & (BLOCK_LEAVES - 1));
             self.0[index] = *hash;
-            touched.push(index);
+            touched[index] = true;
         }
-        for _ in 0..BLOCK_BITS {
-            for index in &mut touched {
-                *index /= 2;
-            }
-            touched.dedup();
-            for &index in &touched {
+        for index in (1..BLOCK_LEAVES).rev() {
+            if touched[2 * index] || touched[2 * index + 1] {
                 self.0[index] = inner_hash(&self.0[2 * index], &self.0[2 * index + 1]);
+                touched[index] = true;
             }
         }
     }
 }
 
+/// The leaves below a node and the hashes above them.
 #[derive(Clone)]
-enum Node {
-    Block(Box<Block>),
-    Inner {
-        hash: PageHash,
-        children: [Subtree; 2],
-    },
+enum Subtree {
+    /// Zero pages only.
+    Zero,
+    Block(Arc<Block>),
+    Inner(Arc<Inner>),
 }
 
-/// `None` is a subtree of zero pages.
-type Subtree = Option<Arc<Node>>;
+/// Two subtrees, not both zero, and the hash over them.
+struct Inner {
+    hash: PageHash,
+    children: [Subtree; 2],
+}
 
 /// The hash tree of one version of an image.
 #[derive(Clone)]
@@ -152,7 +154,7 @@ impl PageTree {
         Self {
             pages,
             height: height_of(pages).max(BLOCK_BITS),
-            top: None,
+            top: Subtree::Zero,
         }
     }
 
@@ -165,10 +167,8 @@ impl PageTree {
     pub fn root(&self) -> PageHash {
         let height = height_of(self.pages);
         match &self.top {
-            Some(node) if height < BLOCK_BITS => match &**node {
-                Node::Block(block) => block.0[1 << (BLOCK_BITS - height)],
-                Node::Inner { .. } => unreachable!("a tree below one block is a block"),
-            },
+            // The root of less than a block lies within it.
+            Subtree::Block(block) if height < BLOCK_BITS => block.0[1 << (BLOCK_BITS - height)],
             top => hash_of(top, height),
         }
     }
@@ -178,19 +178,9 @@ impl PageTree {
         if page >= self.pages {
             return ZERO[0];
         }
-        let mut node = &self.top;
-        let mut height = self.height;
-        loop {
-            match node.as_deref() {
-                None => return ZERO[0],
-                Some(Node::Block(block)) => {
-                    return block.0[BLOCK_LEAVES + (page as usize & (BLOCK_LEAVES - 1))];
-                }
-                Some(Node::Inner { children, .. }) => {
-                    height -= 1;
-                    node = &children[(page >> height & 1) as usize];
-                }
-            }
+        match self.subtree(page, BLOCK_BITS) {
+            Subtree::Block(block) => block.0[BLOCK_LEAVES + (page as usize & (BLOCK_LEAVES - 1))],
+            _ => ZERO[0],
         }
     }
 
@@ -214,14 +204,12 @@ impl PageTree {
         let height = height_of(pages).max(BLOCK_BITS);
         while self.height > height {
             self.height -= 1;
-            self.top = match self.top.as_deref() {
-                Some(Node::Inner { children, .. }) => children[0].clone(),
-                _ => None,
-            };
+            self.top = children_of(&self.top)[0].clone();
         }
         while self.height < height {
             self.height += 1;
-            self.top = inner([self.top.take(), None], self.height);
+            let top = std::mem::replace(&mut self.top, Subtree::Zero);
+            self.top = inner([top, Subtree::Zero], self.height);
         }
     }
 
@@ -278,39 +266,37 @@ fn height_of(pages: u64) -> u32 {
 }
 
 fn hash_of(subtree: &Subtree, height: u32) -> PageHash {
-    match subtree.as_deref() {
-        None => ZERO[height as usize],
-        Some(Node::Block(block)) => block.0[1],
-        Some(Node::Inner { hash, .. }) => *hash,
+    match subtree {
+        Subtree::Zero => ZERO[height as usize],
+        Subtree::Block(block) => block.0[1],
+        Subtree::Inner(inner) => inner.hash,
     }
 }
 
-/// The node at `height` over two children; none where both are zero.
+/// The node at `height` over two children; zero where both are.
 fn inner(children: [Subtree; 2], height: u32) -> Subtree {
-    if children.iter().all(Option::is_none) {
-        return None;
+    if let [Subtree::Zero, Subtree::Zero] = children {
+        return Subtree::Zero;
     }
     let hash = inner_hash(
         &hash_of(&children[0], height - 1),
         &hash_of(&children[1], height - 1),
     );
-    Some(Arc::new(Node::Inner { hash, children }))
-}
-
-/// A block as a subtree; none where it is zero.
-fn block(block: Block) -> Subtree {
-    (block.0[1] != ZERO[BLOCK_BITS as usize]).then(|| Arc::new(Node::Block(Box::new(block))))
+    Subtree::Inner(Arc::new(Inner { hash, children }))
 }
 
 /// The subtree with leaves set.
 fn set_leaves(subtree: &Subtree, height: u32, changes: &[(u64, PageHash)]) -> Subtree {
     updated(subtree, height, BLOCK_BITS, changes, &|before, changes| {
-        let mut leaves = match before.as_deref() {
-            Some(Node::Block(leaves)) => (**leaves).clone(),
+        let mut block = match before {
+            Subtree::Block(block) => (**block).clone(),
             _ => Block::zero(),
         };
-        leaves.set(changes);
-        block(leaves)
+        block.set(changes);
+        if block.0[1] == ZERO[BLOCK_BITS as usize] {
+            return Subtree::Zero;
+        }
+        Subtree::Block(Arc::new(block))
     })
 }
 
@@ -344,11 +330,11 @@ fn cleared(subtree: &Subtree, height: u32, first: u64, ranges: &[PageRange]) -> 
     let from = ranges.partition_point(|range| range.end() <= first);
     let to = ranges.partition_point(|range| range.page < end);
     let ranges = &ranges[from..to.max(from)];
-    let Some(range) = ranges.first().filter(|_| subtree.is_some()) else {
+    let Some(range) = ranges.first() else {
         return subtree.clone();
     };
-    if range.page <= first && range.end() >= end {
-        return None;
+    if matches!(subtree, Subtree::Zero) || range.page <= first && range.end() >= end {
+        return Subtree::Zero;
     }
     if height == BLOCK_BITS {
         let inside = |range: &PageRange| range.page.max(first)..range.end().min(end);
@@ -364,9 +350,9 @@ fn cleared(subtree: &Subtree, height: u32, first: u64, ranges: &[PageRange]) -> 
 }
 
 fn children_of(subtree: &Subtree) -> &[Subtree; 2] {
-    match subtree.as_deref() {
-        Some(Node::Inner { children, .. }) => children,
-        _ => &[None, None],
+    match subtree {
+        Subtree::Inner(inner) => &inner.children,
+        _ => &[Subtree::Zero, Subtree::Zero],
     }
 }
 

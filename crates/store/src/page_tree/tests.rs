@@ -51,7 +51,7 @@ fn huge_images_are_cheap_while_they_are_zero() {
     assert_ne!(tree.root(), empty);
     tree.set(&[(IMAGE_PAGES_MAX - 1, zero_page_hash())]);
     assert_eq!(tree.root(), empty);
-    assert!(tree.top.is_none());
+    assert!(matches!(tree.top, Subtree::Zero));
 }
 
 /// Leaves that are told apart without hashing pages.
@@ -171,7 +171,7 @@ proptest! {
         tree.clear(&ranges);
         prop_assert_eq!(tree.root(), root_over(&model));
         if model.iter().all(|leaf| *leaf == zero_page_hash()) {
-            prop_assert!(tree.top.is_none(), "a zero tree takes no memory");
+            prop_assert!(matches!(tree.top, Subtree::Zero), "a zero tree takes no memory");
         }
     }
 }
