@@ -8,7 +8,8 @@
 use trilith_proof::mkvs::{Bits, Label, Seek, set_bit};
 
 use super::SyncError;
-use super::remote::{RemoteTree, Want};
+use super::remote::RemoteTree;
+use super::source::Want;
 use crate::node::{Kind, LEFT, Link, OWN, RIGHT};
 use crate::tree::{check_key, cut};
 use crate::{Entry, TreeError};

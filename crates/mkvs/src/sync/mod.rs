@@ -36,6 +36,7 @@ mod remote;
 mod request;
 mod root;
 mod serve;
+mod source;
 
 pub use cache::CacheLimits;
 pub use entries::RemoteEntries;

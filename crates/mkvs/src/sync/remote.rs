@@ -1,18 +1,20 @@
 //! A tree that is read through a peer.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use trilith_proof::mkvs::{ProofError, ProofVersion, VerifiedPart, VerifiedTree};
-use trilith_types::{Hash, StateFault, WriteLog, WriteLogEntry};
+use trilith_proof::mkvs::ProofVersion;
+use trilith_types::{Hash, WriteLog, WriteLogEntry};
 
-use super::cache::{Cache, CacheLimits, nodes_of};
+use super::cache::CacheLimits;
 use super::entries::RemoteEntries;
 use super::request::{GetPrefixesRequest, GetRequest, IterateRequest, ProofResponse, TreeId};
 use super::serve::{check_prefixes, check_root, prefixes_of};
+use super::source::{Source, Want};
 use super::{ReadSyncer, Root, SyncError};
+use crate::Tree;
 use crate::node::{Link, Node};
-use crate::{NodeSource, Place, Tree, TreeError};
+use crate::tree::check_key;
 
 /// A tree with a trusted root whose nodes a peer has. It is read, and changed on top of what the
 /// peer has; the peer never learns of changes.
@@ -42,16 +44,7 @@ impl RemoteTree {
         version: ProofVersion,
         limits: CacheLimits,
     ) -> Self {
-        let source = Arc::new(Source {
-            state: Mutex::new(State {
-                root,
-                syncer,
-                version,
-                cache: Cache::new(limits),
-                want: Want::Get(Vec::new(), false),
-                failure: None,
-            }),
-        });
+        let source = Arc::new(Source::new(root, syncer, version, limits));
         Self {
             tree: Tree::at(root.hash, source.clone()),
             source,
@@ -61,7 +54,7 @@ impl RemoteTree {
 
     /// The root that the tree was opened at.
     pub fn opened_at(&self) -> Root {
-        self.source.lock().root
+        self.source.root()
     }
 
     /// The root hash, with all changes.
@@ -71,7 +64,7 @@ impl RemoteTree {
 
     /// How many nodes the cache holds, and how many bytes they are estimated to take.
     pub fn cached(&self) -> (usize, usize) {
-        self.source.lock().cache.size()
+        self.source.cached()
     }
 
     /// The value of `key`, if it has one.
@@ -120,18 +113,15 @@ impl RemoteTree {
     /// As [`RemoteTree::get`]; [`SyncError::NotShown`] also where the answer leaves out some of
     /// these entries.
     pub fn prefetch_prefixes(&mut self, prefixes: &[Vec<u8>], limit: u16) -> Result<(), SyncError> {
-        let mut state = self.source.lock();
-        if prefixes.is_empty() || limit == 0 || state.root.hash.is_empty() {
+        if prefixes.is_empty() || limit == 0 || self.opened_at().hash.is_empty() {
             return Ok(());
         }
         check_prefixes(prefixes)?;
         for prefix in prefixes {
-            crate::tree::check_key(prefix)?;
+            check_key(prefix)?;
         }
-        state.want = Want::Prefixes(prefixes.to_vec(), limit);
-        let root = state.root.hash;
-        state.fetch(&root)?;
-        Ok(())
+        self.source
+            .prefetch(Want::Prefixes(prefixes.to_vec(), limit))
     }
 
     /// Gives `key` the value `value`.
@@ -256,149 +246,4 @@ impl ReadSyncer for RemoteTree {
         let proof = self.source.settle(proof)?;
         Ok(ProofResponse { proof }.encode())
     }
-}
-
-/// What the operation under way wants to know, which decides what a peer is asked for when a node
-/// is missing.
-pub(super) enum Want {
-    /// A key, and whether also what is beside the way to it.
-    Get(Vec<u8>, bool),
-    /// Entries from a key on, and how many more than the first.
-    Iterate(Vec<u8>, u16),
-    /// Entries under prefixes, and how many at most.
-    Prefixes(Vec<Vec<u8>>, u16),
-}
-
-/// The nodes that the tree does not hold itself: in the cache, or at the peer.
-struct Source {
-    state: Mutex<State>,
-}
-
-struct State {
-    root: Root,
-    syncer: Box<dyn ReadSyncer>,
-    version: ProofVersion,
-    cache: Cache,
-    want: Want,
-    /// Why the last node was not to be had; a [`StateFault`] only has words for it.
-    failure: Option<SyncError>,
-}
-
-impl Source {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked with the lock held was a peer's code; the cache is whole all the same.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn want(&self, want: Want) {
-        self.lock().want = want;
-    }
-
-    /// The result of an operation, with the reason why a node was not to be had.
-    fn settle<T>(&self, result: Result<T, TreeError>) -> Result<T, SyncError> {
-        result.map_err(|error| match (error, self.lock().failure.take()) {
-            (TreeError::Source { .. }, Some(failure)) => failure,
-            (error, _) => SyncError::Tree(error),
-        })
-    }
-}
-
-impl NodeSource for Source {
-    fn node(&self, hash: &Hash, _place: Place) -> Result<Arc<Node>, StateFault> {
-        let mut state = self.lock();
-        if let Some(node) = state.cache.get(hash) {
-            return Ok(node);
-        }
-        state.fetch(hash).map_err(|failure| {
-            let fault = StateFault(failure.to_string());
-            state.failure = Some(failure);
-            fault
-        })
-    }
-}
-
-impl State {
-    /// Asks the peer, keeps what it proves, and gives the node with this hash.
-    fn fetch(&mut self, position: &Hash) -> Result<Arc<Node>, SyncError> {
-        let answer = self.ask(position)?;
-        let part = self.verify(&answer, position)?;
-        let at = part.hashes().iter().position(|hash| hash == position);
-        let at = at.ok_or(SyncError::NotShown { hash: *position })?;
-        let nodes = nodes_of(&part);
-        self.cache.merge(&nodes);
-        Ok(nodes[at].clone())
-    }
-
-    fn ask(&mut self, position: &Hash) -> Result<Vec<u8>, SyncError> {
-        let tree = TreeId {
-            root: self.root,
-            position: *position,
-        };
-        let proof_version = self.version;
-        match &self.want {
-            Want::Get(key, siblings) => self.syncer.sync_get(&GetRequest {
-                tree,
-                key: key.clone(),
-                include_siblings: *siblings,
-                proof_version,
-            }),
-            Want::Iterate(key, prefetch) => self.syncer.sync_iterate(&IterateRequest {
-                tree,
-                key: key.clone(),
-                prefetch: *prefetch,
-                proof_version,
-            }),
-            Want::Prefixes(prefixes, limit) => self.syncer.sync_get_prefixes(&GetPrefixesRequest {
-                tree: TreeId {
-                    position: self.root.hash,
-                    ..tree
-                },
-                prefixes: prefixes.clone(),
-                limit: *limit,
-                proof_version,
-            }),
-        }
-    }
-
-    /// What an answer proves about the subtree at `position`, or about the whole tree.
-    fn verify(&self, answer: &[u8], position: &Hash) -> Result<VerifiedPart, SyncError> {
-        let proof = ProofResponse::decode(answer)?.proof;
-        let start = proof.untrusted_root;
-        if start == self.root.hash {
-            let tree = proof.verify(&start)?;
-            if let Want::Prefixes(prefixes, limit) = &self.want {
-                check_shown(&tree, prefixes, *limit)?;
-            }
-            return Ok(tree.into());
-        }
-        if start != *position {
-            return Err(SyncError::Unrelated {
-                found: start,
-                position: *position,
-                root: self.root.hash,
-            });
-        }
-        Ok(proof.verify_part(position)?)
-    }
-}
-
-/// Checks that an answer shows all that a request for prefixes asks for.
-fn check_shown(tree: &VerifiedTree, prefixes: &[Vec<u8>], limit: u16) -> Result<(), SyncError> {
-    let mut left = limit;
-    for prefix in prefixes {
-        for entry in tree.iterate_from(prefix) {
-            if left == 0 {
-                return Ok(());
-            }
-            match entry {
-                Ok((key, _)) if !key.starts_with(prefix) => break,
-                Ok(_) => left -= 1,
-                Err(ProofError::NotCovered { hash }) => {
-                    return Err(SyncError::NotShown { hash });
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    Ok(())
 }
