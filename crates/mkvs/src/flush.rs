@@ -35,7 +35,9 @@ pub trait FragmentSink {
 
 impl Tree {
     /// Writes everything that no fragment holds yet, in fragments of about `fragment_bytes`, and
-    /// gives the place of the topmost, [`Place::NONE`] for the empty tree.
+    /// gives the place of the topmost, [`Place::NONE`] for the empty tree. Once what was written is
+    /// sure to stay, the sink notes that in the nodes ([`Node::set_place`]); until then, a second
+    /// flush writes it again.
     ///
     /// # Errors
     /// [`TreeError::NotCovered`] if the tree has a part whose place nobody knows;
@@ -336,12 +338,10 @@ impl Flush<'_> {
     fn cut(&mut self, bytes: &[u8], node: &Arc<Node>) -> Result<Place, TreeError> {
         let path = self.path.label()?;
         let written = self.sink.write(&path, bytes, node);
-        let place = written.map_err(|fault| TreeError::Source {
+        written.map_err(|fault| TreeError::Source {
             hash: node.hash(),
             fault,
-        })?;
-        node.set_place(place);
-        Ok(place)
+        })
     }
 }
 

@@ -135,8 +135,9 @@ impl Node {
         Place(self.place.load(Ordering::Acquire))
     }
 
-    /// Notes where the fragment lies whose top this node is.
-    pub(crate) fn set_place(&self, place: Place) {
+    /// Notes where the fragment lies whose top this node is, after [`crate::Tree::flush`] wrote it
+    /// and it is sure to stay there.
+    pub fn set_place(&self, place: Place) {
         self.place.store(place.0, Ordering::Release);
     }
 

@@ -33,6 +33,7 @@ struct Flushing {
     shelf: Shelf,
     written: BTreeSet<Place>,
     kept: BTreeSet<Place>,
+    tops: Vec<(Arc<Node>, Place)>,
 }
 
 impl FragmentSink for Flushing {
@@ -44,6 +45,7 @@ impl FragmentSink for Flushing {
         assert_eq!(decoded.check_hashes(), None);
         shelf.insert(place, (path.clone(), bytes.to_vec()));
         self.written.insert(place);
+        self.tops.push((Arc::clone(node), place));
         Ok(place)
     }
 
@@ -57,8 +59,12 @@ fn flush(tree: &Tree, shelf: &Shelf, bytes: usize) -> (Place, Flushing) {
         shelf: shelf.clone(),
         written: BTreeSet::new(),
         kept: BTreeSet::new(),
+        tops: Vec::new(),
     };
     let place = tree.flush(bytes, &mut flushing).unwrap();
+    for (node, place) in flushing.tops.drain(..) {
+        node.set_place(place);
+    }
     (place, flushing)
 }
 
