@@ -1,7 +1,9 @@
 //! What changed between two trees, without looking at what they share.
 //!
 //! Both trees are walked side by side, position by position, in ascending order of keys. Where both
-//! have the same node at the same position, nothing below it changed.
+//! have the same node at the same position, nothing below it changed, and nothing below it is
+//! fetched: of trees whose nodes are in a source, only those nodes are fetched that one of them has
+//! and the other has not, and at most one leaf more for each change.
 
 use std::sync::Arc;
 
@@ -75,7 +77,9 @@ impl Walk<'_> {
 
     fn compare(&mut self, pair: Pair) -> Result<(), TreeError> {
         let Pair { before, after, at } = pair;
-        if before.start == after.start && is_same(&before.link, &after.link) {
+        // The hash of a subtree covers its keys whole, so that the same hash stands for the same
+        // entries, also of a leaf that hangs higher in one tree than in the other.
+        if is_same(&before.link, &after.link) {
             return Ok(());
         }
         let old = self.before.resolve(&before.link)?;

@@ -86,7 +86,7 @@ fn server(tree: &Tree) -> TreeSyncer {
 
 fn remote(tree: &Tree, limits: CacheLimits) -> (RemoteTree, Arc<Mutex<Counts>>) {
     let (peer, counts) = Counting::new(server(tree));
-    let remote = RemoteTree::new(root_of(tree), Box::new(peer), ProofVersion::V0, limits);
+    let remote = RemoteTree::new(root_of(tree), Box::new(peer), limits);
     (remote, counts)
 }
 
@@ -204,12 +204,7 @@ fn iterating_asks_as_often_as_published() {
     // The same through somebody who reads through somebody else.
     let (between, asked_behind) = remote(&tree, CacheLimits::default());
     let (between, asked) = Counting::new(between);
-    let mut remote = RemoteTree::new(
-        root_of(&tree),
-        Box::new(between),
-        ProofVersion::V0,
-        CacheLimits::default(),
-    );
+    let mut remote = RemoteTree::new(root_of(&tree), Box::new(between), CacheLimits::default());
     walk(&mut remote, 10);
     assert_eq!(counts(&asked), (0, 0, 1));
     assert_eq!(counts(&asked_behind), (0, 0, 1));
@@ -525,9 +520,9 @@ fn versions() -> impl Strategy<Value = ProofVersion> {
     prop_oneof![Just(ProofVersion::V0), Just(ProofVersion::V1)]
 }
 
-fn open(tree: &Tree, version: ProofVersion, limits: CacheLimits) -> RemoteTree {
+fn open(tree: &Tree, limits: CacheLimits) -> RemoteTree {
     let (peer, _) = Counting::new(server(tree));
-    RemoteTree::new(root_of(tree), Box::new(peer), version, limits)
+    RemoteTree::new(root_of(tree), Box::new(peer), limits)
 }
 
 fn check_limits(remote: &RemoteTree, limits: CacheLimits) {
@@ -544,12 +539,11 @@ proptest! {
         probes in vec(keys(), 8),
         prefetch in 0u16..6,
         limits in limits(),
-        version in versions(),
         prefetched: bool,
     ) {
         let entries: Vec<_> = model.clone().into_iter().collect();
         let tree = tree_of(&entries);
-        let mut remote = open(&tree, version, limits);
+        let mut remote = open(&tree, limits);
         if prefetched {
             remote.prefetch_prefixes(&probes, prefetch * 4).unwrap();
             check_limits(&remote, limits);
@@ -580,12 +574,11 @@ proptest! {
         model in models(40),
         changes in vec((keys(), proptest::option::weighted(0.4, vec(any::<u8>(), 0..3))), 0..40),
         limits in limits(),
-        version in versions(),
     ) {
         let entries: Vec<_> = model.clone().into_iter().collect();
         let before = tree_of(&entries);
         let (mut tree, mut model) = (before.clone(), model);
-        let mut remote = open(&before, version, limits);
+        let mut remote = open(&before, limits);
         for (key, value) in &changes {
             match value {
                 Some(value) => {
@@ -644,7 +637,7 @@ proptest! {
             limit: count,
             proof_version: version,
         };
-        let mut between = open(&tree, ProofVersion::V0, limits);
+        let mut between = open(&tree, limits);
         prop_assert_eq!(between.sync_get(&get), direct.sync_get(&get));
         prop_assert_eq!(between.sync_iterate(&iterate), direct.sync_iterate(&iterate));
         prop_assert_eq!(

@@ -37,6 +37,8 @@ enum Lie {
     DropEntry(prop::sample::Index),
     /// Writes the hash of an entry's subtree where the subtree should be.
     Nothing,
+    /// Gives a proof of another version than was asked for.
+    OtherVersion,
     /// Gives bytes of its own.
     Noise(Vec<u8>),
     /// Gives no answer.
@@ -88,6 +90,7 @@ impl Liar {
                     proof.entries = vec![Some(hash)];
                 });
             }
+            Lie::OtherVersion => answer = edit(&answer, |proof| proof.version = ProofVersion::V1),
             Lie::Noise(noise) => answer = noise,
             Lie::Silent => return Err(SyncError::Unavailable("it is gone".into())),
         }
@@ -154,7 +157,7 @@ fn other_tree() -> Tree {
     tree
 }
 
-fn open(tree: &Tree, version: ProofVersion, limits: CacheLimits) -> (RemoteTree, Arc<Mutex<Lie>>) {
+fn open(tree: &Tree, limits: CacheLimits) -> (RemoteTree, Arc<Mutex<Lie>>) {
     let lie = Arc::new(Mutex::new(Lie::Honest));
     let other = other_tree();
     let liar = Liar {
@@ -163,7 +166,7 @@ fn open(tree: &Tree, version: ProofVersion, limits: CacheLimits) -> (RemoteTree,
         lie: Arc::clone(&lie),
         told: Vec::new(),
     };
-    let remote = RemoteTree::new(root_of(tree), Box::new(liar), version, limits);
+    let remote = RemoteTree::new(root_of(tree), Box::new(liar), limits);
     (remote, lie)
 }
 
@@ -177,7 +180,7 @@ fn numbered(count: usize) -> Model {
 fn each_lie_is_named() {
     let tree = tree_of(&numbered(40));
     let root = tree.root();
-    let (mut remote, lie) = open(&tree, ProofVersion::V0, CacheLimits::default());
+    let (mut remote, lie) = open(&tree, CacheLimits::default());
     let mut refused = |told: Lie| {
         *lie.lock().unwrap() = told;
         let before = remote.cached();
@@ -201,6 +204,11 @@ fn each_lie_is_named() {
     });
     assert_eq!(refused(Lie::Disguised), disguised);
     assert_eq!(refused(Lie::Nothing), SyncError::NotShown { hash: root });
+    let version = SyncError::Version {
+        found: ProofVersion::V1,
+        asked: ProofVersion::V0,
+    };
+    assert_eq!(refused(Lie::OtherVersion), version);
     let trailing = refused(Lie::Append(vec![0]));
     assert!(
         matches!(trailing, SyncError::Answer(ProofError::Decode(_))),
@@ -226,7 +234,7 @@ fn each_lie_is_named() {
 #[test]
 fn an_answer_to_another_question_is_refused() {
     let tree = tree_of(&numbered(40));
-    let (mut remote, lie) = open(&tree, ProofVersion::V0, CacheLimits::default());
+    let (mut remote, lie) = open(&tree, CacheLimits::default());
     assert!(remote.get(b"key 1").unwrap().is_some());
     *lie.lock().unwrap() = Lie::Swap(0);
     let before = remote.cached();
@@ -256,7 +264,7 @@ fn a_failed_change_changes_nothing() {
         (vec![0xc0], b"further right".to_vec()),
     ]);
     let tree = tree_of(&model);
-    let (mut remote, lie) = open(&tree, ProofVersion::V0, CacheLimits::default());
+    let (mut remote, lie) = open(&tree, CacheLimits::default());
     // Known by now: the way to the left, but not what is to the right of it.
     assert!(remote.get(&[0x00]).unwrap().is_some());
     *lie.lock().unwrap() = Lie::Silent;
@@ -289,6 +297,7 @@ fn lies() -> impl Strategy<Value = Lie> {
         1 => Just(Lie::Disguised),
         1 => any::<prop::sample::Index>().prop_map(Lie::DropEntry),
         1 => Just(Lie::Nothing),
+        1 => Just(Lie::OtherVersion),
         1 => vec(any::<u8>(), 0..60).prop_map(Lie::Noise),
         1 => Just(Lie::Silent),
     ]
@@ -359,12 +368,10 @@ proptest! {
         mut model in proptest::collection::btree_map(keys(), vec(any::<u8>(), 0..40), 0..30),
         acted in vec((lies(), acts()), 1..25),
         nodes_max in prop_oneof![Just(1_000usize), 0usize..10],
-        second: bool,
     ) {
         let tree = tree_of(&model);
-        let version = if second { ProofVersion::V1 } else { ProofVersion::V0 };
         let limits = CacheLimits { nodes_max, bytes_max: 1 << 20 };
-        let (mut remote, lie) = open(&tree, version, limits);
+        let (mut remote, lie) = open(&tree, limits);
         for (told, next) in &acted {
             *lie.lock().unwrap() = told.clone();
             act(&mut remote, &mut model, next);

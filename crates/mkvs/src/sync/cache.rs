@@ -83,11 +83,9 @@ impl Cache {
 
     /// Keeps a node, and lets others go for it. One that is larger than the cache is not kept.
     fn insert(&mut self, hash: Hash, node: Arc<Node>) {
-        // A node that is here with its own leaf is not replaced by one that lacks it.
-        if self.get(&hash).is_some_and(|old| is_complete(&old)) {
+        if self.get(&hash).is_some() {
             return;
         }
-        self.remove(&hash);
         let bytes = size_of(&node);
         if bytes > self.limits.bytes_max || self.limits.nodes_max == 0 {
             return;
@@ -157,11 +155,6 @@ pub(super) fn nodes_of(part: &VerifiedPart) -> Vec<Arc<Node>> {
         nodes.push(Arc::new(Node::vouched(kind, *hash)));
     }
     nodes
-}
-
-/// Whether a node has its own leaf with it, if it has one.
-fn is_complete(node: &Node) -> bool {
-    !matches!(&node.kind, Kind::Internal { children, .. } if matches!(children[OWN], Link::Stored(_)))
 }
 
 fn size_of(node: &Node) -> usize {

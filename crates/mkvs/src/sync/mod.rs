@@ -50,7 +50,7 @@ pub use serve::TreeSyncer;
 pub use crate::checkpoint::{Root, RootType};
 
 use thiserror::Error;
-use trilith_proof::mkvs::ProofError;
+use trilith_proof::mkvs::{ProofError, ProofVersion};
 use trilith_types::Hash;
 
 use crate::TreeError;
@@ -86,6 +86,16 @@ pub enum SyncError {
     /// The answer is no proof, or its nodes do not hash to where it starts.
     #[error("the answer of the peer is refused: {0}")]
     Answer(#[from] ProofError),
+    /// The answer has another format than was asked for.
+    #[error(
+        "the answer of the peer is a proof of version {found:?}, where {asked:?} was asked for"
+    )]
+    Version {
+        /// Its format.
+        found: ProofVersion,
+        /// What was asked for.
+        asked: ProofVersion,
+    },
     /// The answer starts at a node that was not asked for.
     #[error(
         "the answer of the peer starts at {found}, where {position} or the root {root} was expected"

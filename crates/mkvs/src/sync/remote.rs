@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use trilith_proof::mkvs::ProofVersion;
 use trilith_types::{Hash, WriteLog, WriteLogEntry};
 
 use super::cache::CacheLimits;
@@ -35,16 +34,8 @@ struct Change {
 
 impl RemoteTree {
     /// The tree with the trusted `root`. Nothing is asked for yet.
-    ///
-    /// Proofs of version 0 show each node with its own leaf, as Oasis Core's trees ask for; those
-    /// of version 1 are smaller where leaves lie on the way to others.
-    pub fn new(
-        root: Root,
-        syncer: Box<dyn ReadSyncer>,
-        version: ProofVersion,
-        limits: CacheLimits,
-    ) -> Self {
-        let source = Arc::new(Source::new(root, syncer, version, limits));
+    pub fn new(root: Root, syncer: Box<dyn ReadSyncer>, limits: CacheLimits) -> Self {
+        let source = Arc::new(Source::new(root, syncer, limits));
         Self {
             tree: Tree::at(root.hash, source.clone()),
             source,

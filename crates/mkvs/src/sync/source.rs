@@ -11,6 +11,11 @@ use super::{ReadSyncer, Root, SyncError};
 use crate::node::Node;
 use crate::{NodeSource, Place, TreeError};
 
+/// The format of the proofs that are asked for. It shows each node with its own leaf. Without that
+/// a changed tree could not go on: where the other children of a node are gone its own leaf takes
+/// its place, and is then on the way of keys on whose way it is not at the peer.
+const VERSION: ProofVersion = ProofVersion::V0;
+
 /// What the operation under way wants to know, which decides what a peer is asked for when a node
 /// is missing.
 pub(super) enum Want {
@@ -30,7 +35,6 @@ pub(super) struct Source {
 pub(super) struct State {
     root: Root,
     syncer: Box<dyn ReadSyncer>,
-    version: ProofVersion,
     cache: Cache,
     want: Want,
     /// Why the last node was not to be had; a [`StateFault`] only has words for it.
@@ -38,16 +42,10 @@ pub(super) struct State {
 }
 
 impl Source {
-    pub(super) fn new(
-        root: Root,
-        syncer: Box<dyn ReadSyncer>,
-        version: ProofVersion,
-        limits: CacheLimits,
-    ) -> Self {
+    pub(super) fn new(root: Root, syncer: Box<dyn ReadSyncer>, limits: CacheLimits) -> Self {
         let state = State {
             root,
             syncer,
-            version,
             cache: Cache::new(limits),
             want: Want::Get(Vec::new(), false),
             failure: None,
@@ -125,7 +123,7 @@ impl State {
             root: self.root,
             position: *position,
         };
-        let proof_version = self.version;
+        let proof_version = VERSION;
         match &self.want {
             Want::Get(key, siblings) => self.syncer.sync_get(&GetRequest {
                 tree,
@@ -154,6 +152,12 @@ impl State {
     /// What an answer proves about the subtree at `position`, or about the whole tree.
     fn verify(&self, answer: &[u8], position: &Hash) -> Result<VerifiedPart, SyncError> {
         let proof = ProofResponse::decode(answer)?.proof;
+        if proof.version != VERSION {
+            return Err(SyncError::Version {
+                found: proof.version,
+                asked: VERSION,
+            });
+        }
         let start = proof.untrusted_root;
         if start == self.root.hash {
             let tree = proof.verify(&start)?;
