@@ -1,65 +1,113 @@
-//! Writing a checkpoint, so that the log before it can be forgotten.
+//! Writing a checkpoint, so that the log before it is needed only for versions of the past.
 //!
 //! ```text
-//! log locked:    go on in a new log file; take the state (a few reference counts)
-//! unlocked:      write the checkpoint file, moving pages of sparse files and fragmented images;
-//!                make file and name durable; install the manifest
-//! log locked:    point the live images to the moved pages
+//! unlocked:      read the files of blobs that are to be emptied into the cache
+//! log locked:    go on in a new log file; mark what lies in those files as changed;
+//!                take the state (a few reference counts)
+//! unlocked:      write pages of sparse files and fragmented images, fragments of trees and tables
+//!                of images that no checkpoint has yet, and the checkpoint file that tells of all;
+//!                make files and names durable; install the manifest
+//! log locked:    let go of what is on disk now
 //! unlocked:      remove files that the manifest does not need
 //! ```
 //!
-//! Views that are held keep the removed files alive. Whether and when checkpoints are written
-//! never changes a root.
+//! What did not change since the last checkpoint is not written again. Views that are held keep
+//! removed files readable. Whether and when checkpoints are written never changes a root.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use trilith_types::{PAGE_BYTES, RuntimeId};
+use trilith_mkvs::{FragmentSink, Label, Node, Place};
+use trilith_types::{ImageId, PAGE_BYTES, RuntimeId, StateFault};
 
+use crate::blob::{BlobKind, BlobWriter, file_of, path_name};
 use crate::checkpoint_load::check_page;
 use crate::disk::Disk;
 use crate::fault::{Result, StoreFault};
 use crate::image::StoredImage;
-use crate::log_file::{RecordWriter, StoreFile, check_payload_len};
-use crate::manifest::Manifest;
-use crate::payload::{Payload, StoredRun};
+use crate::images::{Files, ImageCell, Images, StoredTable, encode_table};
+use crate::log_file::{RecordWriter, StoreFile, check_payload_len, file_name};
+use crate::manifest::{Generation, Manifest};
+use crate::payload::{Payload, StoredCell};
 use crate::ranges::PageRange;
 use crate::record::{FILE_HEADER_BYTES, FileKind};
-use crate::relocate::{FileNumbers, Moves, is_fragmented, sparse_files, used_files};
+use crate::relocate::{
+    FileNumbers, Moves, current_cells, files_of, is_fragmented, pinned_files, sparse_files,
+};
 use crate::replay::for_each_page;
-use crate::state::{Namespace, State, tree_fault};
-use crate::view::IMAGE_KEY_PREFIX;
+use crate::state::{BlobUse, Candidate, Namespace, RecordPlace, State, tree_fault};
 
-/// Bytes of entries that go into one record.
-const ENTRIES_BYTES: usize = 1 << 20;
-/// Pages of a run whose hashes go into one record.
-const RUN_PAGES: u64 = 1 << 14;
+/// Images that go into one record.
+const IMAGES_RECORD: usize = 1 << 12;
+/// Versions that go into one record.
+const VERSIONS_RECORD: usize = 1 << 14;
+
+/// How checkpoints lay out what they write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// More runs than this make an image a candidate for defragmentation.
+    pub(crate) fragment_runs_max: usize,
+    /// About how large a fragment of a tree is.
+    pub(crate) fragment_bytes: usize,
+}
 
 /// What a checkpoint is made from.
 pub(crate) struct Snapshot {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) state: State,
     /// The files in use.
-    pub(crate) files: BTreeMap<u64, Arc<StoreFile>>,
+    pub(crate) files: Files,
     /// Number of the checkpoint's file.
     pub(crate) id: u64,
+    /// Where numbers for further files come from.
+    pub(crate) numbers: Arc<AtomicU64>,
     /// The log file that the manifest starts with, and the sequence of its first record.
     pub(crate) log_start: u64,
     pub(crate) first_sequence: u64,
-    /// More runs than this make an image a candidate for defragmentation.
-    pub(crate) fragment_runs_max: usize,
+    pub(crate) layout: Layout,
 }
 
-/// A checkpoint file that is durable.
+/// A checkpoint that is durable, though no manifest names it yet.
 pub(crate) struct Written {
     pub(crate) file: Arc<StoreFile>,
+    pub(crate) blob_files: Vec<Arc<StoreFile>>,
     pub(crate) moves: Moves,
-    pub(crate) manifest: Manifest,
+    /// What became of each namespace.
+    pub(crate) namespaces: BTreeMap<RuntimeId, WrittenNamespace>,
+    /// The tops of the fragments that were written.
+    pub(crate) fragments: Vec<(Arc<Node>, Place)>,
+    pub(crate) blobs: BTreeMap<u64, BlobUse>,
+    pub(crate) generation: Generation,
+}
+
+/// What a checkpoint made of a namespace.
+pub(crate) struct WrittenNamespace {
+    /// Where the top fragment of its tree is.
+    pub(crate) top: Place,
+    /// The images of its current version, all of them stored.
+    pub(crate) images: Images,
+    /// Cells that were replaced, with what replaced them.
+    pub(crate) cells: Vec<(ImageId, Arc<ImageCell>, Arc<ImageCell>)>,
+    /// Where the seals of candidates lie now, by round, parent and root.
+    pub(crate) candidates: Vec<(Candidate, RecordPlace)>,
 }
 
 impl Snapshot {
-    /// Writes the checkpoint file and makes it durable.
-    pub(crate) fn write(mut self) -> Result<Written> {
+    /// Writes the checkpoint and makes it durable. What a failure leaves behind is removed.
+    pub(crate) fn write(self) -> Result<Written> {
+        let mut blobs = BlobWriter::new(Arc::clone(&self.disk), Arc::clone(&self.numbers));
+        let disk = Arc::clone(&self.disk);
+        let name = file_name(self.id, FileKind::Checkpoint);
+        self.write_files(&mut blobs).inspect_err(|_| {
+            // What is left now is removed at the next start.
+            for name in blobs.names().iter().chain([&name]) {
+                let _ = disk.remove(name);
+            }
+        })
+    }
+
+    fn write_files(self, blobs: &mut BlobWriter) -> Result<Written> {
         let file = StoreFile::create(&*self.disk, self.id, FileKind::Checkpoint, 1)?;
         let file = Arc::new(file);
         let mut writer = Writer {
@@ -71,51 +119,86 @@ impl Snapshot {
         let mut files = self.files.clone();
         files.insert(self.id, Arc::clone(&file));
         let numbers = FileNumbers::new(files.values());
-        moves.apply(&mut self.state, &numbers);
+        let mut pass = Pass {
+            snapshot: &self,
+            numbers: &numbers,
+            moves: &moves,
+            blobs,
+            used: self.state.blobs.clone(),
+            fragments: Vec::new(),
+        };
+        let mut namespaces = BTreeMap::new();
         for (id, namespace) in &self.state.namespaces {
-            write_namespace(&mut writer, *id, namespace, &numbers)?;
+            namespaces.insert(*id, pass.namespace(&mut writer, *id, namespace)?);
         }
+        let (mut used, fragments) = (pass.used, pass.fragments);
+        let blob_files = blobs.finish()?;
+        for (file, bytes) in &blob_files {
+            used.entry(file.header.id)
+                .or_insert(BlobUse { live: 0, bytes: 0 })
+                .bytes = *bytes;
+        }
+        used.retain(|_, used| used.live > 0);
         self.write_rest(&mut writer)?;
+        writer.record(&Payload::Blobs(
+            used.iter().map(|(id, used)| (*id, *used)).collect(),
+        ))?;
         writer.record(&Payload::End)?;
         file.sync()?;
-        let mut page_files = used_files(&self.state, &numbers);
-        page_files.remove(&self.id);
-        let manifest = Manifest {
+        let generation = self.generation(&namespaces, &used);
+        Ok(Written {
+            file,
+            blob_files: blob_files.into_iter().map(|(file, _)| file).collect(),
+            moves,
+            namespaces,
+            fragments,
+            blobs: used,
+            generation,
+        })
+    }
+
+    /// What the manifest says of the checkpoint.
+    fn generation(
+        &self,
+        namespaces: &BTreeMap<RuntimeId, WrittenNamespace>,
+        used: &BTreeMap<u64, BlobUse>,
+    ) -> Generation {
+        let mut files = pinned_files(&self.state);
+        files.extend(used.keys());
+        for cell in namespaces.values().flat_map(|found| found.images.values()) {
+            let stored = cell.stored.iter().flat_map(|stored| &stored.files);
+            files.extend(stored.map(|(file, _)| *file));
+        }
+        files.remove(&self.id);
+        let rounds = self.state.namespaces.iter();
+        Generation {
             checkpoint: Some(self.id),
             log_start: self.log_start,
             first_sequence: self.first_sequence,
-            page_files: page_files.into_iter().collect(),
-        };
-        Ok(Written {
-            file,
-            moves,
-            manifest,
-        })
+            files: files.into_iter().collect(),
+            rounds: rounds
+                .filter_map(|(id, found)| Some((*id, found.round?)))
+                .collect(),
+        }
     }
 
     /// Copies the pages of sparse files and fragmented images into the checkpoint.
     fn move_pages(&self, writer: &mut Writer) -> Result<Moves> {
-        let runs_max = self.fragment_runs_max;
+        let runs_max = self.layout.fragment_runs_max;
         let numbers = FileNumbers::new(self.files.values());
-        let sparse = sparse_files(&self.state, &self.files, &numbers, runs_max)?;
+        let sparse = sparse_files(&self.state, &self.files, &numbers, self.log_start)?;
         let mut moves = Moves::new(Arc::clone(&writer.file.pages));
         let mut record = RecordWriter::new(Arc::clone(&writer.file), writer.end);
-        for namespace in self.state.namespaces.values() {
-            for image in namespace.view.images.values() {
-                let all = is_fragmented(&image.image, runs_max);
-                self.move_image(
-                    image,
-                    |file| all || sparse.contains(&file),
-                    (&mut record, &mut moves),
-                    &numbers,
-                )?;
+        for (id, cell) in current_cells(&self.state) {
+            let new = cell.stored.is_none();
+            let touched = |(file, _): &(u64, u64)| sparse.contains(file);
+            if !new && !files_of(cell, &numbers).iter().any(touched) {
+                continue;
             }
-            for candidate in &namespace.candidates {
-                for image in candidate.view.images.values() {
-                    let chosen = |file| sparse.contains(&file);
-                    self.move_image(image, chosen, (&mut record, &mut moves), &numbers)?;
-                }
-            }
+            let table = cell.table(id, &self.state.source)?;
+            let all = new && is_fragmented(&table.image, runs_max);
+            let chosen = |file| all || sparse.contains(&file);
+            self.move_image(&table, chosen, (&mut record, &mut moves), &numbers)?;
         }
         if !moves.is_empty() {
             writer.finish(record, &Payload::Pages)?;
@@ -182,6 +265,215 @@ impl Snapshot {
     }
 }
 
+/// One pass over the namespaces.
+struct Pass<'s> {
+    snapshot: &'s Snapshot,
+    numbers: &'s FileNumbers,
+    moves: &'s Moves,
+    blobs: &'s mut BlobWriter,
+    used: BTreeMap<u64, BlobUse>,
+    fragments: Vec<(Arc<Node>, Place)>,
+}
+
+impl Pass<'_> {
+    fn namespace(
+        &mut self,
+        writer: &mut Writer,
+        id: RuntimeId,
+        found: &Namespace,
+    ) -> Result<WrittenNamespace> {
+        let top = self.tree(id, found)?;
+        let (images, cells) = self.images(id, found)?;
+        if let Some(round) = found.round {
+            writer.record(&Payload::Current {
+                namespace: id,
+                round,
+                root: found.root,
+                top: top.0,
+            })?;
+            write_images(writer, id, &images)?;
+            let history: Vec<_> = found.history.iter().cloned().collect();
+            for versions in history.chunks(VERSIONS_RECORD) {
+                writer.record(&Payload::History {
+                    namespace: id,
+                    versions: versions.to_vec(),
+                })?;
+            }
+        }
+        let mut candidates = Vec::with_capacity(found.candidates.len());
+        for candidate in &found.candidates {
+            let (file, file_page) = candidate.pages.unwrap_or((0, 0));
+            let start = writer.record(&Payload::Candidate {
+                seal: candidate.seal.to_vec(),
+                file,
+                file_page,
+            })?;
+            let file = writer.file.header.id;
+            candidates.push((candidate.clone(), RecordPlace { file, start }));
+        }
+        Ok(WrittenNamespace {
+            top,
+            images,
+            cells,
+            candidates,
+        })
+    }
+
+    /// Writes what is new of the current version's tree, and counts what is not needed any more.
+    fn tree(&mut self, id: RuntimeId, found: &Namespace) -> Result<Place> {
+        let mut sink = Sink {
+            namespace: id,
+            blobs: self.blobs,
+            used: &mut self.used,
+            written: &mut self.fragments,
+            kept: BTreeSet::new(),
+            fault: None,
+        };
+        let fragment_bytes = self.snapshot.layout.fragment_bytes;
+        let top = found.view.tree.flush(fragment_bytes, &mut sink);
+        let (kept, fault) = (sink.kept, sink.fault);
+        let top = top.map_err(|error| fault.unwrap_or_else(|| tree_fault(error)))?;
+        let fragments = &self.snapshot.state.source.fragments;
+        let mut open = vec![found.top];
+        while let Some(place) = open.pop() {
+            if place == Place::NONE || kept.contains(&place) {
+                continue;
+            }
+            let fragment = fragments.fragment(place)?;
+            release(&mut self.used, place, fragment.stored_bytes);
+            let below = fragment.node.edges_elsewhere();
+            open.extend(below.into_iter().map(|(_, place)| place));
+        }
+        Ok(top)
+    }
+
+    /// Writes the tables that are new or whose pages moved, and counts those not needed any more.
+    fn images(
+        &mut self,
+        namespace: RuntimeId,
+        found: &Namespace,
+    ) -> Result<(Images, Vec<(ImageId, Arc<ImageCell>, Arc<ImageCell>)>)> {
+        let mut images = found.view.images.clone();
+        let mut cells = Vec::new();
+        for (id, cell) in found.view.images.iter() {
+            let table = self.table_to_write(id, cell)?;
+            let Some(table) = table else {
+                continue;
+            };
+            let (bytes, files) = encode_table(&table, self.numbers);
+            let (place, bytes) =
+                self.blobs
+                    .write(BlobKind::Table, &namespace, id.as_bytes(), &bytes)?;
+            occupy(&mut self.used, place, bytes);
+            let stored = StoredTable {
+                place,
+                bytes,
+                files,
+            };
+            let new = Arc::new(cell.now_stored(table, stored));
+            images.insert_mut(id.clone(), Arc::clone(&new));
+            cells.push((id.clone(), Arc::clone(cell), new));
+        }
+        for (id, before) in found.stored_images.iter() {
+            let Some(old) = &before.stored else {
+                continue;
+            };
+            let now = images.get(id).and_then(|cell| cell.stored.as_ref());
+            if now.is_none_or(|now| now.place != old.place) {
+                release(&mut self.used, old.place, old.bytes);
+            }
+        }
+        Ok((images, cells))
+    }
+
+    fn table_to_write(&self, id: &ImageId, cell: &ImageCell) -> Result<Option<Arc<StoredImage>>> {
+        let source = &self.snapshot.state.source;
+        if cell.stored.is_some() {
+            let files = files_of(cell, self.numbers);
+            if !files.iter().any(|(file, _)| self.moves.touches(*file)) {
+                return Ok(None);
+            }
+        }
+        let table = cell.table(id, source)?;
+        let moved = self.moves.moved(&table, self.numbers).map(Arc::new);
+        let is_new = cell.stored.is_none();
+        Ok(moved.or_else(|| is_new.then_some(table)))
+    }
+}
+
+fn occupy(used: &mut BTreeMap<u64, BlobUse>, place: Place, bytes: u64) {
+    let used = used.entry(file_of(place));
+    used.or_insert(BlobUse { live: 0, bytes: 0 }).live += bytes;
+}
+
+fn release(used: &mut BTreeMap<u64, BlobUse>, place: Place, bytes: u64) {
+    if let Some(used) = used.get_mut(&file_of(place)) {
+        used.live = used.live.saturating_sub(bytes);
+    }
+}
+
+/// Where the fragments of one namespace go.
+pub(crate) struct Sink<'s> {
+    pub(crate) namespace: RuntimeId,
+    pub(crate) blobs: &'s mut BlobWriter,
+    pub(crate) used: &'s mut BTreeMap<u64, BlobUse>,
+    pub(crate) written: &'s mut Vec<(Arc<Node>, Place)>,
+    pub(crate) kept: BTreeSet<Place>,
+    /// The fault that a flush ended with, which it reports in other words.
+    pub(crate) fault: Option<StoreFault>,
+}
+
+impl FragmentSink for Sink<'_> {
+    fn write(
+        &mut self,
+        path: &Label,
+        bytes: &[u8],
+        node: &Arc<Node>,
+    ) -> std::result::Result<Place, StateFault> {
+        let name = path_name(path);
+        let written = self
+            .blobs
+            .write(BlobKind::Fragment, &self.namespace, &name, bytes);
+        match written {
+            Ok((place, bytes)) => {
+                occupy(self.used, place, bytes);
+                self.written.push((Arc::clone(node), place));
+                Ok(place)
+            }
+            Err(fault) => {
+                let message = StateFault(fault.to_string());
+                self.fault = Some(fault);
+                Err(message)
+            }
+        }
+    }
+
+    fn keep(&mut self, place: Place) {
+        self.kept.insert(place);
+    }
+}
+
+fn write_images(writer: &mut Writer, namespace: RuntimeId, images: &Images) -> Result<()> {
+    let cells: Vec<StoredCell> = images
+        .iter()
+        .filter_map(|(id, cell)| {
+            Some(StoredCell {
+                id: id.clone(),
+                pages: cell.pages,
+                root: cell.root,
+                stored: cell.stored.clone()?,
+            })
+        })
+        .collect();
+    for cells in cells.chunks(IMAGES_RECORD) {
+        writer.record(&Payload::Images {
+            namespace,
+            images: cells.to_vec(),
+        })?;
+    }
+    Ok(())
+}
+
 /// Removes files that a new manifest does not need; gives what could not be removed.
 pub(crate) fn remove_files(disk: &dyn Disk, files: &[Arc<StoreFile>]) -> Result<()> {
     for file in files {
@@ -193,111 +485,14 @@ pub(crate) fn remove_files(disk: &dyn Disk, files: &[Arc<StoreFile>]) -> Result<
         .map_err(|error| StoreFault::io(&folder, "make durable", &error))
 }
 
-/// The files of the log before `manifest` that it does not need.
-pub(crate) fn dead_files(
-    files: &BTreeMap<u64, Arc<StoreFile>>,
-    manifest: &Manifest,
-) -> Vec<Arc<StoreFile>> {
-    let kept: BTreeSet<u64> = manifest
-        .page_files
-        .iter()
-        .copied()
-        .chain(manifest.checkpoint)
-        .collect();
+/// The files that a manifest does not need.
+pub(crate) fn dead_files(files: &Files, manifest: &Manifest) -> Vec<Arc<StoreFile>> {
     let is_dead = |file: &&Arc<StoreFile>| {
         let id = file.header.id;
-        let in_log = file.header.kind == FileKind::Log && id >= manifest.log_start;
-        !in_log && !kept.contains(&id)
+        let in_log = file.header.kind == FileKind::Log && id >= manifest.log_start();
+        !in_log && !manifest.needs(id)
     };
     files.values().filter(is_dead).cloned().collect()
-}
-
-fn write_namespace(
-    writer: &mut Writer,
-    namespace: RuntimeId,
-    found: &Namespace,
-    numbers: &FileNumbers,
-) -> Result<()> {
-    if let Some(round) = found.round {
-        writer.record(&Payload::Current {
-            namespace,
-            round,
-            root: found.root,
-        })?;
-        write_entries(writer, namespace, found)?;
-        for (id, image) in &found.view.images {
-            let pages = image.image.pages();
-            writer.record(&Payload::Image {
-                namespace,
-                id: id.clone(),
-                pages,
-            })?;
-            write_runs(writer, image, numbers)?;
-        }
-    }
-    for candidate in &found.candidates {
-        let (file, file_page) = candidate.pages.unwrap_or((0, 0));
-        let seal = candidate.seal.to_vec();
-        writer.record(&Payload::Candidate {
-            seal,
-            file,
-            file_page,
-        })?;
-    }
-    Ok(())
-}
-
-fn write_entries(writer: &mut Writer, namespace: RuntimeId, found: &Namespace) -> Result<()> {
-    let mut entries = Vec::new();
-    let mut bytes = 0;
-    for entry in found.view.tree.iterate_prefix(b"").map_err(tree_fault)? {
-        let entry = entry.map_err(tree_fault)?;
-        if entry.key.starts_with(IMAGE_KEY_PREFIX) {
-            continue;
-        }
-        bytes += entry.key.len() + entry.value.len();
-        entries.push((entry.key.to_vec(), entry.value.to_vec()));
-        if bytes >= ENTRIES_BYTES {
-            bytes = 0;
-            let entries = std::mem::take(&mut entries);
-            writer.record(&Payload::Entries { namespace, entries })?;
-        }
-    }
-    if entries.is_empty() {
-        return Ok(());
-    }
-    writer.record(&Payload::Entries { namespace, entries })
-}
-
-fn write_runs(writer: &mut Writer, image: &StoredImage, numbers: &FileNumbers) -> Result<()> {
-    let mut runs = Vec::new();
-    let mut pages = 0;
-    for run in image.image.runs() {
-        let mut done = 0;
-        while done < run.count {
-            let count = (run.count - done).min(RUN_PAGES);
-            let from = run.page + done;
-            let hashes = (from..from + count)
-                .flat_map(|page| image.tree.leaf(page))
-                .collect();
-            let (file, file_page) = (numbers.of(run), run.file_page + done);
-            runs.push(StoredRun {
-                page: from,
-                file,
-                file_page,
-                hashes,
-            });
-            (done, pages) = (done + count, pages + count);
-            if pages >= RUN_PAGES {
-                pages = 0;
-                writer.record(&Payload::ImageRuns(std::mem::take(&mut runs)))?;
-            }
-        }
-    }
-    if runs.is_empty() {
-        return Ok(());
-    }
-    writer.record(&Payload::ImageRuns(runs))
 }
 
 /// Appends records to the checkpoint file.
@@ -308,17 +503,19 @@ struct Writer {
 }
 
 impl Writer {
-    fn record(&mut self, payload: &Payload) -> Result<()> {
+    /// Appends a record and says where it starts.
+    fn record(&mut self, payload: &Payload) -> Result<u64> {
         let record = RecordWriter::new(Arc::clone(&self.file), self.end);
         self.finish(record, payload)
     }
 
-    fn finish(&mut self, record: RecordWriter, payload: &Payload) -> Result<()> {
+    fn finish(&mut self, record: RecordWriter, payload: &Payload) -> Result<u64> {
         let payload = payload.encode();
         check_payload_len(&payload)?;
+        let start = record.start();
         self.end = record.finish(&payload, self.sequence, 0)?;
         self.sequence += 1;
-        Ok(())
+        Ok(start)
     }
 }
 

@@ -1,35 +1,37 @@
 //! Reading a checkpoint.
 //!
 //! A checkpoint is a file of records like the log, in this order: pages that were moved into it;
-//! for each namespace its current version (entries, then images with their runs) and its
-//! candidates in the order in which they were sealed; signed slots, pruned ranges, named blobs; an
-//! end record, behind which nothing follows.
+//! for each namespace its current version (where the top of its tree is, then its images, then its
+//! finalised versions) and its candidates in the order in which they were sealed; signed slots,
+//! pruned ranges, named blobs; the files of blobs; an end record, behind which nothing follows.
+//!
+//! Trees and tables stay on disk: their roots are compared here, their contents when they are read.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use trilith_types::{Hash, Image, ImageId, PAGE_BYTES, PageRun, RuntimeId, WriteLogEntry};
+use trilith_mkvs::{Place as FragmentPlace, Tree};
+use trilith_types::{Hash, PAGE_BYTES, RuntimeId};
 
 use crate::fault::{Result, StoreFault};
-use crate::image::StoredImage;
+use crate::images::{Files, ImageCell, Images, TableFiles};
 use crate::log_file::StoreFile;
-use crate::page_tree::{IMAGE_PAGES_MAX, PageTree, page_hash};
-use crate::payload::{Payload, Seal, StoredRun};
-use crate::ranges::PageRange;
+use crate::page_tree::{IMAGE_PAGES_MAX, page_hash};
+use crate::payload::{Payload, Seal, StoredCell};
 use crate::record::FILE_HEADER_BYTES;
-use crate::replay::{
-    Place, SealedPages, apply, apply_seal, check_pages_exist, check_root, for_each_page,
-};
-use crate::state::{Namespace, State, next_view};
+use crate::replay::{Place, SealedPages, apply, apply_seal, check_root};
+use crate::state::{Finalised, Namespace, State};
 use crate::view::View;
+use crate::workers::Workers;
 
-type Files = BTreeMap<u64, Arc<StoreFile>>;
-
-/// The state in the checkpoint `file`, whose pages may lie in `files`.
-pub(crate) fn load(file: &Arc<StoreFile>, files: &Files) -> Result<State> {
+/// The state in the checkpoint `file`, whose contents are read from `source`.
+pub(crate) fn load(
+    file: &Arc<StoreFile>,
+    source: &Arc<TableFiles>,
+    workers: Workers,
+) -> Result<State> {
     let mut loader = Loader {
-        files,
-        state: State::default(),
+        state: State::new(Arc::clone(source), workers),
         open: None,
     };
     let (mut end, mut sequence) = (FILE_HEADER_BYTES, file.header.first_sequence);
@@ -57,8 +59,7 @@ pub(crate) fn load(file: &Arc<StoreFile>, files: &Files) -> Result<State> {
     Ok(loader.state)
 }
 
-struct Loader<'a> {
-    files: &'a Files,
+struct Loader {
     state: State,
     open: Option<OpenNamespace>,
 }
@@ -68,11 +69,12 @@ struct OpenNamespace {
     id: RuntimeId,
     round: u64,
     root: Hash,
-    view: View,
-    image: Option<(ImageId, Image, PageTree)>,
+    top: FragmentPlace,
+    images: Images,
+    history: VecDeque<Finalised>,
 }
 
-impl Loader<'_> {
+impl Loader {
     fn apply(&mut self, payload: Payload, bytes: Vec<u8>, place: &Place<'_>) -> Result<()> {
         match payload {
             Payload::Pages => Ok(()),
@@ -80,41 +82,31 @@ impl Loader<'_> {
                 namespace,
                 round,
                 root,
+                top,
             } => {
                 self.close(place)?;
-                let view = View::empty();
                 self.open = Some(OpenNamespace {
                     id: namespace,
                     round,
                     root,
-                    view,
-                    image: None,
+                    top: FragmentPlace(top),
+                    images: Images::new_sync(),
+                    history: VecDeque::new(),
                 });
                 Ok(())
             }
-            Payload::Entries { namespace, entries } => {
-                self.open(namespace, place)?.add_entries(&entries, place)
-            }
-            Payload::Image {
-                namespace,
-                id,
-                pages,
-            } => {
+            Payload::Images { namespace, images } => {
                 let open = self.open(namespace, place)?;
-                open.close_image(place)?;
-                if pages > IMAGE_PAGES_MAX {
-                    return Err(place.damaged(format!("an image has {pages} pages")));
-                }
-                open.image = Some((id, Image::zero(pages), PageTree::zero(pages)));
-                Ok(())
+                images
+                    .into_iter()
+                    .try_for_each(|image| open.add(image, place))
             }
-            Payload::ImageRuns(runs) => {
-                let files = self.files;
-                let image = self.open.as_mut().and_then(|open| open.image.as_mut());
-                let (_, image, tree) =
-                    image.ok_or_else(|| place.damaged("runs come before their image"))?;
-                runs.iter()
-                    .try_for_each(|run| add_run(files, image, tree, run, place))
+            Payload::History {
+                namespace,
+                versions,
+            } => {
+                self.open(namespace, place)?.history.extend(versions);
+                Ok(())
             }
             Payload::Candidate {
                 seal,
@@ -123,6 +115,11 @@ impl Loader<'_> {
             } => {
                 self.close(place)?;
                 self.candidate(seal, (file, file_page), place)
+            }
+            Payload::Blobs(files) => {
+                self.close(place)?;
+                self.state.blobs = files.into_iter().collect();
+                Ok(())
             }
             other @ (Payload::Signed { .. }
             | Payload::PruneSigned { .. }
@@ -154,15 +151,9 @@ impl Loader<'_> {
         (file, file_page): (u64, u64),
         place: &Place<'_>,
     ) -> Result<()> {
-        let seal = match Payload::decode(&bytes) {
-            Ok(Payload::Seal(seal)) => seal,
-            _ => return Err(place.damaged("a candidate is not a sealed version")),
-        };
-        let file = if has_pages(&seal) {
-            find(self.files, file, place)?
-        } else {
-            place.file
-        };
+        let seal = candidate_seal(&bytes, place)?;
+        let source = Arc::clone(&self.state.source);
+        let file = candidate_file(&source.files, &seal, file, place)?;
         let pages = SealedPages {
             file,
             file_page,
@@ -173,16 +164,32 @@ impl Loader<'_> {
 
     /// Completes the version that is being read.
     fn close(&mut self, place: &Place<'_>) -> Result<()> {
-        let Some(mut open) = self.open.take() else {
+        let Some(open) = self.open.take() else {
             return Ok(());
         };
-        open.close_image(place)?;
-        check_root(open.view.tree.root(), open.root, place)?;
+        let source = Arc::clone(&self.state.source);
+        if open.top == FragmentPlace::NONE {
+            check_root(Hash::EMPTY, open.root, place)?;
+        } else {
+            check_root(
+                source.fragments.fragment(open.top)?.node.hash(),
+                open.root,
+                place,
+            )?;
+        }
+        let fragments = Arc::clone(&source.fragments);
         let namespace = Namespace {
             round: Some(open.round),
             root: open.root,
-            view: Arc::new(open.view),
+            view: Arc::new(View {
+                tree: Tree::at_place(open.root, open.top, fragments),
+                images: open.images.clone(),
+                source,
+            }),
             candidates: Vec::new(),
+            history: open.history,
+            top: open.top,
+            stored_images: open.images,
         };
         if self.state.namespaces.insert(open.id, namespace).is_some() {
             return Err(place.damaged(format!("namespace {} comes twice", open.id)));
@@ -192,76 +199,41 @@ impl Loader<'_> {
 }
 
 impl OpenNamespace {
-    fn add_entries(&mut self, entries: &[(Vec<u8>, Vec<u8>)], place: &Place<'_>) -> Result<()> {
-        for (key, value) in entries {
-            let inserted = self.view.tree.insert(key, value);
-            inserted.map_err(|error| place.damaged(error.to_string()))?;
+    fn add(&mut self, image: StoredCell, place: &Place<'_>) -> Result<()> {
+        if image.pages > IMAGE_PAGES_MAX {
+            return Err(place.damaged(format!("an image has {} pages", image.pages)));
         }
-        Ok(())
-    }
-
-    /// Completes the image that is being read, and adds its leaf.
-    fn close_image(&mut self, place: &Place<'_>) -> Result<()> {
-        let Some((id, image, tree)) = self.image.take() else {
-            return Ok(());
-        };
-        let stored = StoredImage {
-            image: Arc::new(image),
-            tree,
-        };
-        let nothing: Vec<WriteLogEntry> = Vec::new();
-        self.view = next_view(&self.view, &nothing, vec![(id, Some(stored))])
-            .map_err(|fault| place.damaged(fault.to_string()))?;
+        let cell = ImageCell::stored(image.pages, image.root, image.stored);
+        self.images.insert_mut(image.id, Arc::new(cell));
         Ok(())
     }
 }
 
-fn has_pages(seal: &Seal) -> bool {
-    seal.images
-        .iter()
-        .any(|(_, patch)| patch.as_ref().is_some_and(|p| p.stored_pages() > 0))
+/// The seal in a candidate's record.
+pub(crate) fn candidate_seal(bytes: &[u8], place: &Place<'_>) -> Result<Seal> {
+    match Payload::decode(bytes) {
+        Ok(Payload::Seal(seal)) => Ok(seal),
+        _ => Err(place.damaged("a candidate is not a sealed version")),
+    }
 }
 
-fn find<'a>(files: &'a Files, id: u64, place: &Place<'_>) -> Result<&'a Arc<StoreFile>> {
-    files
-        .get(&id)
-        .ok_or_else(|| place.damaged(format!("it refers to file {id:016x}, not in use")))
-}
-
-/// Adds a run to an image, comparing the hash of each page.
-fn add_run(
-    files: &Files,
-    image: &mut Image,
-    tree: &mut PageTree,
-    run: &StoredRun,
-    place: &Place<'_>,
-) -> Result<()> {
-    let (hashes, _) = run.hashes.as_chunks::<32>();
-    let file = find(files, run.file, place)?;
-    let pages = PageRange {
-        page: run.file_page,
-        count: hashes.len() as u64,
+/// The file in which the pages of a candidate's record lie.
+pub(crate) fn candidate_file<'a>(
+    files: &'a Files,
+    seal: &Seal,
+    id: u64,
+    place: &Place<'a>,
+) -> Result<&'a StoreFile> {
+    let stores = |(_, patch): &(_, Option<crate::payload::ImagePatch>)| {
+        patch.as_ref().is_some_and(|patch| patch.stored_pages() > 0)
     };
-    check_pages_exist(file, pages.page, pages.count, place)?;
-    let fits = run
-        .page
-        .checked_add(pages.count)
-        .is_some_and(|end| end <= image.pages());
-    if !fits {
-        return Err(place.damaged("a run passes the end of its image"));
+    if !seal.images.iter().any(stores) {
+        return Ok(place.file);
     }
-    for_each_page(file, pages, &mut |number, page| {
-        check_page(file, number, page, &hashes[(number - pages.page) as usize])
-    })?;
-    let leaves: Vec<_> = (run.page..).zip(hashes.iter().copied()).collect();
-    tree.set(&leaves);
-    image.overlay(PageRun {
-        page: run.page,
-        count: pages.count,
-        file: Arc::clone(&file.pages),
-        file_page: run.file_page,
-    });
-    Ok(())
+    match files.get(&id) {
+        Some(file) => Ok(file),
+        None => Err(place.damaged(format!("it refers to file {id:016x}, not in use"))),
+    }
 }
 
 /// Compares a page of a file with the hash it should have.

@@ -3,12 +3,13 @@
 use std::io;
 
 use thiserror::Error;
-use trilith_types::{Hash, RuntimeId};
+use trilith_types::{Hash, RuntimeId, StateFault};
 
 /// Why the store could not do what it was asked.
 ///
 /// None of this is ever part of an outcome: [`StoreFault::Io`], [`StoreFault::Damaged`],
-/// [`StoreFault::Locked`] and [`StoreFault::Stopped`] are faults of this node,
+/// [`StoreFault::Locked`], [`StoreFault::Stopped`] and [`StoreFault::Unreadable`] are faults of
+/// this node,
 /// [`StoreFault::Refused`] is a caller that asked for something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StoreFault {
@@ -47,6 +48,9 @@ pub enum StoreFault {
         /// The earlier fault.
         cause: String,
     },
+    /// A part of a state that lies on disk cannot be read; the message says which file.
+    #[error(transparent)]
+    Unreadable(#[from] StateFault),
     /// The request contradicts what the store holds or its limits; it had no effect.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -74,6 +78,20 @@ pub enum Refusal {
         round: u64,
         /// The round it has to be above.
         above: u64,
+    },
+    /// The namespace is being imported; until that has ended, nothing is built on it.
+    #[error("namespace {namespace} is being imported")]
+    Importing {
+        /// The namespace.
+        namespace: RuntimeId,
+    },
+    /// An import into a namespace that has a version already, or another root than was expected.
+    #[error("namespace {namespace} cannot be imported: {what}")]
+    Import {
+        /// The namespace.
+        namespace: RuntimeId,
+        /// What is in the way.
+        what: String,
     },
     /// The candidate was not built on the current version.
     #[error("round {round} of namespace {namespace} builds on {parent}, but current is {current}")]

@@ -23,11 +23,17 @@
 //! - No slot ever holds two different signed bytes.
 //! - When checkpoints are written, and where pages lie, never changes a root.
 
+mod blob;
 mod checkpoint;
 mod checkpoint_load;
+mod checkpointing;
 mod disk;
+pub mod export;
 mod fault;
+mod fragments;
+mod history;
 mod image;
+mod images;
 mod log;
 mod log_file;
 mod manifest;
@@ -45,6 +51,7 @@ mod workers;
 
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use fault::{Refusal, Result, StoreFault};
+pub use history::{Changes, ImageChange};
 pub use image::{ImageUpdate, ImageUpdateKind};
 pub use page_tree::{IMAGE_PAGES_MAX, PageHash, PageTree, page_hash, zero_page_hash};
 pub use recovery::RecoveryReport;

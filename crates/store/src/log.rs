@@ -11,10 +11,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::Disk;
 use crate::fault::{Result, StoreFault};
 use crate::log_file::{RecordWriter, StoreFile, file_name};
+use crate::manifest::Manifest;
 use crate::record::{FILE_HEADER_BYTES, FileKind};
 
 /// The files and the end of the log.
@@ -26,11 +28,14 @@ pub(crate) struct Log {
     /// Where the last record of the active file ends.
     pub(crate) end: u64,
     pub(crate) next_sequence: u64,
-    pub(crate) next_file: u64,
+    /// The number that the next file gets.
+    pub(crate) numbers: Arc<AtomicU64>,
     /// The last sequence that is known to be durable.
     pub(crate) durable: u64,
     /// Whether a thread is making the active file durable.
     pub(crate) syncing: bool,
+    /// What `CURRENT` says.
+    pub(crate) manifest: Manifest,
     /// Bytes appended since the last checkpoint, and at how many the next one is due.
     pub(crate) bytes: u64,
     pub(crate) checkpoint_due: u64,
@@ -46,7 +51,7 @@ impl Log {
         files: BTreeMap<u64, Arc<StoreFile>>,
         (active, end): (Arc<StoreFile>, u64),
         next_sequence: u64,
-        segment_bytes: u64,
+        (manifest, segment_bytes): (Manifest, u64),
     ) -> Self {
         let next_file = files.keys().next_back().map_or(1, |id| id + 1);
         Self {
@@ -55,9 +60,10 @@ impl Log {
             active,
             end,
             next_sequence,
-            next_file,
+            numbers: Arc::new(AtomicU64::new(next_file)),
             durable: next_sequence - 1,
             syncing: false,
+            manifest,
             bytes: 0,
             checkpoint_due: 0,
             segment_bytes,
@@ -150,9 +156,8 @@ impl Log {
     }
 
     /// A number that no file has had.
-    pub(crate) fn take_file_number(&mut self) -> u64 {
-        self.next_file += 1;
-        self.next_file - 1
+    pub(crate) fn take_file_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Removes, durably, what is left of a log file that could not be created. A leftover that

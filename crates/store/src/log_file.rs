@@ -14,7 +14,7 @@ use crate::record::{
 /// Bytes read or written at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// An open log or checkpoint file.
+/// An open file of the store.
 pub(crate) struct StoreFile {
     pub(crate) header: FileHeader,
     pub(crate) name: String,
@@ -43,7 +43,7 @@ pub(crate) fn file_name(id: u64, kind: FileKind) -> String {
 pub(crate) fn parse_file_name(name: &str) -> Option<(u64, FileKind)> {
     let (stem, _) = name.split_once('.')?;
     let id = u64::from_str_radix(stem, 16).ok()?;
-    [FileKind::Log, FileKind::Checkpoint]
+    [FileKind::Log, FileKind::Checkpoint, FileKind::Blobs]
         .into_iter()
         .find(|kind| file_name(id, *kind) == name)
         .map(|kind| (id, kind))
@@ -129,7 +129,7 @@ impl StoreFile {
             .map_err(|error| StoreFault::io(&self.name, "read", &error))
     }
 
-    fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
+    pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.file
             .write_at(bytes, offset)
             .map_err(|error| StoreFault::io(&self.name, "write", &error))
@@ -158,32 +158,48 @@ impl StoreFile {
             if header.sequence != sequence || (header.pages > 0) != with_pages {
                 continue;
             }
-            let Some((payload_start, end)) = header.payload_range(start) else {
-                continue;
-            };
-            if end > len || u64::from(header.payload_len) > PAYLOAD_BYTES_MAX {
-                continue;
+            if let Some(record) = self.whole_record(start, header, len)? {
+                return Ok(Some(record));
             }
-            let mut hasher = blake3::Hasher::new_keyed(&self.header.secret);
-            self.for_each_chunk(start + RECORD_HEADER_BYTES, payload_start, |bytes| {
-                hasher.update(bytes);
-            })?;
-            let mut payload = vec![0u8; header.payload_len as usize];
-            self.read(&mut payload, payload_start)?;
-            hasher.update(&payload);
-            if body_check(&hasher) != header.body_check {
-                continue;
-            }
-            let file_page = (start + RECORD_HEADER_BYTES) / PAGE_BYTES as u64;
-            return Ok(Some(Record {
-                header,
-                start,
-                file_page,
-                payload,
-                end,
-            }));
         }
         Ok(None)
+    }
+
+    /// The record that starts at `start`, which was whole when it was last seen.
+    pub(crate) fn record_at(&self, start: u64) -> Result<Record> {
+        let len = self.len()?;
+        let record = match self.record_header(start, len)? {
+            Some(header) => self.whole_record(start, header, len)?,
+            None => None,
+        };
+        record.ok_or_else(|| self.damaged(start, "there is no whole record"))
+    }
+
+    fn whole_record(&self, start: u64, header: RecordHeader, len: u64) -> Result<Option<Record>> {
+        let Some((payload_start, end)) = header.payload_range(start) else {
+            return Ok(None);
+        };
+        if end > len || u64::from(header.payload_len) > PAYLOAD_BYTES_MAX {
+            return Ok(None);
+        }
+        let mut hasher = blake3::Hasher::new_keyed(&self.header.secret);
+        self.for_each_chunk(start + RECORD_HEADER_BYTES, payload_start, |bytes| {
+            hasher.update(bytes);
+        })?;
+        let mut payload = vec![0u8; header.payload_len as usize];
+        self.read(&mut payload, payload_start)?;
+        hasher.update(&payload);
+        if body_check(&hasher) != header.body_check {
+            return Ok(None);
+        }
+        let file_page = (start + RECORD_HEADER_BYTES) / PAGE_BYTES as u64;
+        Ok(Some(Record {
+            header,
+            start,
+            file_page,
+            payload,
+            end,
+        }))
     }
 
     fn record_header(&self, start: u64, len: u64) -> Result<Option<RecordHeader>> {
@@ -265,6 +281,11 @@ impl RecordWriter {
             self.flush()?;
         }
         Ok(number)
+    }
+
+    /// Where the record starts, once it is known whether it has pages.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
     }
 
     /// The file the pages go to.

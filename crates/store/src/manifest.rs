@@ -1,9 +1,11 @@
-//! `CURRENT`: which checkpoint and which part of the log make up the store.
+//! `CURRENT`: which checkpoints and which part of the log make up the store.
 //!
 //! It is replaced by renaming, so that there is always exactly one whole manifest. Its bytes are a
-//! canonical CBOR array `[format, checkpoint file or null, first log file, its first sequence,
-//! other files whose pages are used]` and the BLAKE3 hash of that.
+//! canonical CBOR array `[format, [generation, …]]` and the BLAKE3 hash of that; a generation is
+//! `[checkpoint file or null, first log file, its first sequence, [other file, …],
+//! [namespace, round, …]]`.
 
+use trilith_types::RuntimeId;
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 
 use crate::disk::Disk;
@@ -14,37 +16,126 @@ pub(crate) const MANIFEST_NAME: &str = "CURRENT";
 /// Name of a manifest that is being written.
 const NEXT_NAME: &str = "CURRENT.next";
 /// The format this code reads and writes.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Longest manifest that is read: a million files.
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// Which files make up the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
-    /// The checkpoint that the log continues; none in a new store.
+    /// Oldest first; the store is the last, and the others serve versions of the past. Never
+    /// empty.
+    pub(crate) generations: Vec<Generation>,
+}
+
+/// A checkpoint and where the log goes on from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Generation {
+    /// The checkpoint; none in a new store.
     pub(crate) checkpoint: Option<u64>,
-    /// The first log file to be replayed.
+    /// The first log file behind it.
     pub(crate) log_start: u64,
     /// The sequence of its first record.
     pub(crate) first_sequence: u64,
-    /// Older files that hold pages the checkpoint refers to, ascending.
-    pub(crate) page_files: Vec<u64>,
+    /// Other files that the checkpoint refers to, ascending: older ones with pages, and blobs.
+    pub(crate) files: Vec<u64>,
+    /// The rounds of the versions in it, ascending by namespace.
+    pub(crate) rounds: Vec<(RuntimeId, u64)>,
+}
+
+impl Generation {
+    /// The generation of a store into which nothing was written.
+    pub(crate) fn first(log_start: u64) -> Self {
+        Self {
+            checkpoint: None,
+            log_start,
+            first_sequence: 1,
+            files: Vec::new(),
+            rounds: Vec::new(),
+        }
+    }
+
+    /// The round that a namespace had.
+    pub(crate) fn round(&self, namespace: &RuntimeId) -> Option<u64> {
+        let found = self.rounds.iter().find(|(id, _)| id == namespace);
+        found.map(|(_, round)| *round)
+    }
+
+    /// Whether a file that is not of the log behind the generation is needed for it.
+    pub(crate) fn needs(&self, id: u64) -> bool {
+        self.checkpoint == Some(id) || self.files.binary_search(&id).is_ok()
+    }
+
+    fn write(&self, e: &mut Encoder) {
+        e.array(5);
+        match self.checkpoint {
+            Some(id) => e.uint(id),
+            None => e.null(),
+        };
+        e.uint(self.log_start).uint(self.first_sequence);
+        e.array(self.files.len());
+        for id in &self.files {
+            e.uint(*id);
+        }
+        e.array(2 * self.rounds.len());
+        for (namespace, round) in &self.rounds {
+            e.bytes(namespace.as_bytes()).uint(*round);
+        }
+    }
+
+    fn read(d: &mut Decoder<'_>) -> std::result::Result<Self, DecodeError> {
+        if d.array("generation", 5)? != 5 {
+            return Err(DecodeError::Field("generation"));
+        }
+        let checkpoint = if d.null() { None } else { Some(d.uint()?) };
+        let (log_start, first_sequence) = (d.uint()?, d.uint()?);
+        let mut files: Vec<u64> = Vec::new();
+        for _ in 0..d.array("files", usize::MAX)? {
+            files.push(d.uint()?);
+        }
+        let mut rounds: Vec<(RuntimeId, u64)> = Vec::new();
+        let count = d.array("rounds", usize::MAX)?;
+        for _ in 0..count / 2 {
+            let namespace = RuntimeId::from_bytes(d.bytes_exact("namespace")?);
+            rounds.push((namespace, d.uint()?));
+        }
+        let ascends = files.is_sorted_by(|a, b| a < b) && rounds.is_sorted_by(|a, b| a.0 < b.0);
+        if !ascends || !count.is_multiple_of(2) {
+            return Err(DecodeError::Field("generation"));
+        }
+        Ok(Self {
+            checkpoint,
+            log_start,
+            first_sequence,
+            files,
+            rounds,
+        })
+    }
 }
 
 impl Manifest {
+    /// The generation that is the store.
+    pub(crate) fn newest(&self) -> &Generation {
+        self.generations.last().expect("there is a generation")
+    }
+
+    /// Where the log starts that is kept.
+    pub(crate) fn log_start(&self) -> u64 {
+        self.generations[0].log_start
+    }
+
+    /// Whether a file is needed that is not of the log from [`Manifest::log_start`] on.
+    pub(crate) fn needs(&self, id: u64) -> bool {
+        self.generations
+            .iter()
+            .any(|generation| generation.needs(id))
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
-        encoder.array(5).uint(FORMAT);
-        match self.checkpoint {
-            Some(id) => encoder.uint(id),
-            None => encoder.null(),
-        };
-        encoder
-            .uint(self.log_start)
-            .uint(self.first_sequence)
-            .array(self.page_files.len());
-        for id in &self.page_files {
-            encoder.uint(*id);
+        encoder.array(2).uint(FORMAT).array(self.generations.len());
+        for generation in &self.generations {
+            generation.write(&mut encoder);
         }
         let mut bytes = encoder.finish();
         let check = blake3::hash(&bytes);
@@ -65,26 +156,23 @@ impl Manifest {
 
     fn decode_body(body: &[u8]) -> std::result::Result<Self, DecodeError> {
         let mut d = Decoder::new(body);
-        if d.array("manifest", 5)? != 5 || d.uint()? != FORMAT {
+        if d.array("manifest", 2)? != 2 || d.uint()? != FORMAT {
             return Err(DecodeError::Field("format"));
         }
-        let checkpoint = if d.null() { None } else { Some(d.uint()?) };
-        let (log_start, first_sequence) = (d.uint()?, d.uint()?);
-        let mut page_files: Vec<u64> = Vec::new();
-        for _ in 0..d.array("files", usize::MAX)? {
-            let id = d.uint()?;
-            if page_files.last().is_some_and(|last| *last >= id) {
-                return Err(DecodeError::Field("files"));
+        let mut generations: Vec<Generation> = Vec::new();
+        for _ in 0..d.array("generations", usize::MAX)? {
+            let generation = Generation::read(&mut d)?;
+            let before = generations.last().map_or(0, |last| last.log_start);
+            if generation.log_start <= before {
+                return Err(DecodeError::Field("generations"));
             }
-            page_files.push(id);
+            generations.push(generation);
         }
         d.finish()?;
-        Ok(Self {
-            checkpoint,
-            log_start,
-            first_sequence,
-            page_files,
-        })
+        if generations.is_empty() {
+            return Err(DecodeError::Field("generations"));
+        }
+        Ok(Self { generations })
     }
 
     /// Makes this the store's manifest, durably.

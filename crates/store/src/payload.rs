@@ -3,10 +3,14 @@
 //! Each payload is an array whose first item is the number of its kind. Decoding is strict and
 //! allocates no more than the input holds; a decoded payload encodes to the bytes it came from.
 
+use trilith_mkvs::Place;
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Hash, ImageId, RuntimeId, WriteLog, WriteLogEntry};
 
+use crate::images::StoredTable;
+use crate::page_tree::PageHash;
 use crate::ranges::PageRange;
+use crate::state::{BlobUse, Finalised, RecordPlace};
 
 const SEAL: u64 = 0;
 const FINALISE: u64 = 1;
@@ -15,9 +19,9 @@ const PRUNE_SIGNED: u64 = 3;
 const META: u64 = 4;
 const PAGES: u64 = 16;
 const CURRENT: u64 = 17;
-const ENTRIES: u64 = 18;
-const IMAGE: u64 = 19;
-const IMAGE_RUNS: u64 = 20;
+const IMAGES: u64 = 18;
+const HISTORY: u64 = 19;
+const BLOBS: u64 = 20;
 const CANDIDATE: u64 = 21;
 const END: u64 = 22;
 
@@ -48,25 +52,26 @@ pub(crate) enum Payload {
     },
     /// Checkpoint: pages rewritten from other files.
     Pages,
-    /// Checkpoint: the current version of a namespace, whose contents follow.
+    /// Checkpoint: the current version of a namespace, and where the top fragment of its tree is
+    /// (0 for the empty tree). Its images follow.
     Current {
         namespace: RuntimeId,
         round: u64,
         root: Hash,
+        top: u64,
     },
-    /// Checkpoint: entries of the current version, without those of images.
-    Entries {
+    /// Checkpoint: images of the current version.
+    Images {
         namespace: RuntimeId,
-        entries: Vec<(Vec<u8>, Vec<u8>)>,
+        images: Vec<StoredCell>,
     },
-    /// Checkpoint: an image of the current version.
-    Image {
+    /// Checkpoint: finalised versions of a namespace that can be read, ascending.
+    History {
         namespace: RuntimeId,
-        id: ImageId,
-        pages: u64,
+        versions: Vec<Finalised>,
     },
-    /// Checkpoint: where pages of the image before lie.
-    ImageRuns(Vec<StoredRun>),
+    /// Checkpoint: files of blobs, and how many bytes of each are in use.
+    Blobs(Vec<(u64, BlobUse)>),
     /// Checkpoint: a candidate, as the payload that sealed it and the place of its pages.
     Candidate {
         seal: Vec<u8>,
@@ -100,14 +105,13 @@ pub(crate) struct ImagePatch {
     pub(crate) stored: Vec<PageRange>,
 }
 
-/// Consecutive pages of an image in a file, with their hashes.
+/// An image of a version, and where its table is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StoredRun {
-    pub(crate) page: u64,
-    pub(crate) file: u64,
-    pub(crate) file_page: u64,
-    /// 32 bytes for each page.
-    pub(crate) hashes: Vec<u8>,
+pub(crate) struct StoredCell {
+    pub(crate) id: ImageId,
+    pub(crate) pages: u64,
+    pub(crate) root: PageHash,
+    pub(crate) stored: StoredTable,
 }
 
 impl Payload {
@@ -148,33 +152,36 @@ impl Payload {
                 namespace,
                 round,
                 root,
+                top,
             } => {
-                version(e.array(4).uint(CURRENT), namespace, *round, root);
+                version(e.array(5).uint(CURRENT), namespace, *round, root);
+                e.uint(*top);
             }
-            Self::Entries { namespace, entries } => {
+            Self::Images { namespace, images } => {
                 e.array(3)
-                    .uint(ENTRIES)
+                    .uint(IMAGES)
                     .bytes(namespace.as_bytes())
-                    .array(2 * entries.len());
-                for (key, value) in entries {
-                    e.bytes(key).bytes(value);
+                    .array(images.len());
+                images.iter().for_each(|image| image.write(e));
+            }
+            Self::History {
+                namespace,
+                versions,
+            } => {
+                e.array(3)
+                    .uint(HISTORY)
+                    .bytes(namespace.as_bytes())
+                    .array(4 * versions.len());
+                for found in versions {
+                    e.uint(found.round).bytes(found.root.as_bytes());
+                    let at = found.seal.map_or((0, 0), |at| (at.file, at.start));
+                    e.uint(at.0).uint(at.1);
                 }
             }
-            Self::Image {
-                namespace,
-                id,
-                pages,
-            } => {
-                let e = e.array(4).uint(IMAGE).bytes(namespace.as_bytes());
-                e.bytes(id.as_bytes()).uint(*pages);
-            }
-            Self::ImageRuns(runs) => {
-                e.array(2).uint(IMAGE_RUNS).array(4 * runs.len());
-                for run in runs {
-                    e.uint(run.page)
-                        .uint(run.file)
-                        .uint(run.file_page)
-                        .bytes(&run.hashes);
+            Self::Blobs(files) => {
+                e.array(2).uint(BLOBS).array(3 * files.len());
+                for (file, used) in files {
+                    e.uint(*file).uint(used.live).uint(used.bytes);
                 }
             }
             Self::Candidate {
@@ -266,33 +273,48 @@ impl Payload {
             CURRENT => {
                 let (namespace, round, root) = (runtime_id(d)?, d.uint()?, hash(d)?);
                 (
-                    4,
+                    5,
                     Self::Current {
                         namespace,
                         round,
                         root,
+                        top: d.uint()?,
                     },
                 )
             }
-            ENTRIES => (
-                3,
-                Self::Entries {
-                    namespace: runtime_id(d)?,
-                    entries: entries(d)?,
-                },
-            ),
-            IMAGE => {
-                let (namespace, id) = (runtime_id(d)?, image_id(d)?);
+            IMAGES => {
+                let namespace = runtime_id(d)?;
+                let mut images = Vec::new();
+                for _ in 0..d.array("images", ANY)? {
+                    images.push(StoredCell::read(d)?);
+                }
+                (3, Self::Images { namespace, images })
+            }
+            HISTORY => {
+                let namespace = runtime_id(d)?;
+                let mut versions = Vec::new();
+                for _ in 0..pairs(d, "versions", 4)? {
+                    let (round, root) = (d.uint()?, hash(d)?);
+                    let (file, start) = (d.uint()?, d.uint()?);
+                    let seal = ((file, start) != (0, 0)).then_some(RecordPlace { file, start });
+                    versions.push(Finalised { round, root, seal });
+                }
                 (
-                    4,
-                    Self::Image {
+                    3,
+                    Self::History {
                         namespace,
-                        id,
-                        pages: d.uint()?,
+                        versions,
                     },
                 )
             }
-            IMAGE_RUNS => (2, Self::ImageRuns(stored_runs(d)?)),
+            BLOBS => {
+                let mut files = Vec::new();
+                for _ in 0..pairs(d, "files", 3)? {
+                    let (file, live, bytes) = (d.uint()?, d.uint()?, d.uint()?);
+                    files.push((file, BlobUse { live, bytes }));
+                }
+                (2, Self::Blobs(files))
+            }
             CANDIDATE => (
                 4,
                 Self::Candidate {
@@ -411,29 +433,38 @@ fn read_ranges(d: &mut Decoder<'_>) -> Decoded<Vec<PageRange>> {
     Ok(ranges)
 }
 
-fn stored_runs(d: &mut Decoder<'_>) -> Decoded<Vec<StoredRun>> {
-    let mut runs = Vec::new();
-    for _ in 0..pairs(d, "runs", 4)? {
-        let run = StoredRun {
-            page: d.uint()?,
-            file: d.uint()?,
-            file_page: d.uint()?,
-            hashes: blob(d)?,
-        };
-        if run.hashes.is_empty() || !run.hashes.len().is_multiple_of(32) {
-            return Err(DecodeError::Field("hashes"));
+impl StoredCell {
+    fn write(&self, e: &mut Encoder) {
+        e.array(6).bytes(self.id.as_bytes()).uint(self.pages);
+        e.bytes(&self.root).uint(self.stored.place.0);
+        e.uint(self.stored.bytes).array(2 * self.stored.files.len());
+        for (file, pages) in &self.stored.files {
+            e.uint(*file).uint(*pages);
         }
-        runs.push(run);
     }
-    Ok(runs)
-}
 
-fn entries(d: &mut Decoder<'_>) -> Decoded<Vec<(Vec<u8>, Vec<u8>)>> {
-    let mut entries = Vec::new();
-    for _ in 0..pairs(d, "entries", 2)? {
-        entries.push((blob(d)?, blob(d)?));
+    fn read(d: &mut Decoder<'_>) -> Decoded<Self> {
+        if d.array("image", 6)? != 6 {
+            return Err(DecodeError::Field("image"));
+        }
+        let (id, pages, root) = (image_id(d)?, d.uint()?, d.bytes_exact("root")?);
+        let (place, bytes) = (Place(d.uint()?), d.uint()?);
+        let mut files = Vec::new();
+        for _ in 0..pairs(d, "files", 2)? {
+            files.push((d.uint()?, d.uint()?));
+        }
+        let stored = StoredTable {
+            place,
+            bytes,
+            files,
+        };
+        Ok(Self {
+            id,
+            pages,
+            root,
+            stored,
+        })
     }
-    Ok(entries)
 }
 
 /// The head of an array of groups of `width` items; gives the number of groups.

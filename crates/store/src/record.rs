@@ -43,6 +43,8 @@ pub(crate) enum FileKind {
     Log,
     /// A checkpoint.
     Checkpoint,
+    /// Fragments of trees and tables of images ([`crate::blob`]).
+    Blobs,
 }
 
 impl FileKind {
@@ -51,6 +53,7 @@ impl FileKind {
         match self {
             Self::Log => "log",
             Self::Checkpoint => "checkpoint",
+            Self::Blobs => "blobs",
         }
     }
 }
@@ -74,6 +77,7 @@ impl FileHeader {
         let kind: u64 = match self.kind {
             FileKind::Log => 0,
             FileKind::Checkpoint => 1,
+            FileKind::Blobs => 2,
         };
         let mut bytes = [0u8; FILE_HEADER_BYTES as usize];
         bytes[..8].copy_from_slice(FILE_MAGIC);
@@ -97,6 +101,7 @@ impl FileHeader {
         let kind = match number(bytes, 16) {
             0 => FileKind::Log,
             1 => FileKind::Checkpoint,
+            2 => FileKind::Blobs,
             _ => return None,
         };
         Some(Self {

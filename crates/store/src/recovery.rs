@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! read CURRENT; make the folder's names durable
-//! load the checkpoint, comparing every page hash and every root
-//! replay the log files in order, comparing every root
+//! load the newest checkpoint: its own bytes are compared now, what it refers to when it is read
+//! replay the log files behind it in order, comparing every root
 //! the last file may end in a tail that a crash tore off: cut it, durably
 //! remove files that CURRENT does not need
 //! ```
@@ -17,13 +17,18 @@ use std::sync::Arc;
 use crate::checkpoint_load;
 use crate::disk::Disk;
 use crate::fault::{Result, StoreFault};
+use crate::fragments::{FragmentCache, Fragments};
+use crate::history::forget_unreadable;
+use crate::images::{Files, TableFiles};
 use crate::log::Log;
 use crate::log_file::{StoreFile, parse_file_name};
-use crate::manifest::{MANIFEST_NAME, Manifest};
+use crate::manifest::{Generation, MANIFEST_NAME, Manifest};
 use crate::payload::Payload;
 use crate::record::{FILE_HEADER_BYTES, FileKind};
 use crate::replay::{Place, SealedPages, apply};
 use crate::state::State;
+use crate::store::StoreConfig;
+use crate::workers::Workers;
 
 /// What opening a store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,35 +51,39 @@ pub(crate) struct Recovered {
     pub(crate) report: RecoveryReport,
 }
 
-type Files = BTreeMap<u64, Arc<StoreFile>>;
-
 /// Recovers the store on `disk`, or makes a new one.
-pub(crate) fn recover(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Recovered> {
+pub(crate) fn recover(disk: &Arc<dyn Disk>, config: &StoreConfig) -> Result<Recovered> {
     let folder = disk.describe();
     let names = disk
         .list()
         .map_err(|error| StoreFault::io(&folder, "list", &error))?;
     let Some(manifest) = Manifest::load(&**disk, &names)? else {
-        return create(disk, &names, segment_bytes);
+        return create(disk, &names, config);
     };
     // What a killed process left may be visible and not yet durable.
     disk.sync_dir()
         .map_err(|error| StoreFault::io(&folder, "make durable", &error))?;
     let (mut files, log_ids, garbage) = open_files(&**disk, &names, &manifest)?;
+    let newest = manifest.newest().clone();
     let mut report = RecoveryReport::default();
-    let mut state = match manifest.checkpoint {
-        None => State::default(),
+    let source = source(&files, config);
+    let workers = Workers::new(config.threads);
+    let mut state = match newest.checkpoint {
+        None => State::new(source, workers),
         Some(id) => {
             let file = &files[&id];
             report.checkpoint = Some(file.name.clone());
-            checkpoint_load::load(file, &files)?
+            checkpoint_load::load(file, &source, workers)?
         }
     };
-    let mut next_sequence = manifest.first_sequence;
+    let mut next_sequence = newest.first_sequence;
     let mut end = 0;
     let mut bytes = 0;
     for (index, id) in log_ids.iter().enumerate() {
         let file = Arc::clone(&files[id]);
+        if *id < newest.log_start {
+            continue;
+        }
         if file.header.first_sequence != next_sequence {
             let what = format!("it starts with record {}", file.header.first_sequence);
             return Err(file.damaged(0, format!("{what}, but {next_sequence} is the next one")));
@@ -89,7 +98,7 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Recove
             &mut report,
         )?;
     }
-    report.records = next_sequence - manifest.first_sequence;
+    report.records = next_sequence - newest.first_sequence;
     for name in garbage {
         disk.remove(&name)
             .map_err(|error| StoreFault::io(&name, "remove", &error))?;
@@ -110,15 +119,31 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Recove
         files,
         (active, end),
         next_sequence,
-        segment_bytes,
+        (manifest, config.segment_bytes),
     );
     log.bytes = bytes;
+    for (id, found) in &mut state.namespaces {
+        forget_unreadable(*id, found, &log.manifest.generations);
+    }
     Ok(Recovered { state, log, report })
+}
+
+/// Where what lies in these files is read from.
+fn source(files: &Files, config: &StoreConfig) -> Arc<TableFiles> {
+    let blobs = files
+        .iter()
+        .filter(|(_, file)| file.header.kind == FileKind::Blobs)
+        .map(|(id, file)| (*id, Arc::clone(file)));
+    let cache = FragmentCache::new(config.cache_bytes);
+    Arc::new(TableFiles {
+        fragments: Arc::new(Fragments::new(blobs.collect(), cache)),
+        files: files.clone(),
+    })
 }
 
 /// Makes a new store in a folder without one. A crash may have interrupted that before; a log with
 /// records, though, does not come without a manifest.
-fn create(disk: &Arc<dyn Disk>, names: &[String], segment_bytes: u64) -> Result<Recovered> {
+fn create(disk: &Arc<dyn Disk>, names: &[String], config: &StoreConfig) -> Result<Recovered> {
     for name in names {
         let ours = parse_file_name(name);
         if ours.is_none() && !Manifest::is_leftover(name) {
@@ -139,10 +164,7 @@ fn create(disk: &Arc<dyn Disk>, names: &[String], segment_bytes: u64) -> Result<
     }
     let file = Arc::new(StoreFile::create(&**disk, 1, FileKind::Log, 1)?);
     let manifest = Manifest {
-        checkpoint: None,
-        log_start: 1,
-        first_sequence: 1,
-        page_files: Vec::new(),
+        generations: vec![Generation::first(1)],
     };
     manifest.install(&**disk)?;
     let files = BTreeMap::from([(1, Arc::clone(&file))]);
@@ -151,14 +173,15 @@ fn create(disk: &Arc<dyn Disk>, names: &[String], segment_bytes: u64) -> Result<
         files,
         (file, FILE_HEADER_BYTES),
         1,
-        segment_bytes,
+        (manifest, config.segment_bytes),
     );
+    let source = source(&Files::new(), config);
     let report = RecoveryReport {
         created: true,
         ..RecoveryReport::default()
     };
     Ok(Recovered {
-        state: State::default(),
+        state: State::new(source, Workers::new(config.threads)),
         log,
         report,
     })
@@ -186,9 +209,8 @@ fn open_files(
         .map(|(id, ..)| *id);
     let last_log = last_log.max();
     for (id, kind, name) in numbered {
-        let in_log = kind == FileKind::Log && id >= manifest.log_start;
-        let needed = manifest.checkpoint == Some(id) || manifest.page_files.contains(&id);
-        if !in_log && !needed {
+        let in_log = kind == FileKind::Log && id >= manifest.log_start();
+        if !in_log && !manifest.needs(id) {
             garbage.push(name.clone());
             continue;
         }
@@ -200,7 +222,7 @@ fn open_files(
                 }
             }
             // A crash while the log went on in a new file.
-            None if in_log && last_log == Some(id) && id != manifest.log_start => {
+            None if in_log && last_log == Some(id) && id != manifest.newest().log_start => {
                 garbage.push(name.clone());
             }
             None => {
@@ -212,9 +234,12 @@ fn open_files(
             }
         }
     }
-    let needed = manifest.page_files.iter().chain(&manifest.checkpoint);
-    for id in needed.chain([&manifest.log_start]) {
-        if !files.contains_key(id) {
+    for generation in &manifest.generations {
+        let needed = generation.files.iter().chain(&generation.checkpoint);
+        let missing = needed
+            .chain([&generation.log_start])
+            .find(|id| !files.contains_key(id));
+        if let Some(id) = missing {
             let what = format!("it needs file number {id:016x}, which is missing");
             return Err(StoreFault::damaged(MANIFEST_NAME, 0, what));
         }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use trilith_types::{Image, PAGE_BYTES, PageFile, PageRun};
+use trilith_types::{Image, ImageId, PAGE_BYTES, PageFile, PageRun};
 
 use crate::fault::Result;
 use crate::image::StoredImage;
+use crate::images::{Files, ImageCell};
 use crate::log_file::StoreFile;
 use crate::ranges::PageRange;
+use crate::record::FileKind;
 use crate::state::State;
-use crate::view::View;
 
 /// An image whose runs are shorter than this on average is fragmented.
 const FRAGMENT_PAGES: u64 = 16;
@@ -46,32 +47,49 @@ pub(crate) fn is_fragmented(image: &Image, runs_max: usize) -> bool {
     image.run_count() > runs_max && stored / (image.run_count() as u64) < FRAGMENT_PAGES
 }
 
-/// The files more than half of which is dead, with all pages that are still in use: worth moving
-/// those and removing the file. Files that hold the pages of a candidate's record stay.
+/// The cells of the current versions.
+pub(crate) fn current_cells(state: &State) -> impl Iterator<Item = (&ImageId, &Arc<ImageCell>)> {
+    state
+        .namespaces
+        .values()
+        .flat_map(|found| found.view.images.iter())
+}
+
+/// In which files the pages of a cell's image lie, and how many in each.
+pub(crate) fn files_of(cell: &ImageCell, numbers: &FileNumbers) -> Vec<(u64, u64)> {
+    if let Some(stored) = &cell.stored {
+        return stored.files.clone();
+    }
+    let mut files: BTreeMap<u64, u64> = BTreeMap::new();
+    for run in cell.held().iter().flat_map(|table| table.image.runs()) {
+        *files.entry(numbers.of(run)).or_default() += run.count;
+    }
+    files.into_iter().collect()
+}
+
+/// The files with pages more than half of which is dead: worth moving what is in use and removing
+/// the file. Files that hold the pages of a candidate's record stay, and those behind `kept_from`,
+/// which the log still needs.
 pub(crate) fn sparse_files(
     state: &State,
-    files: &BTreeMap<u64, Arc<StoreFile>>,
+    files: &Files,
     numbers: &FileNumbers,
-    runs_max: usize,
+    kept_from: u64,
 ) -> Result<BTreeSet<u64>> {
-    let mut live: BTreeMap<u64, Vec<PageRange>> = BTreeMap::new();
-    for (image, current) in images(state) {
-        if current && is_fragmented(&image.image, runs_max) {
-            continue;
-        }
-        for run in image.image.runs() {
-            let range = PageRange {
-                page: run.file_page,
-                count: run.count,
-            };
-            live.entry(numbers.of(run)).or_default().push(range);
+    let mut live: BTreeMap<u64, u64> = BTreeMap::new();
+    for (_, cell) in current_cells(state) {
+        for (file, pages) in files_of(cell, numbers) {
+            *live.entry(file).or_default() += pages;
         }
     }
     let pinned = pinned_files(state);
     let mut sparse = BTreeSet::new();
-    for (id, mut ranges) in live {
-        let len = files[&id].len()?;
-        if !pinned.contains(&id) && union(&mut ranges) * 2 * (PAGE_BYTES as u64) < len {
+    for (id, pages) in live {
+        let Some(file) = files.get(&id).filter(|_| !pinned.contains(&id)) else {
+            continue;
+        };
+        let in_log = file.header.kind == FileKind::Log && id >= kept_from;
+        if !in_log && pages * 2 * (PAGE_BYTES as u64) < file.len()? {
             sparse.insert(id);
         }
     }
@@ -87,37 +105,6 @@ pub(crate) fn pinned_files(state: &State) -> BTreeSet<u64> {
     candidates
         .filter_map(|candidate| candidate.pages.map(|(file, _)| file))
         .collect()
-}
-
-/// All files in which pages of the state lie.
-pub(crate) fn used_files(state: &State, numbers: &FileNumbers) -> BTreeSet<u64> {
-    let mut used = pinned_files(state);
-    for (image, _) in images(state) {
-        used.extend(image.image.runs().map(|run| numbers.of(run)));
-    }
-    used
-}
-
-/// All images of all versions, and whether the version is current.
-pub(crate) fn images(state: &State) -> impl Iterator<Item = (&StoredImage, bool)> {
-    state.namespaces.values().flat_map(|found| {
-        let current = found.view.images.values().map(|image| (image, true));
-        let candidates = found.candidates.iter();
-        let others = candidates.flat_map(|candidate| candidate.view.images.values());
-        current.chain(others.map(|image| (image, false)))
-    })
-}
-
-/// How many different pages the ranges have.
-fn union(ranges: &mut [PageRange]) -> u64 {
-    ranges.sort_by_key(|range| range.page);
-    let (mut count, mut next) = (0, 0);
-    for range in ranges {
-        let from = range.page.max(next);
-        count += range.end().saturating_sub(from);
-        next = next.max(range.end());
-    }
-    count
 }
 
 /// Where pages went.
@@ -145,6 +132,12 @@ impl Moves {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.moved.is_empty()
+    }
+
+    /// Whether pages of a file moved.
+    pub(crate) fn touches(&self, file: u64) -> bool {
+        let mut of_file = self.moved.range((file, 0)..=(file, u64::MAX));
+        of_file.next().is_some()
     }
 
     /// Notes that pages of a file, none of which moved before, are found at `to`.
@@ -179,34 +172,13 @@ impl Moves {
         pieces
     }
 
-    /// Points all images of the state to where their pages went.
-    pub(crate) fn apply(&self, state: &mut State, numbers: &FileNumbers) {
-        if self.is_empty() {
-            return;
-        }
-        for found in state.namespaces.values_mut() {
-            found.view = self.view(&found.view, numbers);
-            for candidate in &mut found.candidates {
-                candidate.view = self.view(&candidate.view, numbers);
-            }
-        }
-    }
-
-    fn view(&self, view: &View, numbers: &FileNumbers) -> Arc<View> {
-        let mut images = view.images.clone();
-        for stored in images.values_mut() {
-            stored.image = Arc::new(self.image(&stored.image, numbers));
-        }
-        Arc::new(View {
-            tree: view.tree.clone(),
-            images,
-        })
-    }
-
-    fn image(&self, image: &Image, numbers: &FileNumbers) -> Image {
-        let mut moved = Image::zero(image.pages());
-        for run in image.runs() {
+    /// The image with its pages where they went; `None` if none of them moved.
+    pub(crate) fn moved(&self, image: &StoredImage, numbers: &FileNumbers) -> Option<StoredImage> {
+        let mut moved = Image::zero(image.image.pages());
+        let mut any = false;
+        for run in image.image.runs() {
             for piece in self.pieces(numbers.of(run), run) {
+                any |= piece.to.is_some();
                 let file = piece.to.map_or(&run.file, |_| &self.target);
                 moved.overlay(PageRun {
                     page: piece.page,
@@ -216,6 +188,9 @@ impl Moves {
                 });
             }
         }
-        moved
+        any.then(|| StoredImage {
+            image: Arc::new(moved),
+            tree: image.tree.clone(),
+        })
     }
 }

@@ -10,7 +10,9 @@ use crate::log_file::StoreFile;
 use crate::page_tree::{PageHash, page_hash};
 use crate::payload::{Payload, Seal};
 use crate::ranges::PageRange;
-use crate::state::{Candidate, State, check_log, next_view};
+use crate::state::{Candidate, RecordPlace, State, check_log, next_view};
+use crate::view::View;
+use crate::workers::Workers;
 
 /// Where a record lies, for messages.
 pub(crate) struct Place<'a> {
@@ -93,10 +95,35 @@ pub(crate) fn apply_seal(
     place: &Place<'_>,
     pages: &SealedPages<'_>,
 ) -> Result<()> {
-    let fits = |fault| contradiction(place, fault);
     let base = state
         .parent(seal.namespace, seal.round, seal.parent)
-        .map_err(fits)?;
+        .map_err(|fault| contradiction(place, fault))?;
+    let (view, stored) = sealed_view(&base, &seal, place, pages, &state.workers)?;
+    let candidate = Candidate {
+        round: seal.round,
+        parent: seal.parent,
+        root: seal.root,
+        view: Arc::new(view),
+        seal: Arc::new(bytes),
+        pages: (stored > 0).then_some((pages.file.header.id, pages.file_page)),
+        at: RecordPlace {
+            file: place.file.header.id,
+            start: place.start,
+        },
+    };
+    state.add_candidate(seal.namespace, candidate);
+    Ok(())
+}
+
+/// The version that a seal makes of `base`, and how many pages it stored.
+pub(crate) fn sealed_view(
+    base: &View,
+    seal: &Seal,
+    place: &Place<'_>,
+    pages: &SealedPages<'_>,
+    workers: &Workers,
+) -> Result<(View, u64)> {
+    let fits = |fault| contradiction(place, fault);
     check_log(&seal.log).map_err(fits)?;
     let mut file_page = pages.file_page;
     let mut images = Vec::with_capacity(seal.images.len());
@@ -110,44 +137,27 @@ pub(crate) fn apply_seal(
         }
         let count = patch.stored_pages();
         check_pages_exist(pages.file, file_page, count, place)?;
-        let hashes = read_hashes(
-            pages.file,
-            PageRange {
-                page: file_page,
-                count,
-            },
-        )?;
+        let range = PageRange {
+            page: file_page,
+            count,
+        };
+        let hashes = read_hashes(pages.file, range)?;
         let source = PageSource {
             file: Arc::clone(&pages.file.pages),
             file_page,
         };
-        images.push((
-            id.clone(),
-            Some(StoredImage::patched(
-                base.images.get(id),
-                patch,
-                &hashes,
-                &source,
-            )),
-        ));
+        let before = base.table(id)?;
+        let image = StoredImage::patched_on(workers, before.as_deref(), (patch, &hashes), &source);
+        images.push((id.clone(), Some(image)));
         file_page += count;
     }
     let stored = file_page - pages.file_page;
     if pages.count.is_some_and(|count| count != stored) {
         return Err(place.damaged("the record's pages are not those its images name"));
     }
-    let view = next_view(&base, &seal.log, images).map_err(fits)?;
+    let view = next_view(base, &seal.log, images, workers).map_err(fits)?;
     check_root(view.tree.root(), seal.root, place)?;
-    let candidate = Candidate {
-        round: seal.round,
-        parent: seal.parent,
-        root: seal.root,
-        view: Arc::new(view),
-        seal: bytes.into(),
-        pages: (stored > 0).then_some((pages.file.header.id, pages.file_page)),
-    };
-    state.add_candidate(seal.namespace, candidate);
-    Ok(())
+    Ok((view, stored))
 }
 
 /// Compares a recomputed root with the recorded one.

@@ -6,15 +6,23 @@
 //! Invariants: every candidate's round is above the current one; a candidate's parent is the
 //! current version or another candidate of a lower round; a slot never holds two different bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use trilith_mkvs::{Tree, TreeError};
+use trilith_mkvs::{Job, Place, Tree, TreeError};
 use trilith_types::{Hash, ImageId, RuntimeId, WriteLog, WriteLogEntry};
 
 use crate::fault::{Refusal, Result, StoreFault};
 use crate::image::{StoredImage, hex};
-use crate::view::{View, empty_view, image_key, image_leaf};
+use crate::images::{ImageCell, Images, TableFiles};
+use crate::view::{View, image_key, image_leaf};
+use crate::workers::Workers;
+
+impl trilith_mkvs::Workers for Workers {
+    fn run(&self, jobs: Vec<Job<'_>>) {
+        self.map(jobs, |job| job());
+    }
+}
 
 /// A sealed version that is not current yet.
 #[derive(Clone)]
@@ -25,8 +33,25 @@ pub(crate) struct Candidate {
     pub(crate) view: Arc<View>,
     /// The record that sealed it, and the file and page where its stored pages start (if it has
     /// any), for the next checkpoint.
-    pub(crate) seal: Arc<[u8]>,
+    pub(crate) seal: Arc<Vec<u8>>,
     pub(crate) pages: Option<(u64, u64)>,
+    pub(crate) at: RecordPlace,
+}
+
+/// Where a record lies: the number of the file and the offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordPlace {
+    pub(crate) file: u64,
+    pub(crate) start: u64,
+}
+
+/// A version that was finalised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finalised {
+    pub(crate) round: u64,
+    pub(crate) root: Hash,
+    /// The record that sealed it; none of an imported version.
+    pub(crate) seal: Option<RecordPlace>,
 }
 
 /// The versions of one namespace.
@@ -38,23 +63,49 @@ pub(crate) struct Namespace {
     pub(crate) view: Arc<View>,
     /// In the order in which they were sealed.
     pub(crate) candidates: Vec<Candidate>,
+    /// Finalised versions that can be read, the current one last.
+    pub(crate) history: VecDeque<Finalised>,
+    /// Where the last checkpoint put the top fragment of the tree.
+    pub(crate) top: Place,
+    /// The images that the last checkpoint has.
+    pub(crate) stored_images: Images,
 }
 
 impl Namespace {
-    fn new() -> Self {
-        let view = empty_view();
+    pub(crate) fn new(source: Arc<TableFiles>) -> Self {
+        let view = Arc::new(View::empty(source));
         Self {
             round: None,
             root: view.tree.root(),
             view,
             candidates: Vec::new(),
+            history: VecDeque::new(),
+            top: Place::NONE,
+            stored_images: Images::new_sync(),
         }
     }
 }
 
+/// How much of a file of blobs is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlobUse {
+    /// Bytes of blobs that the newest checkpoint needs.
+    pub(crate) live: u64,
+    /// Bytes of the file.
+    pub(crate) bytes: u64,
+}
+
 /// Everything the store holds.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct State {
+    /// Where what lies on disk is read from, as of the last checkpoint.
+    pub(crate) source: Arc<TableFiles>,
+    /// Who seals.
+    pub(crate) workers: Workers,
+    /// The files of blobs that the newest checkpoint needs.
+    pub(crate) blobs: BTreeMap<u64, BlobUse>,
+    /// Namespaces that are being imported.
+    pub(crate) importing: BTreeSet<RuntimeId>,
     pub(crate) namespaces: BTreeMap<RuntimeId, Namespace>,
     pub(crate) signed: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Pruned slots: those that start with the key and are below the value.
@@ -63,11 +114,24 @@ pub(crate) struct State {
 }
 
 impl State {
+    pub(crate) fn new(source: Arc<TableFiles>, workers: Workers) -> Self {
+        Self {
+            source,
+            workers,
+            blobs: BTreeMap::new(),
+            importing: BTreeSet::new(),
+            namespaces: BTreeMap::new(),
+            signed: BTreeMap::new(),
+            pruned: BTreeMap::new(),
+            meta: BTreeMap::new(),
+        }
+    }
+
     /// The version of `namespace` with this root.
     pub(crate) fn view(&self, namespace: RuntimeId, root: Hash) -> Option<Arc<View>> {
         let Some(found) = self.namespaces.get(&namespace) else {
-            let empty = empty_view();
-            return (empty.tree.root() == root).then_some(empty);
+            let empty = || Arc::new(View::empty(Arc::clone(&self.source)));
+            return (root == Hash::EMPTY).then(empty);
         };
         if found.root == root {
             return Some(Arc::clone(&found.view));
@@ -91,6 +155,9 @@ impl State {
             round: None,
             root: parent,
         };
+        if self.importing.contains(&namespace) {
+            return Err(Refusal::Importing { namespace }.into());
+        }
         let Some(found) = self.namespaces.get(&namespace) else {
             return Ok(self.view(namespace, parent).ok_or_else(unknown)?);
         };
@@ -144,9 +211,10 @@ impl State {
 
     /// Adds a candidate whose parent was found by [`State::parent`].
     pub(crate) fn add_candidate(&mut self, namespace: RuntimeId, candidate: Candidate) {
+        let source = &self.source;
         self.namespaces
             .entry(namespace)
-            .or_insert_with(Namespace::new)
+            .or_insert_with(|| Namespace::new(Arc::clone(source)))
             .candidates
             .push(candidate);
     }
@@ -206,8 +274,14 @@ impl State {
         let Some(index) = found.candidates.iter().position(is_it) else {
             return;
         };
-        found.view = Arc::clone(&found.candidates[index].view);
+        let candidate = &found.candidates[index];
+        found.view = Arc::clone(&candidate.view);
         (found.round, found.root) = (Some(round), root);
+        found.history.push_back(Finalised {
+            round,
+            root,
+            seal: Some(candidate.at),
+        });
         // Candidates stand behind their parents, so one pass finds the descendants.
         let mut roots = vec![(round, root)];
         found.candidates.retain(|candidate| {
@@ -269,27 +343,32 @@ pub(crate) fn next_view(
     parent: &View,
     log: &WriteLog,
     images: Vec<(ImageId, Option<StoredImage>)>,
+    workers: &Workers,
 ) -> Result<View> {
     let mut tree: Tree = parent.tree.clone();
     let mut next = parent.images.clone();
     let mut leaves: WriteLog = Vec::with_capacity(images.len());
     for (id, image) in images {
-        let value = image
-            .as_ref()
-            .map(|image| image_leaf(image.tree.pages(), &image.tree.root()));
+        let cell = image.map(|image| Arc::new(ImageCell::new(image)));
         leaves.push(WriteLogEntry {
             key: image_key(&id),
-            value,
+            value: cell.as_ref().map(|cell| image_leaf(cell.pages, &cell.root)),
         });
-        match image {
-            Some(image) => next.insert(id, image),
-            None => next.remove(&id),
+        match cell {
+            Some(cell) => next.insert_mut(id, cell),
+            None => {
+                next.remove_mut(&id);
+            }
         };
     }
-    tree.apply(&leaves)
-        .and_then(|()| tree.apply(log))
+    tree.apply_by(&leaves, workers)
+        .and_then(|()| tree.apply_by(log, workers))
         .map_err(tree_fault)?;
-    Ok(View { tree, images: next })
+    Ok(View {
+        tree,
+        images: next,
+        source: Arc::clone(&parent.source),
+    })
 }
 
 /// A tree's refusal as the store's.
@@ -307,7 +386,8 @@ pub(crate) fn tree_fault(error: TreeError) -> StoreFault {
         TreeError::ValueTooLong { len, limit } => {
             too_large("length of a value in bytes", len, limit)
         }
-        other => StoreFault::damaged("the tree in memory", 0, other.to_string()),
+        TreeError::Source { fault, .. } => fault.into(),
+        other => StoreFault::damaged("a tree", 0, other.to_string()),
     }
 }
 

@@ -5,21 +5,24 @@
 //! wait. `fdatasync` runs with no lock held, once for all that wait for it.
 
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::thread::{Builder, JoinHandle};
 
 use trilith_types::{Hash, RuntimeId, WriteLog};
 
-use crate::checkpoint::{Snapshot, dead_files, remove_files};
+use crate::checkpointing::Shared;
 use crate::disk::{Disk, RealDisk};
 use crate::fault::{Refusal, Result, StoreFault};
+use crate::history::{Changes, Past};
+use crate::image::prepare::ImageWrite;
 use crate::image::{ImageUpdate, ImageUpdateKind, PageSource, Prepared, StoredImage};
-use crate::log::Log;
+use crate::images::TableFiles;
 use crate::log_file::RecordWriter;
 use crate::payload::{ImagePatch, Payload, Seal};
 use crate::recovery::{Recovered, RecoveryReport, lock_fault, recover};
-use crate::relocate::FileNumbers;
-use crate::state::{Candidate, State, check_log, next_view};
+use crate::state::{Candidate, Finalised, RecordPlace, check_log, next_view};
 use crate::view::View;
+use crate::workers::Workers;
 
 /// Most bytes of a slot.
 pub const SLOT_BYTES_MAX: usize = 1024;
@@ -28,44 +31,70 @@ pub const SIGNED_BYTES_MAX: usize = 64 << 20;
 /// Most bytes of a blob's name.
 pub const META_NAME_BYTES_MAX: usize = 255;
 
-/// How a store uses its disk. None of this changes a root.
+/// How a store uses its disk, memory and threads. None of this changes a root.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
     /// The log goes on in a new file when one has this many bytes.
     pub segment_bytes: u64,
-    /// A checkpoint is written at the next finalisation when this many bytes were appended since
-    /// the last one.
+    /// A checkpoint is written when this many bytes were appended since the last one. What is new
+    /// since then is held in memory, and replayed at a start.
     pub checkpoint_log_bytes: u64,
+    /// Whether checkpoints that are due are written by a thread of their own; otherwise by whoever
+    /// finalises.
+    pub checkpoint_thread: bool,
     /// An image of more runs than this, if they are short, is written in one piece at the next
     /// checkpoint. A mapping of the image takes that many mappings, of which Linux allows a
     /// process 65,530 by default.
     pub fragment_runs_max: usize,
     /// Most candidates that a namespace may have.
     pub candidates_max: usize,
+    /// About how many bytes of nodes lie together on disk.
+    pub fragment_bytes: usize,
+    /// Bytes of memory for parts of trees that were read from disk.
+    pub cache_bytes: u64,
+    /// Bytes of memory for tables of images of a namespace, beyond which those not used between
+    /// two checkpoints are let go of.
+    pub table_bytes: u64,
+    /// How many finalised versions before the current one can be read.
+    pub history_versions: u64,
+    /// Most bytes that files may take which only versions of the past need; older ones are given up
+    /// first.
+    pub history_bytes: u64,
+    /// Threads that seal, the caller's among them; 0 for as many as the machine runs at once.
+    pub threads: usize,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
-            checkpoint_log_bytes: 256 << 20,
+            checkpoint_log_bytes: 64 << 20,
+            checkpoint_thread: true,
             fragment_runs_max: 1024,
             candidates_max: 256,
+            fragment_bytes: 4096,
+            cache_bytes: 512 << 20,
+            table_bytes: 512 << 20,
+            history_versions: 64,
+            history_bytes: 1 << 30,
+            threads: 0,
         }
     }
 }
 
 /// The states of several runtimes in one data folder. All methods may be called from any thread.
 pub struct Store {
-    config: StoreConfig,
-    log: Mutex<Log>,
-    /// Wakes those who wait for a running `fdatasync`.
-    synced: Condvar,
-    state: RwLock<State>,
-    /// Held while a checkpoint is written; the fault of the last automatic one.
-    checkpoint: Mutex<Option<StoreFault>>,
+    shared: Arc<Shared>,
+    /// The thread that writes a checkpoint.
+    checkpoint: Mutex<Option<JoinHandle<()>>>,
     /// Dropped last: the folder stays locked while anything of the store is open.
     _lock: Box<dyn Send + Sync>,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.join_checkpoint();
+    }
 }
 
 impl Store {
@@ -82,13 +111,17 @@ impl Store {
             state,
             mut log,
             report,
-        } = recover(&disk, config.segment_bytes)?;
+        } = recover(&disk, &config)?;
         log.checkpoint_due = config.checkpoint_log_bytes;
-        let store = Self {
+        let shared = Shared {
             config,
             log: Mutex::new(log),
             synced: Condvar::new(),
             state: RwLock::new(state),
+            checkpoint: Mutex::new(None),
+        };
+        let store = Self {
+            shared: Arc::new(shared),
             checkpoint: Mutex::new(None),
             _lock: lock,
         };
@@ -131,13 +164,19 @@ impl Store {
             }
             .into());
         }
-        let mut log = self.lock_log();
-        let base = self.read(|state| state.parent(namespace, round, parent))?;
+        let mut log = self.shared.lock_log();
+        let base = self
+            .shared
+            .read(|state| state.parent(namespace, round, parent))?;
         let mut writer = log.begin()?;
-        let built = build(&base, write_log, images, &mut writer);
+        let workers = self.shared.read(|state| state.workers);
+        let built = build(&base, write_log, images, &mut writer, &workers);
         let (view, patches) = built.inspect_err(|_| log.abort(&writer))?;
         let root = view.tree.root();
-        if self.read(|state| state.has_candidate(namespace, (round, parent, root))) {
+        if self
+            .shared
+            .read(|state| state.has_candidate(namespace, (round, parent, root)))
+        {
             log.abort(&writer);
             return Ok(root);
         }
@@ -157,24 +196,27 @@ impl Store {
         };
         let payload = Payload::Seal(seal).encode();
         let first_page = writer.first_page();
-        let pages = (writer.pages() > 0).then_some((log.active.header.id, first_page));
+        let file = log.active.header.id;
+        let pages = (writer.pages() > 0).then_some((file, first_page));
+        let start = writer.start();
         log.commit(writer, &payload)?;
-        let (view, seal) = (Arc::new(view), payload.into());
         let candidate = Candidate {
             round,
             parent,
             root,
-            view,
-            seal,
+            view: Arc::new(view),
+            seal: Arc::new(payload),
             pages,
+            at: RecordPlace { file, start },
         };
-        self.write(|state| state.add_candidate(namespace, candidate));
+        self.shared
+            .write(|state| state.add_candidate(namespace, candidate));
         Ok(root)
     }
 
     fn check_candidates(&self, namespace: RuntimeId) -> Result<()> {
-        let value = self.read(|state| state.candidate_count(namespace)) as u64;
-        let limit = self.config.candidates_max as u64;
+        let value = self.shared.read(|state| state.candidate_count(namespace)) as u64;
+        let limit = self.shared.config.candidates_max as u64;
         if value >= limit {
             let what = "number of candidates before this one";
             return Err(Refusal::TooLarge { what, value, limit }.into());
@@ -183,16 +225,20 @@ impl Store {
     }
 
     /// Makes a candidate the current version, and forgets all candidates that do not descend from
-    /// it. Finalising what is current changes nothing. A checkpoint is written if one is due; if
-    /// that fails, [`Store::checkpoint_fault`] says so.
+    /// it. Finalising what is current changes nothing. A checkpoint is begun if one is due; if it
+    /// fails, [`Store::checkpoint_fault`] says so. Where sealing outruns the checkpoints, this
+    /// waits for one.
     ///
     /// # Errors
     /// [`StoreFault::Refused`] if there is no such candidate, it does not build on the current
     /// version, or its round is not above the current one; a fault of the disk.
     pub fn finalise(&self, namespace: RuntimeId, round: u64, root: Hash) -> Result<()> {
         let due = {
-            let mut log = self.lock_log();
-            if self.read(|state| state.check_finalise(namespace, round, root))? {
+            let mut log = self.shared.lock_log();
+            if self
+                .shared
+                .read(|state| state.check_finalise(namespace, round, root))?
+            {
                 log.append(
                     &Payload::Finalise {
                         namespace,
@@ -201,12 +247,13 @@ impl Store {
                     }
                     .encode(),
                 )?;
-                self.write(|state| state.finalise(namespace, round, root));
+                self.shared
+                    .write(|state| state.finalise(namespace, round, root));
             }
             log.bytes >= log.checkpoint_due
         };
         if due {
-            self.checkpoint_if_free();
+            self.checkpoint_due();
         }
         Ok(())
     }
@@ -220,8 +267,8 @@ impl Store {
     pub fn put_signed(&self, slot: &[u8], bytes: &[u8]) -> Result<()> {
         check_size("length of a slot in bytes", slot.len(), SLOT_BYTES_MAX)?;
         check_size("length of signed bytes", bytes.len(), SIGNED_BYTES_MAX)?;
-        let mut log = self.lock_log();
-        if self.read(|state| state.check_signed(slot, bytes))? {
+        let mut log = self.shared.lock_log();
+        if self.shared.read(|state| state.check_signed(slot, bytes))? {
             let (slot, bytes) = (slot.to_vec(), bytes.to_vec());
             let payload = Payload::Signed {
                 slot: slot.clone(),
@@ -229,14 +276,14 @@ impl Store {
             }
             .encode();
             log.append(&payload)?;
-            self.write(|state| state.signed.insert(slot, bytes));
+            self.shared.write(|state| state.signed.insert(slot, bytes));
         }
         Ok(())
     }
 
     /// The bytes that were signed under a slot.
     pub fn signed(&self, slot: &[u8]) -> Option<Vec<u8>> {
-        self.read(|state| state.signed.get(slot).cloned())
+        self.shared.read(|state| state.signed.get(slot).cloned())
     }
 
     /// Forgets the slots that start with `prefix` and are below `end` in the order of bytes.
@@ -247,15 +294,15 @@ impl Store {
     pub fn prune_signed(&self, prefix: &[u8], end: &[u8]) -> Result<()> {
         check_size("length of a prefix in bytes", prefix.len(), SLOT_BYTES_MAX)?;
         check_size("length of a slot in bytes", end.len(), SLOT_BYTES_MAX)?;
-        let mut log = self.lock_log();
-        if self.read(|state| state.check_prune(prefix, end)) {
+        let mut log = self.shared.lock_log();
+        if self.shared.read(|state| state.check_prune(prefix, end)) {
             let (prefix, end) = (prefix.to_vec(), end.to_vec());
             let payload = Payload::PruneSigned {
                 prefix: prefix.clone(),
                 end: end.clone(),
             };
             log.append(&payload.encode())?;
-            self.write(|state| state.prune_signed(prefix, end));
+            self.shared.write(|state| state.prune_signed(prefix, end));
         }
         Ok(())
     }
@@ -283,8 +330,11 @@ impl Store {
             name.len(),
             META_NAME_BYTES_MAX,
         )?;
-        let mut log = self.lock_log();
-        if self.read(|state| state.meta.get(name).map(|held| &held[..]) != bytes) {
+        let mut log = self.shared.lock_log();
+        if self
+            .shared
+            .read(|state| state.meta.get(name).map(|held| &held[..]) != bytes)
+        {
             let (name, bytes) = (name.to_owned(), bytes.map(<[u8]>::to_vec));
             log.append(
                 &Payload::Meta {
@@ -293,14 +343,14 @@ impl Store {
                 }
                 .encode(),
             )?;
-            self.write(|state| state.set_meta(name, bytes));
+            self.shared.write(|state| state.set_meta(name, bytes));
         }
         Ok(())
     }
 
     /// A named blob.
     pub fn meta(&self, name: &str) -> Option<Vec<u8>> {
-        self.read(|state| state.meta.get(name).cloned())
+        self.shared.read(|state| state.meta.get(name).cloned())
     }
 
     /// Returns when everything appended before the call is durable. Callers that come together
@@ -309,7 +359,7 @@ impl Store {
     /// # Errors
     /// A fault of the disk. What is durable is unknown then, and the store stops writing.
     pub fn sync(&self) -> Result<()> {
-        let mut log = self.lock_log();
+        let mut log = self.shared.lock_log();
         let target = log.next_sequence - 1;
         loop {
             if log.durable >= target {
@@ -318,6 +368,7 @@ impl Store {
             log.check()?;
             if log.syncing {
                 log = self
+                    .shared
                     .synced
                     .wait(log)
                     .unwrap_or_else(PoisonError::into_inner);
@@ -327,13 +378,13 @@ impl Store {
             let (file, appended) = (Arc::clone(&log.active), log.next_sequence - 1);
             drop(log);
             let result = file.sync();
-            log = self.lock_log();
+            log = self.shared.lock_log();
             log.syncing = false;
             match result {
                 Ok(()) => log.durable = log.durable.max(appended),
                 Err(ref fault) => log.stop(fault),
             }
-            self.synced.notify_all();
+            self.shared.synced.notify_all();
             result?;
         }
     }
@@ -341,12 +392,12 @@ impl Store {
     /// The version of a namespace with this root, if it is current or a candidate. Every namespace
     /// to which nothing was finalised has the empty version, [`Hash::EMPTY`].
     pub fn view(&self, namespace: RuntimeId, root: Hash) -> Option<Arc<View>> {
-        self.read(|state| state.view(namespace, root))
+        self.shared.read(|state| state.view(namespace, root))
     }
 
     /// Round and root of the current version; `None` before the first finalisation.
     pub fn current(&self, namespace: RuntimeId) -> Option<(u64, Hash)> {
-        self.read(|state| {
+        self.shared.read(|state| {
             let found = state.namespaces.get(&namespace)?;
             Some((found.round?, found.root))
         })
@@ -354,7 +405,7 @@ impl Store {
 
     /// Round and root of the candidates, in the order in which they were sealed.
     pub fn candidates(&self, namespace: RuntimeId) -> Vec<(u64, Hash)> {
-        self.read(|state| {
+        self.shared.read(|state| {
             let candidates = state
                 .namespaces
                 .get(&namespace)
@@ -366,97 +417,145 @@ impl Store {
 
     /// Namespaces that have a current version or a candidate, in ascending order.
     pub fn namespaces(&self) -> Vec<RuntimeId> {
-        self.read(|state| state.namespaces.keys().copied().collect())
+        self.shared
+            .read(|state| state.namespaces.keys().copied().collect())
     }
 
-    /// Writes a checkpoint, so that the log before it is not needed any more. Other operations go
-    /// on meanwhile.
+    /// Finalised versions of a namespace that can be read, ascending, the current one last.
+    pub fn versions(&self, namespace: RuntimeId) -> Vec<(u64, Hash)> {
+        let history = self.history(namespace);
+        history
+            .iter()
+            .map(|found| (found.round, found.root))
+            .collect()
+    }
+
+    fn history(&self, namespace: RuntimeId) -> Vec<Finalised> {
+        let mut history: Vec<Finalised> = self.shared.read(|state| {
+            let found = state.namespaces.get(&namespace);
+            found.map_or_else(Vec::new, |found| found.history.iter().cloned().collect())
+        });
+        let kept = self.shared.config.history_versions.saturating_add(1);
+        let spare = (history.len() as u64).saturating_sub(kept);
+        history.drain(..spare as usize);
+        history
+    }
+
+    /// The version of a namespace that was finalised in `round`, if it is kept. One of the past is
+    /// put together from the checkpoint before it and the log, which takes a while.
+    ///
+    /// # Errors
+    /// A fault of the disk.
+    pub fn view_at(&self, namespace: RuntimeId, round: u64) -> Result<Option<Arc<View>>> {
+        let (history, past) = self.past(namespace);
+        let Some(version) = history.iter().find(|version| version.round == round) else {
+            return Ok(None);
+        };
+        if let Some(view) = self.view(namespace, version.root) {
+            return Ok(Some(view));
+        }
+        let view = past.view(namespace, &history, round)?;
+        match view {
+            Some(view) if view.tree.root() != version.root => {
+                let what = format!(
+                    "round {round} has root {}, not {}",
+                    view.tree.root(),
+                    version.root
+                );
+                Err(StoreFault::damaged("the log", 0, what))
+            }
+            view => Ok(view),
+        }
+    }
+
+    /// What led to the version of a namespace that was finalised in `round`, if it is kept.
+    ///
+    /// # Errors
+    /// A fault of the disk.
+    pub fn changes(&self, namespace: RuntimeId, round: u64) -> Result<Option<Changes>> {
+        let (history, past) = self.past(namespace);
+        let version = history.iter().find(|version| version.round == round);
+        version.map_or(Ok(None), |version| past.changes(version))
+    }
+
+    /// The history of a namespace and what to read it from, which stays readable.
+    fn past(&self, namespace: RuntimeId) -> (Vec<Finalised>, Past) {
+        let log = self.shared.lock_log();
+        let history = self.history(namespace);
+        let past = self.shared.read(|state| Past {
+            generations: log.manifest.generations.clone(),
+            files: log.files.clone(),
+            source: Arc::new(TableFiles {
+                fragments: Arc::clone(&state.source.fragments),
+                files: log.files.clone(),
+            }),
+            workers: state.workers,
+        });
+        (history, past)
+    }
+
+    /// Writes a checkpoint, so that the log before it is needed for versions of the past only.
+    /// Other operations go on meanwhile.
     ///
     /// # Errors
     /// A fault of the disk. The store goes on with the log it has.
     pub fn checkpoint(&self) -> Result<()> {
-        let _guard = self
-            .checkpoint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        self.write_checkpoint()
+        self.shared.checkpoint_now(None)
     }
 
-    /// Why the last checkpoint that [`Store::finalise`] wrote failed, if it did. The log keeps
+    /// Why the last checkpoint that [`Store::finalise`] began failed, if it did. The log keeps
     /// growing until one succeeds.
     pub fn checkpoint_fault(&self) -> Option<StoreFault> {
-        self.checkpoint
+        self.shared
+            .checkpoint
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    fn checkpoint_if_free(&self) {
-        let mut fault = match self.checkpoint.try_lock() {
-            Ok(guard) => guard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
-        *fault = self.write_checkpoint().err();
-        if fault.is_some() {
-            let mut log = self.lock_log();
-            log.checkpoint_due = log.bytes.saturating_add(self.config.checkpoint_log_bytes);
+    /// Begins a checkpoint that is due; waits for the one before if the log has grown far beyond.
+    fn checkpoint_due(&self) {
+        let config = &self.shared.config;
+        if !config.checkpoint_thread {
+            return self.shared.checkpoint_if_free();
+        }
+        let limit = config.checkpoint_log_bytes.saturating_mul(2);
+        let behind = self.shared.lock_log().bytes >= limit;
+        let mut running = self
+            .checkpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = running.take_if(|thread| behind || thread.is_finished()) {
+            // A panic there has poisoned its lock, which the next checkpoint takes all the same.
+            let _panicked = thread.join();
+        }
+        if running.is_none() {
+            let shared = Arc::clone(&self.shared);
+            let name = "checkpoint".to_owned();
+            let spawned = Builder::new()
+                .name(name)
+                .spawn(move || shared.checkpoint_if_free());
+            match spawned {
+                Ok(thread) => *running = Some(thread),
+                // Without a thread to be had, the caller does it.
+                Err(_) => self.shared.checkpoint_if_free(),
+            }
         }
     }
 
-    fn write_checkpoint(&self) -> Result<()> {
-        let (snapshot, bytes) = self.snapshot()?;
-        let disk = Arc::clone(&snapshot.disk);
-        let id = snapshot.id;
-        let written = snapshot.write().inspect_err(|_| {
-            // What is left of the file is removed at the next start if not now.
-            let name = crate::log_file::file_name(id, crate::record::FileKind::Checkpoint);
-            let _ = disk.remove(&name);
-        })?;
-        written.manifest.install(&*disk)?;
-        let dead = {
-            let mut log = self.lock_log();
-            log.files.insert(id, Arc::clone(&written.file));
-            let numbers = FileNumbers::new(log.files.values());
-            self.write(|state| written.moves.apply(state, &numbers));
-            log.bytes -= bytes;
-            log.checkpoint_due = self.config.checkpoint_log_bytes;
-            let dead = dead_files(&log.files, &written.manifest);
-            for file in &dead {
-                log.files.remove(&file.header.id);
-            }
-            dead
-        };
-        remove_files(&*disk, &dead)
+    fn join_checkpoint(&self) {
+        let running = self
+            .checkpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = running {
+            let _panicked = thread.join();
+        }
     }
 
-    /// What a checkpoint is to be made from, and how many bytes of log it stands for.
-    fn snapshot(&self) -> Result<(Snapshot, u64)> {
-        let mut log = self.lock_log();
-        log.roll()?;
-        let id = log.take_file_number();
-        let snapshot = Snapshot {
-            disk: Arc::clone(&log.disk),
-            state: self.read(State::clone),
-            files: log.files.clone(),
-            id,
-            log_start: log.active.header.id,
-            first_sequence: log.next_sequence,
-            fragment_runs_max: self.config.fragment_runs_max,
-        };
-        Ok((snapshot, log.bytes))
-    }
-
-    fn lock_log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
-        read(&self.state.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn write<T>(&self, write: impl FnOnce(&mut State) -> T) -> T {
-        write(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 }
 
@@ -469,26 +568,30 @@ fn build(
     write_log: &WriteLog,
     updates: &[ImageUpdate],
     writer: &mut RecordWriter,
+    workers: &Workers,
 ) -> Result<Built> {
-    let mut prepared: Vec<Option<Prepared>> = Vec::with_capacity(updates.len());
+    let mut before = Vec::with_capacity(updates.len());
     for update in updates {
-        prepared.push(match &update.change {
-            ImageUpdateKind::Delete => None,
-            ImageUpdateKind::Write { reset, pages, runs } => {
-                let before = base.images.get(&update.id);
-                let change = (*reset, *pages, &runs[..]);
-                let mut store = |page: &_| writer.page(page).map(|_| ());
-                Some(StoredImage::prepare(
-                    before, &update.id, change, &mut store,
-                )?)
-            }
-        });
+        before.push(base.table(&update.id)?);
     }
+    let mut writes: Vec<ImageWrite<'_>> = Vec::with_capacity(updates.len());
+    for (update, before) in updates.iter().zip(&before) {
+        if let ImageUpdateKind::Write { reset, pages, runs } = &update.change {
+            let change = (*reset, *pages, &runs[..]);
+            writes.push(ImageWrite::new(before.as_deref(), &update.id, change)?);
+        }
+    }
+    let mut store = |page: &_| writer.page(page).map(|_| ());
+    let mut prepared = StoredImage::prepare_all(workers, &writes, &mut store)?.into_iter();
     let mut file_page = writer.first_page();
     let (mut images, mut patches) = (Vec::new(), Vec::new());
-    for (update, prepared) in updates.iter().zip(prepared) {
+    for (update, before) in updates.iter().zip(&before) {
         let id = update.id.clone();
-        let Some(Prepared { patch, hashes }) = prepared else {
+        let next = match &update.change {
+            ImageUpdateKind::Delete => None,
+            ImageUpdateKind::Write { .. } => prepared.next(),
+        };
+        let Some(Prepared { patch, hashes }) = next else {
             images.push((id.clone(), None));
             patches.push((id, None));
             continue;
@@ -498,11 +601,12 @@ fn build(
             file_page,
         };
         file_page += patch.stored_pages();
-        let image = StoredImage::patched(base.images.get(&id), &patch, &hashes, &source);
+        let before = before.as_deref();
+        let image = StoredImage::patched_on(workers, before, (&patch, &hashes), &source);
         images.push((id.clone(), Some(image)));
         patches.push((id, Some(patch)));
     }
-    Ok((next_view(base, write_log, images)?, patches))
+    Ok((next_view(base, write_log, images, workers)?, patches))
 }
 
 fn check_size(what: &'static str, value: usize, limit: usize) -> Result<()> {

@@ -1,6 +1,5 @@
-//! One sealed version of one namespace, held in memory, its pages on disk.
+//! One sealed version of one namespace: what is new of it in memory, the rest on disk.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -9,7 +8,9 @@ use trilith_types::cbor::Encoder;
 use trilith_types::state::Visitor;
 use trilith_types::{Hash, Image, ImageId, StateFault, StateRead};
 
+use crate::fault::Result;
 use crate::image::StoredImage;
+use crate::images::{Images, TableFiles};
 use crate::page_tree::PageHash;
 
 /// How the keys of image leaves start: the reserved byte 0 and the word `page`.
@@ -35,16 +36,25 @@ pub fn image_leaf(pages: u64, root: &PageHash) -> Vec<u8> {
 /// all others.
 pub struct View {
     pub(crate) tree: Tree,
-    pub(crate) images: BTreeMap<ImageId, StoredImage>,
+    pub(crate) images: Images,
+    /// Where tables of images are read from.
+    pub(crate) source: Arc<TableFiles>,
 }
 
 impl View {
     /// The view of a namespace to which nothing was ever written.
-    pub(crate) fn empty() -> Self {
+    pub(crate) fn empty(source: Arc<TableFiles>) -> Self {
         Self {
             tree: Tree::empty(),
-            images: BTreeMap::new(),
+            images: Images::new_sync(),
+            source,
         }
+    }
+
+    /// The table of an image.
+    pub(crate) fn table(&self, id: &ImageId) -> Result<Option<Arc<StoredImage>>> {
+        let cell = self.images.get(id);
+        cell.map(|cell| cell.table(id, &self.source)).transpose()
     }
 
     /// The state tree, images' leaves included.
@@ -56,7 +66,7 @@ impl View {
     ///
     /// # Errors
     /// [`TreeError`] if the key or the proof is too long.
-    pub fn prove(&self, key: &[u8]) -> Result<Proof, TreeError> {
+    pub fn prove(&self, key: &[u8]) -> std::result::Result<Proof, TreeError> {
         self.tree.prove(key, ProofVersion::V0, false)
     }
 
@@ -77,12 +87,16 @@ impl StateRead for View {
         self.tree.root()
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
+    fn get(&self, key: &[u8]) -> std::result::Result<Option<Vec<u8>>, StateFault> {
         let value = self.tree.get(key).map_err(state_fault)?;
         Ok(value.map(|value| value.to_vec()))
     }
 
-    fn iterate(&self, prefix: &[u8], visitor: &mut Visitor<'_>) -> Result<(), StateFault> {
+    fn iterate(
+        &self,
+        prefix: &[u8],
+        visitor: &mut Visitor<'_>,
+    ) -> std::result::Result<(), StateFault> {
         for entry in self.tree.iterate_prefix(prefix).map_err(state_fault)? {
             let entry = entry.map_err(state_fault)?;
             if let ControlFlow::Break(()) = visitor(&entry.key, &entry.value) {
@@ -92,16 +106,17 @@ impl StateRead for View {
         Ok(())
     }
 
-    fn image(&self, id: &ImageId) -> Result<Option<Image>, StateFault> {
-        Ok(self.images.get(id).map(|stored| (*stored.image).clone()))
+    fn image(&self, id: &ImageId) -> std::result::Result<Option<Image>, StateFault> {
+        let Some(cell) = self.images.get(id) else {
+            return Ok(None);
+        };
+        match cell.checked_table(id, &self.source) {
+            Ok(table) => Ok(Some((*table.image).clone())),
+            Err(fault) => Err(StateFault(fault.to_string())),
+        }
     }
 }
 
 fn state_fault(error: TreeError) -> StateFault {
     StateFault(error.to_string())
-}
-
-/// A shared view of nothing.
-pub(crate) fn empty_view() -> Arc<View> {
-    Arc::new(View::empty())
 }

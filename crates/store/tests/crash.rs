@@ -7,7 +7,7 @@ mod simulated_disk;
 
 use std::sync::Arc;
 
-use history::{Call, history, show, small};
+use history::{Call, check_past, history, show, small};
 use proptest::prelude::*;
 use simulated_disk::{Numbers, SimulatedDisk};
 use trilith_store::{Result, Store};
@@ -54,6 +54,7 @@ fn crash(at: u64, seed: u64, calls: &[Call], shown: &[String]) {
     let found = show(&store);
     let last = (done + 1).min(calls.len());
     let position = (synced..=last).rev().find(|index| shown[*index] == found);
+    check_past(&store).unwrap_or_else(|fault| panic!("crash at {at}: {fault}"));
     let Some(position) = position else {
         panic!("crash at {at}: none of the states {synced}..={last}, but\n{found}");
     };

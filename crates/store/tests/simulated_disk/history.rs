@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use trilith_store::{ImageUpdate, ImageUpdateKind, Result, Store, StoreConfig, StoreFault};
+use trilith_store::{ImageUpdate, ImageUpdateKind, Store, StoreConfig, StoreFault};
 use trilith_types::{
-    Hash, ImageId, PAGE_BYTES, PageFile, PageRun, RuntimeId, StateRead, WriteLog, WriteLogEntry,
+    Hash, ImageId, PAGE_BYTES, PageFile, PageRun, RuntimeId, StateFault, StateRead, WriteLog,
+    WriteLogEntry,
 };
 
 use crate::simulated_disk::Numbers;
@@ -29,7 +30,7 @@ pub enum Call {
 }
 
 impl Call {
-    pub fn apply(&self, store: &Store) -> Result<()> {
+    pub fn apply(&self, store: &Store) -> Result<(), StoreFault> {
         match self {
             Self::Seal(namespace, round, parent, log, images) => store
                 .seal(*namespace, *round, *parent, log, images)
@@ -52,6 +53,13 @@ pub fn small() -> StoreConfig {
         checkpoint_log_bytes: 90 << 10,
         fragment_runs_max: 3,
         candidates_max: 16,
+        checkpoint_thread: false,
+        fragment_bytes: 300,
+        cache_bytes: 8 << 10,
+        table_bytes: 1 << 10,
+        history_versions: 4,
+        history_bytes: 400 << 10,
+        threads: 2,
     }
 }
 
@@ -176,6 +184,11 @@ pub fn history(seed: u64, calls: usize, store: &Store) -> (Vec<Call>, Vec<String
 
 /// Everything that can be seen of a store.
 pub fn show(store: &Store) -> String {
+    try_show(store).unwrap()
+}
+
+/// Does as [`show`], or tells what cannot be read.
+pub fn try_show(store: &Store) -> Result<String, StateFault> {
     let mut text = String::new();
     for namespace in store.namespaces() {
         let (current, candidates) = (store.current(namespace), store.candidates(namespace));
@@ -183,34 +196,69 @@ pub fn show(store: &Store) -> String {
         for (round, root) in current.into_iter().chain(candidates) {
             let view = store.view(namespace, root).unwrap();
             assert_eq!(view.root(), root);
-            writeln!(text, "{round} {root} {:?}", contents(&*view)).unwrap();
+            writeln!(text, "{round} {root} {:?}", try_contents(&*view)?).unwrap();
         }
     }
     for number in 0..12 {
         writeln!(text, "{number} {:?}", store.signed(&slot(number))).unwrap();
     }
     writeln!(text, "{:?}", store.meta("name")).unwrap();
-    text
+    Ok(text)
 }
+
+/// Checks that every version of the past that the store tells of can be read, and leads from one
+/// to the next.
+pub fn check_past(store: &Store) -> Result<usize, StoreFault> {
+    let mut read = 0;
+    for namespace in store.namespaces() {
+        for (round, root) in store.versions(namespace) {
+            let view = store.view_at(namespace, round)?;
+            let view = view.unwrap_or_else(|| panic!("round {round} is gone"));
+            assert_eq!(view.root(), root);
+            assert_eq!(view.tree().iterate_from(b"").map(Iterator::count).ok(), {
+                let mut count = 0;
+                view.iterate(b"", &mut |_, _| {
+                    count += 1;
+                    std::ops::ControlFlow::Continue(())
+                })?;
+                Some(count)
+            });
+            try_contents(&*view)?;
+            if let Some(changes) = store.changes(namespace, round)? {
+                assert_eq!(changes.root, root);
+            }
+            read += 1;
+        }
+    }
+    Ok(read)
+}
+
+type Contents = (usize, Vec<Option<Vec<u8>>>);
 
 /// Number of entries, and the first byte of each page of each image, after checking that pages
 /// are whole.
-pub fn contents(view: &dyn StateRead) -> (usize, Vec<Option<Vec<u8>>>) {
+pub fn contents(view: &dyn StateRead) -> Contents {
+    try_contents(view).unwrap()
+}
+
+fn try_contents(view: &dyn StateRead) -> Result<Contents, StateFault> {
     let mut count = 0;
     view.iterate(b"", &mut |_, _| {
         count += 1;
         std::ops::ControlFlow::Continue(())
-    })
-    .unwrap();
-    let images = (0..3).map(|number| {
-        let image = view.image(&image_id(number)).unwrap()?;
-        let page = |number| {
-            let mut bytes = [0u8; PAGE_BYTES];
-            image.read_page(number, &mut bytes).unwrap();
-            assert!(bytes.iter().all(|byte| *byte == bytes[0]), "a page is torn");
-            bytes[0]
-        };
-        Some((0..image.pages()).map(page).collect())
-    });
-    (count, images.collect())
+    })?;
+    let mut images = Vec::new();
+    for number in 0..3 {
+        let image = view.image(&image_id(number))?;
+        images.push(image.map(|image| {
+            let page = |number| {
+                let mut bytes = [0u8; PAGE_BYTES];
+                image.read_page(number, &mut bytes).unwrap();
+                assert!(bytes.iter().all(|byte| *byte == bytes[0]), "a page is torn");
+                bytes[0]
+            };
+            (0..image.pages()).map(page).collect()
+        }));
+    }
+    Ok((count, images))
 }
