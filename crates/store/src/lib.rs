@@ -29,7 +29,6 @@ mod checkpoint_load;
 mod checkpointing;
 mod disk;
 pub mod export;
-pub mod export;
 mod fault;
 mod fragments;
 mod history;
