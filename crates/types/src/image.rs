@@ -4,12 +4,15 @@
 //! that gigabytes are handed over as descriptors and never copied as values. Pages that no run
 //! covers are zero.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+
+use runs::Runs;
+
+mod runs;
 
 /// Bytes of a page.
 pub const PAGE_BYTES: usize = 4096;
@@ -56,12 +59,12 @@ pub struct PageRun {
     pub file_page: u64,
 }
 
-/// One version of a page image.
+/// One version of a page image. A clone is cheap and shares what it can.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     pages: u64,
-    /// Runs by first page; they do not overlap and lie below `pages`.
-    runs: BTreeMap<u64, PageRun>,
+    /// Runs that lie below `pages`.
+    runs: Runs,
 }
 
 impl Image {
@@ -69,7 +72,7 @@ impl Image {
     pub fn zero(pages: u64) -> Self {
         Self {
             pages,
-            runs: BTreeMap::new(),
+            runs: Runs::default(),
         }
     }
 
@@ -80,7 +83,7 @@ impl Image {
 
     /// The runs in ascending order. Pages between them are zero.
     pub fn runs(&self) -> impl Iterator<Item = &PageRun> {
-        self.runs.values()
+        self.runs.iter()
     }
 
     /// How many runs there are: the number of mappings that a full mapping of the image takes.
@@ -114,57 +117,18 @@ impl Image {
             .expect("page numbers fit 64 bits");
         self.clear(run.page, run.count);
         self.pages = self.pages.max(end);
-        if let Some((_, before)) = self.runs.range_mut(..run.page).next_back()
-            && before.page + before.count == run.page
-            && Arc::ptr_eq(&before.file, &run.file)
-            && before.file_page + before.count == run.file_page
-        {
-            before.count += run.count;
-            return;
-        }
-        self.runs.insert(run.page, run);
+        self.runs.insert(run);
     }
 
     /// Makes `count` pages from `page` on zero, without changing the length. Pages past the end
     /// are zero already.
     pub fn clear(&mut self, page: u64, count: u64) {
-        let end = page.saturating_add(count);
-        if page >= end {
-            return;
-        }
-        let mut touched: Vec<PageRun> = Vec::new();
-        if let Some((_, before)) = self.runs.range(..page).next_back()
-            && before.page + before.count > page
-        {
-            touched.push(before.clone());
-        }
-        touched.extend(self.runs.range(page..end).map(|(_, run)| run.clone()));
-        for run in touched {
-            self.runs.remove(&run.page);
-            let run_end = run.page + run.count;
-            if run.page < page {
-                let head = PageRun {
-                    count: page - run.page,
-                    ..run.clone()
-                };
-                self.runs.insert(head.page, head);
-            }
-            if run_end > end {
-                let tail = PageRun {
-                    page: end,
-                    count: run_end - end,
-                    file: run.file.clone(),
-                    file_page: run.file_page + (end - run.page),
-                };
-                self.runs.insert(tail.page, tail);
-            }
-        }
+        self.runs.clear(page, page.saturating_add(count));
     }
 
     /// The run that holds `page`, or `None` where the page is zero.
     pub fn run_of(&self, page: u64) -> Option<&PageRun> {
-        let (_, run) = self.runs.range(..=page).next_back()?;
-        (page < run.page + run.count).then_some(run)
+        self.runs.of(page)
     }
 
     /// Reads one page; zero past the end.
@@ -192,14 +156,7 @@ impl Image {
         let mut bytes = vec![0u8; len];
         // No image has bytes at offsets that do not fit 64 bits.
         let end = offset.saturating_add(len as u64);
-        let first = self
-            .run_of(offset / PAGE)
-            .map_or(offset / PAGE, |run| run.page);
-        for run in self
-            .runs
-            .range(first..end.div_ceil(PAGE))
-            .map(|(_, run)| run)
-        {
+        for run in self.runs.within(offset / PAGE, end.div_ceil(PAGE)) {
             let start = run.page.saturating_mul(PAGE).max(offset);
             let stop = (run.page + run.count).saturating_mul(PAGE).min(end);
             if start < stop {
@@ -252,6 +209,7 @@ mod tests {
                 for step in 0..count {
                     model[(page + step) as usize] = Some((which, file_page + step));
                 }
+                image.runs.check();
                 prop_assert_eq!(image.pages(), model.len() as u64);
                 for (number, expected) in model.iter().enumerate() {
                     let found = image.run_of(number as u64).map(|run| {
