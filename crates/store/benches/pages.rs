@@ -50,8 +50,9 @@ fn main() {
     let source = source(folder.path(), pages);
     floor(&report, folder.path(), &source);
     dense(&report, folder.path(), &source);
+    println!("dense: most memory held: {} MiB", peak_memory_kib() / 1024);
     sparse(&report, folder.path(), &source);
-    println!("most memory held: {} MiB", peak_memory_kib() / 1024);
+    println!("sparse: most memory held: {} MiB", peak_memory_kib() / 1024);
 }
 
 struct Report {
