@@ -207,10 +207,8 @@ pub fn table(result: &RunResult) -> String {
             let cell = |figure: Option<&f64>| {
                 figure.map_or("-".to_owned(), |figure| format!("{figure:.digits$}"))
             };
-            let ratio = match (ours, theirs) {
-                (Some(ours), Some(theirs)) if *theirs != 0.0 => format!("{:.3}", ours / theirs),
-                _ => "-".to_owned(),
-            };
+            let ratio = result.ratios.get(*name);
+            let ratio = ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
             line(format!(
                 "  {label:<38} {:>12} {:>12} {ratio:>9}",
                 cell(ours),

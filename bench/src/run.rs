@@ -27,6 +27,8 @@ pub struct RunResult {
     pub machine: BTreeMap<&'static str, String>,
     /// The figures of each peer, by stage and name.
     pub figures: BTreeMap<PeerName, Figures>,
+    /// Ours divided by nomt's, of every figure that both have and that is not zero.
+    pub ratios: Figures,
     /// The roots at the end of the two data sets; they are the same in every run of a seed.
     pub roots: BTreeMap<PeerName, BTreeMap<String, String>>,
 }
@@ -41,6 +43,7 @@ pub fn run(plan: &Plan, folder: &Path, only: Option<PeerName>) -> anyhow::Result
         plan: plan.clone(),
         machine: machine(folder.path())?,
         figures: BTreeMap::new(),
+        ratios: Figures::new(),
         roots: BTreeMap::new(),
     };
     let peers: Vec<PeerName> = match only {
@@ -65,9 +68,21 @@ pub fn run(plan: &Plan, folder: &Path, only: Option<PeerName>) -> anyhow::Result
             run_stage(&mut result, *peer, stage, times, &own)?;
         }
     }
+    result.ratios = ratios(&result.figures);
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     result.machine.insert("load after", load.trim().to_owned());
     Ok(result)
+}
+
+fn ratios(figures: &BTreeMap<PeerName, Figures>) -> Figures {
+    let of = |peer| figures.get(&peer).into_iter().flatten();
+    let theirs: BTreeMap<_, _> = of(PeerName::Nomt).collect();
+    of(PeerName::Trilith)
+        .filter_map(|(name, ours)| {
+            let ratio = ours / **theirs.get(name)?;
+            ratio.is_finite().then(|| (name.clone(), ratio))
+        })
+        .collect()
 }
 
 /// Runs a stage some times, and enters the medians of its figures.
