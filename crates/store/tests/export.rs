@@ -244,6 +244,23 @@ fn a_state_comes_back_from_its_checkpoint() {
     assert_eq!(view.images().count(), images.len());
 }
 
+/// 500 GiB, of which a few pages are not zero.
+#[test]
+fn a_sparse_image_of_any_length_comes_back() {
+    let pages = 500 << 18;
+    let contents = [0, 1, 1023, 1024, 1 << 20, pages - 2, pages - 1];
+    let contents = contents.into_iter().map(|number| (number, 3)).collect();
+    let images = BTreeMap::from([(b"large".to_vec(), (pages, contents))]);
+    let (_store, view) = TestStore::with(&Entries::new(), &images);
+    let folder = TempDir::new().unwrap();
+    let manifest = export(&view, NAMESPACE, 7, folder.path(), CHUNK_BYTES).unwrap();
+    assert_eq!(manifest.pages.len(), 1);
+    assert_eq!(manifest.pages[0].bytes, 8 * PAGE_BYTES as u64);
+    let (result, sink) = import(folder.path());
+    result.unwrap();
+    check_contents(&sink.sealed.unwrap().1, &Entries::new(), &images);
+}
+
 #[test]
 fn an_empty_state_has_a_checkpoint() {
     let test = TestStore::new();
