@@ -7,13 +7,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use trilith_proof::mkvs::{
     Bits, CompactNode, Edge, KEY_BYTES_MAX, Label, PROOF_BYTES_MAX, PROOF_ENTRIES_MAX, Proof,
-    ProofError, ProofVersion, VerifiedNode, internal_hash, leaf_hash, verify_value,
+    ProofError, ProofVersion, VerifiedNode, internal_hash, leaf_hash, set_bit, verify_value,
 };
 use trilith_types::Hash;
 use trilith_types::cbor::DecodeError;
 
 /// Key, where it is cut, its bits, and the bytes of both halves.
 type Cut = (&'static [u8], usize, usize, &'static [u8], &'static [u8]);
+/// Two runs of bits with their lengths, and the bytes of both together.
+type Join = (&'static [u8], usize, &'static [u8], usize, &'static [u8]);
 /// Entries of a proof, and which of them does not belong where it stands.
 type Misplaced = (ProofVersion, Vec<Option<Vec<u8>>>, usize);
 
@@ -141,10 +143,111 @@ fn keys_are_cut_and_joined_as_published() {
         let joined = label(before, at).join(&label(behind, bits - at)).unwrap();
         assert_eq!(joined, whole.to_label().unwrap());
     }
-    let joined = label(&[0x41, 0x6b, 0x00], 16)
-        .join(&label(&[0x37], 8))
-        .unwrap();
-    assert_eq!(joined.bytes(), [0x41, 0x6b, 0x37]);
+    let joins: [Join; 7] = [
+        (
+            &[0xaa, 0xbb],
+            16,
+            &[0xcc, 0xdd],
+            16,
+            &[0xaa, 0xbb, 0xcc, 0xdd],
+        ),
+        (&[], 0, &[0xaa, 0xbb], 16, &[0xaa, 0xbb]),
+        (&[0xaa, 0xbb], 16, &[], 0, &[0xaa, 0xbb]),
+        (
+            &[0x01, 0x23, 0x00],
+            17,
+            &[0x8a, 0xcf, 0x13, 0x57, 0x9b, 0xde],
+            47,
+            &[0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef],
+        ),
+        (
+            &[0xff, 0xff, 0xf8],
+            21,
+            &[0xff],
+            8,
+            &[0xff, 0xff, 0xff, 0xf8],
+        ),
+        (&[0x80], 0, &[0xf0], 4, &[0xf0]),
+        (&[0x41, 0x6b, 0x00], 16, &[0x37], 8, &[0x41, 0x6b, 0x37]),
+    ];
+    for (before, bits, behind, more, whole) in joins {
+        // Not of the bytes as they are: some of the published runs have bits behind their ends.
+        let cut = |bytes, bits| Bits::of_key(bytes).first(bits).to_label().unwrap();
+        let joined = cut(before, bits).join(&cut(behind, more)).unwrap();
+        assert_eq!(joined.bytes(), whole);
+        assert_eq!(usize::from(joined.bit_len()), bits + more);
+    }
+}
+
+#[test]
+fn bits_of_keys_are_set_as_published() {
+    let cases: [(&[u8], usize, bool, &[u8]); 16] = [
+        (&[0x00], 6, true, &[0x02]),
+        (&[0x02], 6, true, &[0x02]),
+        (&[0x00, 0x00], 6, true, &[0x02, 0x00]),
+        (&[0x02, 0x00], 6, true, &[0x02, 0x00]),
+        (&[0x00, 0x00], 14, true, &[0x00, 0x02]),
+        (&[0x00, 0x02], 14, true, &[0x00, 0x02]),
+        (&[0xff], 6, false, &[0xfd]),
+        (&[0xfd], 6, false, &[0xfd]),
+        (&[0xff, 0xff], 6, false, &[0xfd, 0xff]),
+        (&[0xfd, 0xff], 6, false, &[0xfd, 0xff]),
+        (&[0xff, 0xff], 14, false, &[0xff, 0xfd]),
+        (&[0xff, 0xfd], 14, false, &[0xff, 0xfd]),
+        // Appended behind so many bits.
+        (&[0xf0], 4, true, &[0xf8]),
+        (&[0xff], 4, false, &[0xf7]),
+        (&[0xff], 8, true, &[0xff, 0x80]),
+        (&[0xff], 8, false, &[0xff, 0x00]),
+    ];
+    for (key, index, bit, expected) in cases {
+        let mut key = key.to_vec();
+        set_bit(&mut key, index, bit);
+        assert_eq!(key, expected);
+    }
+}
+
+#[test]
+fn a_part_is_verified_by_the_hash_of_its_top() {
+    let (root, left, right) = pair();
+    let entries = vec![leaf(&[0x00], b"l")];
+    let part = proof(ProofVersion::V0, left, entries.clone());
+    let verified = part.verify_part(&left).unwrap();
+    assert_eq!(verified.top(), Edge::Node(0));
+    assert_eq!(verified.hashes(), [left]);
+    assert_eq!(verified.nodes().len(), 1);
+    let of_another = ProofError::Root {
+        expected: right,
+        found: left,
+    };
+    assert_eq!(part.verify_part(&right), Err(of_another.clone()));
+    let disguised = proof(ProofVersion::V0, right, entries);
+    assert_eq!(disguised.verify_part(&right), Err(of_another));
+    // It is no proof about the tree.
+    assert!(part.verify(&root).is_err());
+
+    // Eight bits above this subtree are not known here, but are in its keys.
+    let (lower, upper) = ([0x00, 0x40], [0x00, 0x60]);
+    let stem = label(&[0x40], 2);
+    let hash = internal_hash(
+        &stem,
+        &Hash::EMPTY,
+        &leaf_hash(&lower, b"l"),
+        &leaf_hash(&upper, b"u"),
+    );
+    let top = full(&CompactNode::Internal {
+        label: stem,
+        leaf: None,
+    });
+    let entries = vec![top, leaf(&lower, b"l"), leaf(&upper, b"u")];
+    let part = proof(ProofVersion::V0, hash, entries);
+    let verified = part.verify_part(&hash).unwrap();
+    assert_eq!(verified.nodes().len(), 3);
+    assert_eq!(verified.hashes()[2], hash);
+    assert!(matches!(
+        part.verify(&hash),
+        Err(ProofError::Entry { index: 1, .. })
+    ));
 }
 
 #[test]
