@@ -73,23 +73,12 @@ impl StoredImage {
         }
     }
 
-    /// The image after `patch`. The same code applies a patch when it is sealed and when it is
-    /// replayed.
+    /// The image after a patch, which comes with the hashes of its stored pages. The same code
+    /// applies a patch when it is sealed and when it is replayed.
     ///
     /// # Panics
     /// If the patch has pages past its end or the hashes are not those of `patch.stored`; the
     /// caller checked a patch that was read.
-    pub(crate) fn patched(
-        base: Option<&Self>,
-        patch: &ImagePatch,
-        hashes: &[PageHash],
-        source: &PageSource,
-    ) -> Self {
-        Self::patched_on(&Workers::new(1), base, (patch, hashes), source)
-    }
-
-    /// Does as [`StoredImage::patched`] with the page tree hashed on several threads, if the patch
-    /// is large enough.
     pub(crate) fn patched_on(
         workers: &Workers,
         base: Option<&Self>,

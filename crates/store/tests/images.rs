@@ -264,16 +264,19 @@ proptest! {
 }
 
 fn configs() -> [StoreConfig; 3] {
-    let config = |segment: u64, checkpoint: u64| StoreConfig {
+    let config = |threads: usize, segment: u64, checkpoint: u64| StoreConfig {
+        threads,
         segment_bytes: segment,
         checkpoint_log_bytes: checkpoint,
+        checkpoint_thread: threads == 4,
         fragment_runs_max: 8,
+        table_bytes: 64 << 10,
         ..StoreConfig::default()
     };
     [
-        config(64 << 20, 256 << 20),
-        config(256 << 10, 512 << 10),
-        config(1, 1),
+        config(1, 64 << 20, 256 << 20),
+        config(2, 256 << 10, 512 << 10),
+        config(4, 1, 1),
     ]
 }
 

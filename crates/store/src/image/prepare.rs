@@ -31,18 +31,6 @@ const CHUNK_PAGES: u64 = 64;
 const FILE_PAGES_MAX: u64 = 1 << 51;
 
 impl StoredImage {
-    /// As [`StoredImage::prepare_all`] for one image, on as many threads as the machine runs.
-    pub(crate) fn prepare(
-        base: Option<&Self>,
-        id: &ImageId,
-        (reset, pages, runs): (bool, u64, &[PageRun]),
-        store: &mut dyn FnMut(&[u8; PAGE_BYTES]) -> Result<()>,
-    ) -> Result<Prepared> {
-        let write = ImageWrite::new(base, id, (reset, pages, runs))?;
-        let prepared = Self::prepare_all(&Workers::new(0), &[write], store)?;
-        Ok(prepared.into_iter().next().expect("one for each update"))
-    }
-
     /// Reads the new contents of images, hands each page that is neither zero nor as before to
     /// `store`, and says for each image what differs.
     pub(crate) fn prepare_all(
