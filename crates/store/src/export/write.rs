@@ -13,10 +13,14 @@ use super::page_chunk::{PageChunkBuilder, is_zero};
 use super::page_root::PageRoot;
 use super::read::{DiskFiles, decode_image_leaf, read_manifest};
 use super::{CHUNK_PAGES, ExportFault, PAGE_CHUNKS_MAX, hex};
-use crate::disk::{Disk, RealDisk};
+use crate::disk::{Disk, DiskFile, RealDisk};
 use crate::fault::StoreFault;
 use crate::page_tree::{IMAGE_PAGES_MAX, page_hash};
 use crate::view::{IMAGE_KEY_PREFIX, View};
+
+/// Files that may be open before they are made durable: a small part of the 1,024 that a process
+/// may have by default.
+const OPEN_FILES_MAX: usize = 64;
 
 /// Writes a checkpoint of a view into a folder, which is created where it is missing, and gives
 /// its manifest. Chunks of the tree have about `chunk_bytes` bytes before compression.
@@ -75,15 +79,21 @@ pub fn export_to(
         return Ok(existing);
     }
     remove_leftovers(disk)?;
+    let mut writer = Writer {
+        disk,
+        open: Vec::new(),
+    };
     let manifest = ExportManifest {
         namespace,
         round,
         root,
-        tree: write_tree(view, disk, chunk_bytes)?,
-        pages: write_pages(view, disk)?,
+        tree: write_tree(view, &mut writer, chunk_bytes)?,
+        pages: write_pages(view, &mut writer)?,
     };
+    writer.sync()?;
     sync_names(disk)?;
-    write_file(disk, MANIFEST_NEXT_NAME, &manifest.encode())?;
+    writer.write(MANIFEST_NEXT_NAME.to_owned(), &manifest.encode())?;
+    writer.sync()?;
     disk.rename(MANIFEST_NEXT_NAME, MANIFEST_NAME)
         .map_err(|error| StoreFault::io(MANIFEST_NAME, "create", &error))?;
     sync_names(disk)?;
@@ -134,24 +144,49 @@ fn remove_leftovers(disk: &dyn Disk) -> Result<(), StoreFault> {
     Ok(())
 }
 
-/// Writes a file, durably except for its name.
-fn write_file(disk: &dyn Disk, name: &str, bytes: &[u8]) -> Result<(), StoreFault> {
-    let fault = |operation| move |error: io::Error| StoreFault::io(name, operation, &error);
-    let file = disk.create(name).map_err(fault("create"))?;
-    file.write_at(bytes, 0).map_err(fault("write"))?;
-    file.sync().map_err(fault("make durable"))
+/// Files that are written one after the other. What they hold is made durable many at a time,
+/// because a journal takes as long for one new file as for a hundred.
+struct Writer<'d> {
+    disk: &'d dyn Disk,
+    /// Files that are written but not durable.
+    open: Vec<(String, Arc<dyn DiskFile>)>,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, name: String, bytes: &[u8]) -> Result<(), StoreFault> {
+        let fault = |operation| {
+            let name = &name;
+            move |error: io::Error| StoreFault::io(name, operation, &error)
+        };
+        let file = self.disk.create(&name).map_err(fault("create"))?;
+        file.write_at(bytes, 0).map_err(fault("write"))?;
+        self.open.push((name, file));
+        if self.open.len() == OPEN_FILES_MAX {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Makes all that was written durable, except for the names of files.
+    fn sync(&mut self) -> Result<(), StoreFault> {
+        for (name, file) in self.open.drain(..) {
+            file.sync()
+                .map_err(|error| StoreFault::io(&name, "make durable", &error))?;
+        }
+        Ok(())
+    }
 }
 
 /// Writes the chunks of the tree.
 fn write_tree(
     view: &View,
-    disk: &dyn Disk,
+    writer: &mut Writer<'_>,
     chunk_bytes: u64,
 ) -> Result<Vec<FileEntry>, ExportFault> {
     let mut files = Vec::new();
     for chunk in view.tree().chunks(chunk_bytes, Chunking::Sequential) {
         let chunk = chunk.map_err(ExportFault::Tree)?;
-        write_file(disk, &ExportManifest::tree_name(files.len()), &chunk.bytes)?;
+        writer.write(ExportManifest::tree_name(files.len()), &chunk.bytes)?;
         files.push(FileEntry {
             bytes: chunk.bytes.len() as u64,
             digest: *chunk.digest.as_bytes(),
@@ -161,30 +196,29 @@ fn write_tree(
 }
 
 /// Writes the pages of all images, in ascending order of images and pages.
-fn write_pages(view: &View, disk: &dyn Disk) -> Result<Vec<FileEntry>, ExportFault> {
-    let mut writer = PageWriter {
-        disk,
+fn write_pages(view: &View, writer: &mut Writer<'_>) -> Result<Vec<FileEntry>, ExportFault> {
+    let mut pages = PageWriter {
+        writer,
         chunk: PageChunkBuilder::default(),
         files: Vec::new(),
     };
     let entries = view.tree().iterate_prefix(IMAGE_KEY_PREFIX);
     for entry in entries.map_err(|error| ExportFault::Tree(error.into()))? {
         let entry = entry.map_err(|error| ExportFault::Tree(error.into()))?;
-        let leaf =
-            decode_image_leaf(&entry.key, &entry.value).ok_or_else(|| ExportFault::ImageLeaf {
-                key: hex(&entry.key),
-            })?;
+        let leaf = decode_image_leaf(&entry.key, &entry.value);
+        let leaf = leaf.ok_or_else(|| ExportFault::ImageLeaf {
+            key: hex(&entry.key),
+        })?;
         let image = view.image(&leaf.id).map_err(unreadable)?;
-        let image = image.filter(|image| image.pages() == leaf.pages);
-        let Some(image) = image else {
-            let found = view.image(&leaf.id).map_err(unreadable)?;
+        let image = image.unwrap_or_default();
+        if image.pages() != leaf.pages {
             return Err(ExportFault::ImageLength {
                 image: hex(leaf.id.as_bytes()),
                 pages: leaf.pages,
-                found: found.map_or(0, |image| image.pages()),
+                found: image.pages(),
             });
-        };
-        let found = writer.image(&leaf.id, &image)?;
+        }
+        let found = pages.image(&leaf.id, &image)?;
         if found != leaf.root {
             return Err(ExportFault::ImageRoot {
                 image: hex(leaf.id.as_bytes()),
@@ -193,8 +227,8 @@ fn write_pages(view: &View, disk: &dyn Disk) -> Result<Vec<FileEntry>, ExportFau
             });
         }
     }
-    writer.flush()?;
-    Ok(writer.files)
+    pages.flush()?;
+    Ok(pages.files)
 }
 
 fn unreadable(fault: StateFault) -> ExportFault {
@@ -202,13 +236,13 @@ fn unreadable(fault: StateFault) -> ExportFault {
 }
 
 /// Divides pages into chunks.
-struct PageWriter<'d> {
-    disk: &'d dyn Disk,
+struct PageWriter<'w, 'd> {
+    writer: &'w mut Writer<'d>,
     chunk: PageChunkBuilder,
     files: Vec<FileEntry>,
 }
 
-impl PageWriter<'_> {
+impl PageWriter<'_, '_> {
     /// Writes the pages of an image, and gives the root of its page tree.
     fn image(&mut self, id: &ImageId, image: &Image) -> Result<[u8; 32], ExportFault> {
         let mut root = PageRoot::new(image.pages());
@@ -249,7 +283,7 @@ impl PageWriter<'_> {
         }
         let bytes = self.chunk.take();
         let name = ExportManifest::pages_name(self.files.len());
-        write_file(self.disk, &name, &bytes)?;
+        self.writer.write(name, &bytes)?;
         self.files.push(FileEntry {
             bytes: bytes.len() as u64,
             digest: *blake3::hash(&bytes).as_bytes(),
