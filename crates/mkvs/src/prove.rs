@@ -23,6 +23,8 @@ const ENTRY_FULL: u8 = 0x01;
 const ENTRY_HASH: u8 = 0x02;
 /// Bytes that an entry, and what encloses the list, take beside the node itself.
 const ENTRY_OVERHEAD_BYTES: usize = 6;
+/// Bytes that a proof takes beside its entries: names of fields, version, root, head of the list.
+const PROOF_OVERHEAD_BYTES: usize = 80;
 
 impl Tree {
     /// A proof of the value of `key`, or of its absence. With `include_siblings` it also shows
@@ -36,15 +38,20 @@ impl Tree {
         version: ProofVersion,
         include_siblings: bool,
     ) -> Result<Proof, TreeError> {
-        self.prove_from(&Hash::EMPTY, key, version, include_siblings)
+        let mut shown = Shown::whole(version);
+        self.show_way(key, include_siblings, &mut shown)?;
+        shown.build(self)
     }
 
     /// As [`Tree::prove`], for somebody who knows the tree down to the node with the hash
     /// `position`: the proof starts there, if that node is among those to be shown, and else at the
     /// root. Its [`Proof::untrusted_root`] says which.
     ///
+    /// Where the whole way would be deeper or larger than a proof may be, only the first part of it
+    /// is shown: whoever asks goes on from there.
+    ///
     /// # Errors
-    /// As [`Tree::prove`].
+    /// [`TreeError`] if the key is too long, or a node is not to be had.
     pub fn prove_from(
         &self,
         position: &Hash,
@@ -52,8 +59,19 @@ impl Tree {
         version: ProofVersion,
         include_siblings: bool,
     ) -> Result<Proof, TreeError> {
+        let mut shown = Shown::part(version, *position);
+        self.show_way(key, include_siblings, &mut shown)?;
+        shown.build(self)
+    }
+
+    /// The nodes that a proof of a value shows.
+    fn show_way(
+        &self,
+        key: &[u8],
+        include_siblings: bool,
+        shown: &mut Shown,
+    ) -> Result<(), TreeError> {
         check_key(key)?;
-        let mut shown = Shown::new(version, *position);
         let bits = Bits::of_key(key);
         let (mut depth, mut link) = (0, self.top().clone());
         while let Some(node) = self.resolve(&link)? {
@@ -67,7 +85,7 @@ impl Tree {
             }
             let at = place(bits.bit(depth));
             // Version 0 shows an own leaf with its node.
-            let visible = if version == ProofVersion::V0 {
+            let visible = if shown.version == ProofVersion::V0 {
                 LEFT
             } else {
                 OWN
@@ -84,7 +102,7 @@ impl Tree {
             }
             link = children[at].clone();
         }
-        shown.build(self)
+        Ok(())
     }
 
     /// A proof of the entries from `start` on: the first at or after it and up to `prefetch` more.
@@ -100,17 +118,46 @@ impl Tree {
         prefetch: u16,
         version: ProofVersion,
     ) -> Result<Proof, TreeError> {
+        let mut shown = Shown::whole(version);
+        self.show_entries(start, prefetch, &mut shown)?;
+        shown.build(self)
+    }
+
+    /// As [`Tree::prove_iterate`], but where that would be deeper or larger than a proof may be,
+    /// only the first part of it is shown.
+    ///
+    /// # Errors
+    /// [`TreeError`] if the key is too long, or a node is not to be had.
+    pub fn prove_iterate_part(
+        &self,
+        start: &[u8],
+        prefetch: u16,
+        version: ProofVersion,
+    ) -> Result<Proof, TreeError> {
+        let mut shown = Shown::part(version, Hash::EMPTY);
+        match self.show_entries(start, prefetch, &mut shown) {
+            Ok(()) | Err(TreeError::ProofTooDeep { .. }) => shown.build(self),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The nodes that a proof of an iteration shows.
+    fn show_entries(
+        &self,
+        start: &[u8],
+        prefetch: u16,
+        shown: &mut Shown,
+    ) -> Result<(), TreeError> {
         check_key(start)?;
-        let mut shown = Shown::new(version, Hash::EMPTY);
         let mut walker = Walker::new(self);
-        walker.seek(start, &mut shown)?;
+        walker.seek(start, shown)?;
         for _ in 0..prefetch {
-            if walker.key().is_none() {
+            if walker.key().is_none() || shown.is_full {
                 break;
             }
-            walker.advance(&mut shown)?;
+            walker.advance(shown)?;
         }
-        shown.build(self)
+        Ok(())
     }
 
     /// A proof of the entries whose keys start with one of `prefixes`, up to `limit` in all.
@@ -123,7 +170,7 @@ impl Tree {
         limit: u16,
         version: ProofVersion,
     ) -> Result<Proof, TreeError> {
-        let mut shown = Shown::new(version, Hash::EMPTY);
+        let mut shown = Shown::whole(version);
         let mut walker = Walker::new(self);
         let mut left = limit;
         for prefix in prefixes {
@@ -147,31 +194,65 @@ impl Tree {
 /// The nodes that a proof is to show.
 pub(crate) struct Shown {
     version: ProofVersion,
+    /// Whether the proof may show less than what is included, to stay within the limits.
+    may_end_early: bool,
+    /// Whether no more fits; set only where the proof may end early.
+    is_full: bool,
     /// Where the proof is to start, if that node is shown.
     position: Hash,
     /// That node, once it is shown.
     start: Option<Arc<Node>>,
     included: BTreeSet<Hash>,
+    /// Bytes that these take at most, counted only where the proof may end early.
+    bytes: usize,
 }
 
 impl Shown {
-    fn new(version: ProofVersion, position: Hash) -> Self {
+    /// A proof of all that is included, from the root down.
+    fn whole(version: ProofVersion) -> Self {
         Self {
             version,
-            position,
+            may_end_early: false,
+            is_full: false,
+            position: Hash::EMPTY,
             start: None,
             included: BTreeSet::new(),
+            bytes: 0,
+        }
+    }
+
+    /// A proof of what is included first, as far as it fits.
+    fn part(version: ProofVersion, position: Hash) -> Self {
+        Self {
+            may_end_early: true,
+            position,
+            ..Self::whole(version)
         }
     }
 
     /// Adds a node.
     pub(crate) fn include(&mut self, node: &Arc<Node>) -> Result<(), TreeError> {
         let hash = node.hash();
-        if hash == self.position {
+        if hash == self.position && self.start.is_none() {
+            // What came before is above or beside the start, and takes no room.
+            self.included.clear();
+            (self.bytes, self.is_full) = (0, false);
             self.start = Some(node.clone());
         }
-        self.included.insert(hash);
-        check_size(self.included.len(), 0)
+        if !self.may_end_early {
+            self.included.insert(hash);
+            return check_size(self.included.len(), 0);
+        }
+        if !self.is_full && !self.included.contains(&hash) {
+            let bytes = self.bytes + bytes_max_of(node);
+            let entries = 1 + 3 * (self.included.len() + 1);
+            self.is_full = check_size(entries, bytes).is_err();
+            if !self.is_full {
+                self.bytes = bytes;
+                self.included.insert(hash);
+            }
+        }
+        Ok(())
     }
 
     /// Writes the proof: from its start down, what is included in full, and the rest as hashes.
@@ -192,6 +273,10 @@ impl Shown {
                 }
                 _ => match tree.resolve(&link)? {
                     None => None,
+                    // What is below this node would lie too deep.
+                    Some(node) if self.may_end_early && depth == PROOF_DEPTH_MAX => {
+                        Some([&[ENTRY_HASH], &node.hash().as_bytes()[..]].concat())
+                    }
                     Some(node) => Some(self.show(tree, &node, depth, &mut open)?),
                 },
             };
@@ -240,8 +325,28 @@ impl Shown {
     }
 }
 
+/// The most bytes that a node takes in a proof, with the entries of all children.
+fn bytes_max_of(node: &Node) -> usize {
+    const CHILDREN_BYTES: usize = 3 * (1 + Hash::LEN + ENTRY_OVERHEAD_BYTES);
+    // Kind, length of the key or label, length of the value, and the kind of an own leaf.
+    const FIXED_BYTES: usize = 2 * (1 + 2 + 4);
+    let content = match &node.kind {
+        Kind::Leaf { key, value } => key.len() + value.len(),
+        Kind::Internal { label, children } => {
+            let own = match &children[OWN] {
+                Link::Held(leaf) => leaf
+                    .entry()
+                    .map_or(0, |(key, value)| key.len() + value.len()),
+                _ => 0,
+            };
+            label.bytes().len() + own
+        }
+    };
+    1 + ENTRY_OVERHEAD_BYTES + FIXED_BYTES + content + CHILDREN_BYTES
+}
+
 fn check_size(entries: usize, bytes: usize) -> Result<(), TreeError> {
-    if entries > PROOF_ENTRIES_MAX || bytes > PROOF_BYTES_MAX {
+    if entries > PROOF_ENTRIES_MAX || bytes + PROOF_OVERHEAD_BYTES > PROOF_BYTES_MAX {
         return Err(TreeError::ProofTooLarge {
             entries_max: PROOF_ENTRIES_MAX,
             bytes_max: PROOF_BYTES_MAX,

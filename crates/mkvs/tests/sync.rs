@@ -474,25 +474,70 @@ fn a_server_answers_for_its_tree_only() {
     assert_eq!(counts(&asked), before);
 }
 
-/// Keys each of which is a prefix of the next are as deep as a proof may be; deeper ones end with
-/// an error of the one who answers, and on no stack.
+/// Keys each of which is a prefix of the next make a tree that is deeper than a proof may be. It is
+/// read in stretches, on the stack that threads have by default.
 #[test]
-fn depth_is_bounded_by_that_of_proofs() {
-    let key: Vec<u8> = (0..2_000usize).map(|at| at as u8 | 1).collect();
-    let mut tree = Tree::empty();
-    for len in 0..=key.len() {
-        tree.insert(&key[..len], b"x").unwrap();
-    }
-    let (mut remote, _) = remote(&tree, LARGE);
-    assert_eq!(remote.get(&key[..100]).unwrap().unwrap(), b"x");
-    // From what is known by now the next keys are near.
-    assert_eq!(remote.get(&key[..200]).unwrap().unwrap(), b"x");
-    let error = remote.get(&key).unwrap_err();
-    assert_eq!(
+fn trees_deeper_than_proofs_are_read_in_stretches() {
+    let walk = || {
+        let key: Vec<u8> = (0..1_000usize).map(|at| at as u8 | 1).collect();
+        let mut tree = Tree::empty();
+        for len in (0..=key.len()).rev() {
+            tree.insert(&key[..len], b"x").unwrap();
+        }
+        let too_deep = Err(TreeError::ProofTooDeep { limit: 128 });
+        assert_eq!(tree.prove(&key, ProofVersion::V0, false), too_deep);
+        let (mut reader, asked) = remote(&tree, LARGE);
+        assert_eq!(reader.get(&key).unwrap().unwrap(), b"x");
+        let (get, _, _) = counts(&asked);
+        assert!((8..=9).contains(&get), "{get} requests");
+
+        let (mut walker, _) = remote(&tree, LARGE);
+        assert_eq!(pairs(&mut walker, b"", 300).len(), key.len() + 1);
+        let (mut changer, _) = remote(&tree, LARGE);
+        assert!(changer.remove(&key[..700]).unwrap() && changer.remove(&key).unwrap());
+        tree.remove(&key[..700]).unwrap();
+        tree.remove(&key).unwrap();
+        assert_eq!(changer.root(), tree.root());
+
+        // Also through somebody else, whose cache is small.
+        let (between, _) = remote(&tree, CacheLimits::default());
+        let mut reader = RemoteTree::new(root_of(&tree), Box::new(between), LARGE);
+        assert_eq!(reader.get(&key[..999]).unwrap().unwrap(), b"x");
+        assert_eq!(reader.get(&key).unwrap(), None);
+    };
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    assert!(thread.spawn(walk).unwrap().join().is_ok());
+}
+
+/// More than fits into one answer is read in several.
+#[test]
+fn answers_end_where_they_are_full() {
+    let entries: Vec<_> = (0..40u8)
+        .map(|number| (vec![number, 7], vec![number; 1 << 20]))
+        .collect();
+    let tree = tree_of(&entries);
+    let all = |start: &[u8]| tree.prove_iterate(start, 1_000, ProofVersion::V0);
+    assert!(matches!(all(b""), Err(TreeError::ProofTooLarge { .. })));
+    let (mut reader, asked) = remote(&tree, LARGE);
+    assert!(pairs(&mut reader, b"", 1_000) == entries);
+    assert_eq!(counts(&asked), (0, 0, 3));
+
+    // Own leaves on the way to a key that are together larger than an answer.
+    let entries: Vec<_> = (0..20usize)
+        .map(|len| (vec![7; len], vec![len as u8; 1 << 20]))
+        .collect();
+    let tree = tree_of(&entries);
+    let (mut reader, asked) = remote(&tree, LARGE);
+    let (key, value) = &entries[19];
+    assert!(reader.get(key).unwrap().as_ref() == Some(value));
+    assert_eq!(counts(&asked), (2, 0, 0));
+    assert!(reader.remove(key).unwrap());
+    // A prefix is brought whole or not at all.
+    let error = reader.prefetch_prefixes(&[vec![7]], 1_000).unwrap_err();
+    assert!(matches!(
         error,
-        SyncError::Tree(TreeError::ProofTooDeep { limit: 128 })
-    );
-    assert_eq!(remote.root(), tree.root());
+        SyncError::Tree(TreeError::ProofTooLarge { .. })
+    ));
 }
 
 /// Few different bytes, so that keys are often equal, neighbours, or prefixes of each other.
@@ -637,6 +682,11 @@ proptest! {
             limit: count,
             proof_version: version,
         };
+        // Answers are the proofs that the vectors fix.
+        let proof = tree.prove(&get.key, version, siblings).unwrap();
+        prop_assert_eq!(direct.get(&get).unwrap().proof, proof);
+        let proof = tree.prove_iterate(&iterate.key, count, version).unwrap();
+        prop_assert_eq!(direct.iterate(&iterate).unwrap().proof, proof);
         let mut between = open(&tree, limits);
         prop_assert_eq!(between.sync_get(&get), direct.sync_get(&get));
         prop_assert_eq!(between.sync_iterate(&iterate), direct.sync_iterate(&iterate));

@@ -12,6 +12,7 @@
 //! answer:       a proof that starts at n, or at the root
 //! take answer:  its start is n or the root, its nodes hash to it, and n is among its nodes;
 //!               otherwise nothing of it is kept
+//! iterate and n was left out: n lies too deep below the root; ask SyncGet instead, once
 //! ```
 //!
 //! Guests read their state this way over the Runtime Host Protocol, nodes that sync over the
@@ -24,8 +25,11 @@
 //! refused changes nothing; the cache never holds more than its limits; nothing recurses by the
 //! depth of a tree.
 //!
-//! Deviations from Oasis Core, all stricter: encodings must be canonical, sizes are bounded, and an
-//! answer to a request for prefixes must show all that was asked for.
+//! Deviations from Oasis Core. Stricter: encodings must be canonical, sizes are bounded, and an
+//! answer to a request for prefixes must show all that was asked for. Wider: an answer about a key
+//! or about entries that would be deeper or larger than a proof may be ends early, instead of being
+//! one that nobody accepts, and whoever asked goes on from where it ends; so every tree can be read,
+//! however deep it is, as long as no value is larger than an answer.
 //!
 //! Source: Oasis Core `storage/mkvs/syncer`, and the cache and iterator in `storage/mkvs`, at
 //! f9f1fdc60.

@@ -231,9 +231,9 @@ impl ReadSyncer for RemoteTree {
         self.check_request(&request.tree)?;
         self.source
             .want(Want::Iterate(request.key.clone(), request.prefetch));
-        let proof = self
-            .tree
-            .prove_iterate(&request.key, request.prefetch, request.proof_version);
+        let proof =
+            self.tree
+                .prove_iterate_part(&request.key, request.prefetch, request.proof_version);
         let proof = self.source.settle(proof)?;
         Ok(ProofResponse { proof }.encode())
     }

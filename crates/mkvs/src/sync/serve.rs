@@ -60,7 +60,7 @@ impl TreeSyncer {
         self.check(&request.tree)?;
         let proof =
             self.tree
-                .prove_iterate(&request.key, request.prefetch, request.proof_version)?;
+                .prove_iterate_part(&request.key, request.prefetch, request.proof_version)?;
         Ok(ProofResponse { proof })
     }
 

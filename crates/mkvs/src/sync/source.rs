@@ -109,6 +109,18 @@ impl NodeSource for Source {
 impl State {
     /// Asks the peer, keeps what it proves, and gives the node with this hash.
     fn fetch(&mut self, position: &Hash) -> Result<Arc<Node>, SyncError> {
+        match self.fetch_once(position) {
+            // An answer about entries starts at the root, from where a proof reaches only so deep;
+            // one about a key starts at the node that is missing.
+            Err(SyncError::NotShown { .. }) if let Want::Iterate(key, _) = &self.want => {
+                self.want = Want::Get(key.clone(), false);
+                self.fetch_once(position)
+            }
+            result => result,
+        }
+    }
+
+    fn fetch_once(&mut self, position: &Hash) -> Result<Arc<Node>, SyncError> {
         let answer = self.ask(position)?;
         let part = self.verify(&answer, position)?;
         let at = part.hashes().iter().position(|hash| hash == position);
