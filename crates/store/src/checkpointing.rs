@@ -15,7 +15,7 @@ use crate::blob::{Blob, BlobKind, for_each_blob};
 use crate::checkpoint::{Layout, Snapshot, Written, WrittenNamespace, dead_files, remove_files};
 use crate::fault::{Result, StoreFault};
 use crate::fragments::Fragments;
-use crate::history::{forget_unreadable, wanted_generations};
+use crate::history::{trim, wanted_generations};
 use crate::images::{ImageCell, Images, TableFiles};
 use crate::log::Log;
 use crate::log_file::StoreFile;
@@ -55,6 +55,15 @@ impl Shared {
 
     pub(crate) fn write<T>(&self, write: impl FnOnce(&mut State) -> T) -> T {
         write(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A new file of the store, for something that a checkpoint will refer to.
+    pub(crate) fn create_file(&self, kind: FileKind) -> Result<Arc<StoreFile>> {
+        let (disk, id) = {
+            let log = self.lock_log();
+            (Arc::clone(&log.disk), log.take_file_number())
+        };
+        Ok(Arc::new(StoreFile::create(&*disk, id, kind, 1)?))
     }
 
     /// Writes a checkpoint, after the one that is being written.
@@ -101,9 +110,9 @@ impl Shared {
             snapshot.state.namespaces.insert(id, namespace);
         }
         let disk = Arc::clone(&snapshot.disk);
-        let trimmed = self.config.history_versions;
-        for found in snapshot.state.namespaces.values_mut() {
-            trim(found, trimmed);
+        let versions = self.config.history_versions;
+        for (id, found) in &mut snapshot.state.namespaces {
+            trim(*id, found, versions, &before.generations);
         }
         let (state, files) = (snapshot.state.clone(), snapshot.files.clone());
         let written = snapshot.write()?;
@@ -127,7 +136,7 @@ impl Shared {
             before.files.dedup();
         }
         generations.push(written.generation.clone());
-        let limits = (trimmed, self.config.history_bytes);
+        let limits = (versions, self.config.history_bytes);
         let generations = wanted_generations(generations, &state, &files, limits)?;
         let manifest = Manifest { generations };
         manifest.install(&*disk)?;
@@ -262,22 +271,14 @@ impl Shared {
                     candidate.at = *at;
                 }
             }
-            trim(found, self.config.history_versions);
-            forget_unreadable(*id, found, &manifest.generations);
+            let versions = self.config.history_versions;
+            trim(*id, found, versions, &manifest.generations);
         }
         for found in live.namespaces.values_mut() {
             age(found, self.config.table_bytes);
         }
         live.blobs = written.blobs;
         live.source = source;
-    }
-}
-
-/// Forgets the finalised versions that are not to be kept.
-fn trim(found: &mut Namespace, versions: u64) {
-    // The current version stands at the end of the history too.
-    while found.history.len() as u64 > versions.saturating_add(1) {
-        found.history.pop_front();
     }
 }
 

@@ -98,14 +98,31 @@ fn past_bytes(generations: &[Generation], files: &Files) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Takes out of a namespace's history what no generation leads to any more.
-pub(crate) fn forget_unreadable(id: RuntimeId, found: &mut Namespace, generations: &[Generation]) {
-    while found.history.len() > 1
-        && found
-            .history
-            .front()
-            .is_some_and(|version| base_of(&id, version.round, generations).is_none())
-    {
+/// How many versions of a namespace's history are older than the so many before the current one
+/// that are to be kept. They are there because later ones follow from them.
+fn hidden(found: &Namespace, versions: u64) -> usize {
+    let visible = versions.saturating_add(1).min(found.history.len() as u64);
+    found.history.len() - visible as usize
+}
+
+/// Takes out of a namespace's history what no generation leads to any more, and what the versions
+/// that are to be kept do not follow from.
+pub(crate) fn trim(
+    id: RuntimeId,
+    found: &mut Namespace,
+    versions: u64,
+    generations: &[Generation],
+) {
+    let is_readable = |version: &Finalised| base_of(&id, version.round, generations).is_some();
+    while found.history.len() > 1 && found.history.front().is_some_and(|old| !is_readable(old)) {
+        found.history.pop_front();
+    }
+    let first = found.history.get(hidden(found, versions));
+    let base = first.and_then(|first| base_of(&id, first.round, generations));
+    let Some(round) = base.and_then(|base| generations[base].round(&id)) else {
+        return;
+    };
+    while found.history.front().is_some_and(|old| old.round < round) {
         found.history.pop_front();
     }
 }

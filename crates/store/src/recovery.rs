@@ -18,7 +18,7 @@ use crate::checkpoint_load;
 use crate::disk::Disk;
 use crate::fault::{Result, StoreFault};
 use crate::fragments::{FragmentCache, Fragments};
-use crate::history::forget_unreadable;
+use crate::history::trim;
 use crate::images::{Files, TableFiles};
 use crate::log::Log;
 use crate::log_file::{StoreFile, parse_file_name};
@@ -123,7 +123,8 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, config: &StoreConfig) -> Result<Reco
     );
     log.bytes = bytes;
     for (id, found) in &mut state.namespaces {
-        forget_unreadable(*id, found, &log.manifest.generations);
+        let versions = config.history_versions;
+        trim(*id, found, versions, &log.manifest.generations);
     }
     Ok(Recovered { state, log, report })
 }

@@ -424,21 +424,22 @@ impl Store {
     /// Finalised versions of a namespace that can be read, ascending, the current one last.
     pub fn versions(&self, namespace: RuntimeId) -> Vec<(u64, Hash)> {
         let history = self.history(namespace);
-        history
-            .iter()
-            .map(|found| (found.round, found.root))
-            .collect()
+        let visible = history.iter().skip(self.hidden(&history));
+        visible.map(|found| (found.round, found.root)).collect()
     }
 
+    /// The history of a namespace, with versions that others follow from.
     fn history(&self, namespace: RuntimeId) -> Vec<Finalised> {
-        let mut history: Vec<Finalised> = self.shared.read(|state| {
+        self.shared.read(|state| {
             let found = state.namespaces.get(&namespace);
             found.map_or_else(Vec::new, |found| found.history.iter().cloned().collect())
-        });
+        })
+    }
+
+    /// How many versions of a history are older than those that are kept to be read.
+    fn hidden(&self, history: &[Finalised]) -> usize {
         let kept = self.shared.config.history_versions.saturating_add(1);
-        let spare = (history.len() as u64).saturating_sub(kept);
-        history.drain(..spare as usize);
-        history
+        (history.len() as u64).saturating_sub(kept) as usize
     }
 
     /// The version of a namespace that was finalised in `round`, if it is kept. One of the past is
@@ -448,7 +449,7 @@ impl Store {
     /// A fault of the disk.
     pub fn view_at(&self, namespace: RuntimeId, round: u64) -> Result<Option<Arc<View>>> {
         let (history, past) = self.past(namespace);
-        let Some(version) = history.iter().find(|version| version.round == round) else {
+        let Some(version) = self.kept(&history, round) else {
             return Ok(None);
         };
         if let Some(view) = self.view(namespace, version.root) {
@@ -457,15 +458,17 @@ impl Store {
         let view = past.view(namespace, &history, round)?;
         match view {
             Some(view) if view.tree.root() != version.root => {
-                let what = format!(
-                    "round {round} has root {}, not {}",
-                    view.tree.root(),
-                    version.root
-                );
+                let (found, root) = (view.tree.root(), version.root);
+                let what = format!("round {round} has root {found}, not {root}");
                 Err(StoreFault::damaged("the log", 0, what))
             }
             view => Ok(view),
         }
+    }
+
+    fn kept<'h>(&self, history: &'h [Finalised], round: u64) -> Option<&'h Finalised> {
+        let visible = history.iter().skip(self.hidden(history));
+        visible.into_iter().find(|version| version.round == round)
     }
 
     /// What led to the version of a namespace that was finalised in `round`, if it is kept.
@@ -474,7 +477,7 @@ impl Store {
     /// A fault of the disk.
     pub fn changes(&self, namespace: RuntimeId, round: u64) -> Result<Option<Changes>> {
         let (history, past) = self.past(namespace);
-        let version = history.iter().find(|version| version.round == round);
+        let version = self.kept(&history, round);
         version.map_or(Ok(None), |version| past.changes(version))
     }
 

@@ -54,6 +54,9 @@ fn crash(at: u64, seed: u64, calls: &[Call], shown: &[String]) {
     let found = show(&store);
     let last = (done + 1).min(calls.len());
     let position = (synced..=last).rev().find(|index| shown[*index] == found);
+    store
+        .check()
+        .unwrap_or_else(|fault| panic!("crash at {at}: {fault}"));
     check_past(&store).unwrap_or_else(|fault| panic!("crash at {at}: {fault}"));
     let Some(position) = position else {
         panic!("crash at {at}: none of the states {synced}..={last}, but\n{found}");
