@@ -332,6 +332,10 @@ fn small() -> StoreConfig {
         checkpoint_log_bytes: 24 << 10,
         fragment_runs_max: 3,
         candidates_max: 16,
+        checkpoint_thread: false,
+        fragment_bytes: 400,
+        cache_bytes: 16 << 10,
+        ..StoreConfig::default()
     }
 }
 
