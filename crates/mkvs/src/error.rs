@@ -61,4 +61,10 @@ pub enum TreeError {
         /// Most bytes of a proof.
         bytes_max: usize,
     },
+    /// A proof would take too many steps to make.
+    #[error("the proof would take more than {limit} visits to nodes")]
+    ProofTooCostly {
+        /// Most visits.
+        limit: usize,
+    },
 }

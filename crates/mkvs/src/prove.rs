@@ -25,6 +25,10 @@ const ENTRY_HASH: u8 = 0x02;
 const ENTRY_OVERHEAD_BYTES: usize = 6;
 /// Bytes that a proof takes beside its entries: names of fields, version, root, head of the list.
 const PROOF_OVERHEAD_BYTES: usize = 80;
+/// Most visits to nodes for one proof. The rules of iterations visit nodes in vain for some keys,
+/// and the prefixes of one request may do so each; a request for as many entries as there can be
+/// takes about a quarter of this.
+const VISITS_MAX: usize = 1 << 20;
 
 impl Tree {
     /// A proof of the value of `key`, or of its absence. With `include_siblings` it also shows
@@ -60,7 +64,7 @@ impl Tree {
         include_siblings: bool,
     ) -> Result<Proof, TreeError> {
         let mut shown = Shown::part(version, *position);
-        self.show_way(key, include_siblings, &mut shown)?;
+        unless_at_limit(self.show_way(key, include_siblings, &mut shown))?;
         shown.build(self)
     }
 
@@ -135,10 +139,8 @@ impl Tree {
         version: ProofVersion,
     ) -> Result<Proof, TreeError> {
         let mut shown = Shown::part(version, Hash::EMPTY);
-        match self.show_entries(start, prefetch, &mut shown) {
-            Ok(()) | Err(TreeError::ProofTooDeep { .. }) => shown.build(self),
-            Err(error) => Err(error),
-        }
+        unless_at_limit(self.show_entries(start, prefetch, &mut shown))?;
+        shown.build(self)
     }
 
     /// The nodes that a proof of an iteration shows.
@@ -152,7 +154,7 @@ impl Tree {
         let mut walker = Walker::new(self);
         walker.seek(start, shown)?;
         for _ in 0..prefetch {
-            if walker.key().is_none() || shown.is_full {
+            if walker.key().is_none() {
                 break;
             }
             walker.advance(shown)?;
@@ -203,6 +205,8 @@ pub(crate) struct Shown {
     /// That node, once it is shown.
     start: Option<Arc<Node>>,
     included: BTreeSet<Hash>,
+    /// How often a node was included, also if it was before.
+    visits: usize,
     /// Bytes that these take at most, counted only where the proof may end early.
     bytes: usize,
 }
@@ -217,6 +221,7 @@ impl Shown {
             position: Hash::EMPTY,
             start: None,
             included: BTreeSet::new(),
+            visits: 0,
             bytes: 0,
         }
     }
@@ -232,6 +237,10 @@ impl Shown {
 
     /// Adds a node.
     pub(crate) fn include(&mut self, node: &Arc<Node>) -> Result<(), TreeError> {
+        self.visits += 1;
+        if self.visits > VISITS_MAX {
+            return Err(TreeError::ProofTooCostly { limit: VISITS_MAX });
+        }
         let hash = node.hash();
         if hash == self.position && self.start.is_none() {
             // What came before is above or beside the start, and takes no room.
@@ -244,13 +253,17 @@ impl Shown {
             return check_size(self.included.len(), 0);
         }
         if !self.is_full && !self.included.contains(&hash) {
-            let bytes = self.bytes + bytes_max_of(node);
+            let bytes = self.bytes + bytes_max_of(node, self.version);
             let entries = 1 + 3 * (self.included.len() + 1);
             self.is_full = check_size(entries, bytes).is_err();
             if !self.is_full {
                 self.bytes = bytes;
                 self.included.insert(hash);
             }
+        }
+        // A start that is still to come makes room.
+        if self.is_full && (self.position.is_empty() || self.start.is_some()) {
+            return Err(TOO_LARGE);
         }
         Ok(())
     }
@@ -274,7 +287,11 @@ impl Shown {
                 _ => match tree.resolve(&link)? {
                     None => None,
                     // What is below this node would lie too deep.
-                    Some(node) if self.may_end_early && depth == PROOF_DEPTH_MAX => {
+                    Some(node)
+                        if self.may_end_early
+                            && depth == PROOF_DEPTH_MAX
+                            && matches!(node.kind, Kind::Internal { .. }) =>
+                    {
                         Some([&[ENTRY_HASH], &node.hash().as_bytes()[..]].concat())
                     }
                     Some(node) => Some(self.show(tree, &node, depth, &mut open)?),
@@ -326,7 +343,7 @@ impl Shown {
 }
 
 /// The most bytes that a node takes in a proof, with the entries of all children.
-fn bytes_max_of(node: &Node) -> usize {
+fn bytes_max_of(node: &Node, version: ProofVersion) -> usize {
     const CHILDREN_BYTES: usize = 3 * (1 + Hash::LEN + ENTRY_OVERHEAD_BYTES);
     // Kind, length of the key or label, length of the value, and the kind of an own leaf.
     const FIXED_BYTES: usize = 2 * (1 + 2 + 4);
@@ -334,7 +351,7 @@ fn bytes_max_of(node: &Node) -> usize {
         Kind::Leaf { key, value } => key.len() + value.len(),
         Kind::Internal { label, children } => {
             let own = match &children[OWN] {
-                Link::Held(leaf) => leaf
+                Link::Held(leaf) if version == ProofVersion::V0 => leaf
                     .entry()
                     .map_or(0, |(key, value)| key.len() + value.len()),
                 _ => 0,
@@ -345,12 +362,27 @@ fn bytes_max_of(node: &Node) -> usize {
     1 + ENTRY_OVERHEAD_BYTES + FIXED_BYTES + content + CHILDREN_BYTES
 }
 
+/// The error of a proof over its limits.
+const TOO_LARGE: TreeError = TreeError::ProofTooLarge {
+    entries_max: PROOF_ENTRIES_MAX,
+    bytes_max: PROOF_BYTES_MAX,
+};
+
+/// Takes reaching the limits of a proof for the end of what is to be shown.
+fn unless_at_limit(shown: Result<(), TreeError>) -> Result<(), TreeError> {
+    match shown {
+        Err(
+            TreeError::ProofTooDeep { .. }
+            | TreeError::ProofTooLarge { .. }
+            | TreeError::ProofTooCostly { .. },
+        ) => Ok(()),
+        shown => shown,
+    }
+}
+
 fn check_size(entries: usize, bytes: usize) -> Result<(), TreeError> {
     if entries > PROOF_ENTRIES_MAX || bytes + PROOF_OVERHEAD_BYTES > PROOF_BYTES_MAX {
-        return Err(TreeError::ProofTooLarge {
-            entries_max: PROOF_ENTRIES_MAX,
-            bytes_max: PROOF_BYTES_MAX,
-        });
+        return Err(TOO_LARGE);
     }
     Ok(())
 }

@@ -162,6 +162,32 @@ fn a_proof_of_too_much_is_refused() {
     assert!(tree.prove_iterate(b"", 10, ProofVersion::V1).is_ok());
 }
 
+/// A key with a tree full of smaller keys before it, in which the rules of iterations look for a
+/// greater one again and again.
+#[test]
+fn a_proof_that_looks_in_vain_for_too_long_is_refused() {
+    let mut tree = Tree::empty();
+    for number in 0..4_000u32 {
+        let key = [&[0], &number.to_be_bytes()[..]].concat();
+        tree.insert(&key, b"").unwrap();
+    }
+    let start = [1, 0, 0, 0, 0, 0];
+    let once = tree.prove_prefixes(&[&start], 1, ProofVersion::V0);
+    assert!(once.is_ok());
+    let often = tree.prove_prefixes(&[&start[..]; 4_000], 1, ProofVersion::V0);
+    let costly = TreeError::ProofTooCostly { limit: 1 << 20 };
+    assert_eq!(often, Err(costly));
+
+    // The largest request that is not in vain stays far below that.
+    let mut tree = Tree::empty();
+    for number in 0..=u16::MAX {
+        tree.insert(&number.to_be_bytes(), b"").unwrap();
+    }
+    let proof = tree.prove_iterate(b"", u16::MAX, ProofVersion::V0).unwrap();
+    let shown = proof.verify(&tree.root()).unwrap();
+    assert_eq!(shown.shown().count(), usize::from(u16::MAX) + 1);
+}
+
 #[test]
 fn write_logs_are_sorted_and_their_keys_unique() {
     let entry = |key: &[u8]| WriteLogEntry {
