@@ -106,11 +106,13 @@ fn run_stage(
         }
         let start = Instant::now();
         let done = start_process(peer, stage, &folder, &result.plan)?;
+        // The figures too, so that a run that is broken off has not measured for nothing.
         eprintln!(
-            "{} {}: {:.1} s",
+            "{} {}: {:.1} s {}",
             peer.word(),
             stage.word(),
-            start.elapsed().as_secs_f64()
+            start.elapsed().as_secs_f64(),
+            serde_json::to_string(&done.figures)?
         );
         let roots = result.roots.entry(peer).or_default();
         let known = roots
@@ -139,7 +141,8 @@ fn start_process(
     folder: &Path,
     plan: &Plan,
 ) -> anyhow::Result<StageResult> {
-    let output = Command::new(std::env::current_exe()?)
+    // Not the program's path: it may be built anew while it runs, and each process must be this one.
+    let output = Command::new("/proc/self/exe")
         .args(["stage", "--peer", peer.word(), "--stage", stage.word()])
         .arg("--folder")
         .arg(folder)
