@@ -201,7 +201,7 @@ impl Plain {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 64, ..ProptestConfig::default() })]
 
     /// Two images changed at random, in stores with other numbers of threads and other borders of
     /// files: the same roots, those of the plain bytes, and the bytes are read back, also after

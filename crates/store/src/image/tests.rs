@@ -153,7 +153,7 @@ impl Images {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     /// Three images at once, updated again and again: found and applied on other numbers of
     /// threads, patches, stored pages and trees are the same, and those of the plain bytes.
