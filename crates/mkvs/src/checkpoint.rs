@@ -91,7 +91,7 @@ pub enum ChunkFault {
     /// It is not a snappy framed stream.
     #[error("its compressed stream is damaged at byte {at}: {fault}")]
     Stream {
-        /// Offset of the frame.
+        /// How far it could be read.
         at: usize,
         /// What is wrong with it.
         fault: String,

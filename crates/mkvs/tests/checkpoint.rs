@@ -14,8 +14,8 @@ use go_random::GoRandom;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use trilith_mkvs::checkpoint::{
-    CHUNK_BYTES_MAX, CheckpointError, Chunk, ChunkFault, Chunking, METADATA_BYTES_MAX, Metadata,
-    Restore, Root, RootType, verify_chunk,
+    CHUNK_BYTES_MAX, CHUNK_FRAMED_BYTES_MAX, CheckpointError, Chunk, ChunkFault, Chunking,
+    METADATA_BYTES_MAX, Metadata, Restore, Root, RootType, verify_chunk,
 };
 use trilith_mkvs::{Proof, ProofVersion, Tree, root_of};
 use trilith_types::cbor::{Decoder, Encoder};
@@ -272,6 +272,66 @@ fn what_decompresses_to_too_much_is_refused_before() {
     .concat();
     let message = verify_chunk(&lie, &Hash::EMPTY).unwrap_err().to_string();
     assert!(message.contains("over the limit of 65536"), "{message}");
+}
+
+#[test]
+fn streams_that_are_no_chunks_are_refused_with_the_place() {
+    let refused = |bytes: &[u8]| verify_chunk(bytes, &Hash::EMPTY).unwrap_err().to_string();
+    let long = refused(&vec![0; CHUNK_FRAMED_BYTES_MAX + 1]);
+    assert!(
+        long.ends_with(&format!("over the limit of {CHUNK_FRAMED_BYTES_MAX}")),
+        "{long}"
+    );
+    assert_eq!(refused(b""), "it ends after 0 entries, inside the tree");
+    let start = b"\xff\x06\x00\x00sNaPpY";
+    let with = |frames: &[u8]| refused(&[&start[..], frames].concat());
+    for (frames, at, fault) in [
+        (&b"\x00\x01"[..], 10, "head has 2 bytes instead of 4"),
+        (b"\x01\x09\x00\x00abcd", 10, "of 9 bytes is cut off after 4"),
+        (b"\x01\x03\x00\x00abc", 10, "a frame of data has 3 bytes"),
+        (b"\x01\x05\x00\x00abcde", 19, "checksum"),
+        (b"\x02\x01\x00\x00a", 14, "unsupported chunk type: 2"),
+        (b"\x00\x04\x00\x00abcd", 18, "empty"),
+    ] {
+        let message = with(frames);
+        let place = format!("stream is damaged at byte {at}: ");
+        assert!(message.contains(&place), "{message}");
+        assert!(message.contains(fault), "{message}");
+    }
+    // No start: a chunk is a whole stream.
+    let headless = &framed(&[0xf6])[10..];
+    assert!(refused(headless).contains("stream is damaged at byte"));
+    for (plain, fault) in [
+        (
+            &b"\x05"[..],
+            "its entry 0 cannot be decoded: byte 0 starts an item of another type",
+        ),
+        (
+            b"\x58\x01\x02",
+            "its entry 0 cannot be decoded: the item at byte 0 is not in canonical",
+        ),
+        (
+            b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff",
+            "over the limit of 268435456",
+        ),
+        (
+            b"\x5a\x00\xff\xff\xff",
+            "its entry 0 cannot be decoded: the input ends",
+        ),
+        (b"\x43\x01\x05\x05", "its entry 0 is refused: a node"),
+        (b"\x42\x02\x05", "its entry 0 is a hash of another length"),
+        (b"\x41\x03", "its entry 0 is neither a node nor a hash"),
+        (b"\x40", "its entry 0 is neither a node nor a hash"),
+        (
+            b"\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00",
+            "its entry 0 has bytes after its node",
+        ),
+    ] {
+        let message = refused(&framed(plain));
+        assert!(message.contains(fault), "{message}");
+    }
+    let nothing = [&[0x58, 33, 2], &Hash::EMPTY.as_bytes()[..]].concat();
+    assert!(refused(&framed(&nothing)).contains("which is written as null"));
 }
 
 /// Two entries below one root, in chunks of one entry.

@@ -16,12 +16,16 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use simulated_disk::{Numbers, SimulatedDisk};
 use tempfile::TempDir;
-use trilith_mkvs::checkpoint::{CheckpointError, Restore};
+use trilith_mkvs::checkpoint::{CheckpointError, Chunking, Restore};
 use trilith_store::export::{
-    CHUNK_PAGES, Checkpoint, CheckpointFiles, ExportFault, ExportManifest, FileFault, ImportSink,
-    PageChunk, PageChunkFault, export, export_to,
+    CHUNK_PAGES, Checkpoint, CheckpointFiles, EXPORT_MANIFEST_BYTES_MAX, ExportFault,
+    ExportManifest, FileEntry, FileFault, ImportSink, PAGE_CHUNK_BYTES_MAX, PageChunk,
+    PageChunkFault, export, export_to,
 };
-use trilith_store::{Disk, ImageUpdate, ImageUpdateKind, Result, Store, StoreFault, View};
+use trilith_store::{
+    Disk, IMAGE_PAGES_MAX, ImageUpdate, ImageUpdateKind, Result, Store, StoreFault, View,
+    image_key, image_leaf,
+};
 use trilith_types::{
     Hash, ImageId, PAGE_BYTES, PageFile, PageRun, RuntimeId, StateRead, WriteLog, WriteLogEntry,
 };
@@ -669,6 +673,117 @@ fn pages_that_do_not_belong_to_the_state_are_refused() {
     );
 }
 
+#[test]
+fn bytes_that_are_no_page_chunk_are_refused_with_the_reason() {
+    let refused = |bytes: &[u8]| PageChunk::decode(bytes).unwrap_err().to_string();
+    let chunk = |len: u32, rest: &[u8]| {
+        let mut bytes = [b"trilith pages 1\n", &len.to_le_bytes()[..], rest].concat();
+        bytes.resize(2 * PAGE_BYTES, 0);
+        bytes
+    };
+    let header = b"\x81\x82\x41a\x81\x82\x00\x01";
+    let long = refused(&vec![0; PAGE_CHUNK_BYTES_MAX + 1]);
+    assert!(
+        long.ends_with(&format!("over the limit of {PAGE_CHUNK_BYTES_MAX}")),
+        "{long}"
+    );
+    assert_eq!(
+        refused(b"trilith pages 2\n\0\0\0\0"),
+        PageChunkFault::Magic.to_string()
+    );
+    let len = refused(&chunk(u32::MAX, header));
+    assert!(
+        len.contains("4294967295 bytes, over the limit of 8172"),
+        "{len}"
+    );
+    let mut padded = chunk(header.len() as u32, header);
+    padded[PAGE_BYTES] = 1;
+    assert!(PageChunk::decode(&padded).is_ok());
+    padded[PAGE_BYTES - 1] = 1;
+    assert!(refused(&padded).contains("its byte 4095, between header and pages"));
+    for header in [
+        &b"\x81\x83\x41a\x80\x80"[..],
+        b"\x81\x82\x40\x81\x82\x00\x01",
+        b"\x81\x82\x41a\x81\x81\x00",
+        b"\x99\x01\x01",
+        b"\x81\x82\x41a\x81\x82\x00\x01\x00",
+    ] {
+        let fault = refused(&chunk(header.len() as u32, header));
+        assert!(fault.starts_with("its header cannot be decoded"), "{fault}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_manifest_are_refused_with_the_reason() {
+    let refused = |bytes: &[u8]| ExportManifest::decode(bytes).unwrap_err().to_string();
+    let signed = |body: &[u8]| [body, blake3::hash(body).as_bytes()].concat();
+    assert_eq!(refused(b"short"), "it has 5 bytes, fewer than its digest");
+    let long = refused(&vec![0; EXPORT_MANIFEST_BYTES_MAX + 1]);
+    assert!(
+        long.ends_with(&format!("over the limit of {EXPORT_MANIFEST_BYTES_MAX}")),
+        "{long}"
+    );
+    assert!(refused(&signed(b"\xa0")).contains("field `kind` is missing"));
+    let (_folder, manifest) = exported();
+    let bytes = manifest.encode();
+    let body = &bytes[..bytes.len() - 32];
+    let position = |name: &[u8]| {
+        let found = body.windows(name.len()).position(|part| part == name);
+        found.unwrap() + name.len()
+    };
+    let mut format = body.to_vec();
+    format[position(b"format")] = 2;
+    assert_eq!(
+        refused(&signed(&format)),
+        "it has format 2, where 1 is known"
+    );
+    let mut kind = body.to_vec();
+    kind[position(b"checkpoint of ")] = b'A';
+    assert!(refused(&signed(&kind)).contains("field `kind`"));
+}
+
+/// A state with a leaf that no store makes.
+#[test]
+fn reserved_keys_that_are_not_images_are_refused() {
+    let image = |value: Vec<u8>| (image_key(&ImageId::new(*b"i").unwrap()), value);
+    let past_any_image = image_leaf(IMAGE_PAGES_MAX + 1, &[0; 32]);
+    for (key, value) in [
+        (b"\0x".to_vec(), b"value".to_vec()),
+        (b"\0page".to_vec(), image_leaf(1, &[0; 32])),
+        image(b"value".to_vec()),
+        image(past_any_image),
+    ] {
+        let mut tree = trilith_mkvs::Tree::empty();
+        tree.insert(&key, &value).unwrap();
+        let chunk = tree
+            .chunks(0, Chunking::Sequential)
+            .next()
+            .unwrap()
+            .unwrap();
+        let manifest = ExportManifest {
+            namespace: NAMESPACE,
+            round: 1,
+            root: tree.root(),
+            tree: vec![FileEntry {
+                bytes: chunk.bytes.len() as u64,
+                digest: *chunk.digest.as_bytes(),
+            }],
+            pages: Vec::new(),
+        };
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("manifest"), manifest.encode()).unwrap();
+        fs::write(folder.path().join("tree-000000"), chunk.bytes).unwrap();
+        let (result, sink) = import(folder.path());
+        let fault = result.unwrap_err().to_string();
+        assert!(
+            fault.starts_with("tree-000000 of the checkpoint is refused"),
+            "{fault}"
+        );
+        assert!(fault.contains("reserved key 00"), "{fault}");
+        assert_eq!((sink.batches, sink.updates), (0, 0));
+    }
+}
+
 /// The pages on the disk of the store that is exported are not those that were sealed.
 #[test]
 fn a_damaged_state_is_not_exported() {
@@ -819,7 +934,7 @@ proptest! {
     fn changed_manifests_decode_to_what_they_say(
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
-        let file = trilith_store::export::FileEntry { bytes: 1000, digest: [3; 32] };
+        let file = FileEntry { bytes: 1000, digest: [3; 32] };
         let manifest = ExportManifest {
             namespace: NAMESPACE,
             round: 3,

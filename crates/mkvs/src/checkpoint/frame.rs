@@ -78,25 +78,17 @@ pub(super) fn decompress(bytes: &[u8]) -> Result<Vec<u8>, ChunkFault> {
     }
     let len = declared_len(bytes)?;
     let mut plain = Vec::with_capacity(len.min(bytes.len() * RATIO_MAX));
-    let mut decoder = FrameDecoder::new(bytes).take(len as u64);
+    // One byte more, so that the end of the stream is read and anything behind it is seen.
+    let mut decoder = FrameDecoder::new(bytes).take(len as u64 + 1);
     let read = decoder.read_to_end(&mut plain);
     let at = bytes.len() - decoder.get_ref().get_ref().len();
     let fault = |fault: String| ChunkFault::Stream { at, fault };
     read.map_err(|error| fault(error.to_string()))?;
-    if plain.len() != len {
-        return Err(fault(format!(
-            "it holds {} bytes where its frames declare {len}",
-            plain.len()
-        )));
-    }
-    // What is left can only be frames without data; they are read for their form.
-    let mut rest = [0u8; 1];
-    match decoder.into_inner().read(&mut rest) {
-        Ok(0) => Ok(plain),
-        Ok(_) => Err(fault(
-            "it holds more bytes than its frames declare".to_owned(),
-        )),
-        Err(error) => Err(fault(error.to_string())),
+    match plain.len() {
+        found if found == len => Ok(plain),
+        found => Err(fault(format!(
+            "it holds {found} bytes where its frames declare {len}"
+        ))),
     }
 }
 
