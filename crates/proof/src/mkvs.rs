@@ -30,6 +30,7 @@
 mod bits;
 mod node;
 mod proof;
+mod reader;
 mod verified;
 
 pub use bits::{Bits, Label, Seek, set_bit};

@@ -121,6 +121,9 @@ impl RemoteTree {
     /// As [`RemoteTree::get`], and if the value is too long. Nothing is then changed.
     pub fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<(), SyncError> {
         let before = self.get_with(key, false)?;
+        if before.as_deref() == Some(value) {
+            return Ok(());
+        }
         let inserted = self.tree.insert(key, value);
         self.source.settle(inserted)?;
         self.note(key, before, Some(value.to_vec()));
