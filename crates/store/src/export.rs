@@ -23,6 +23,7 @@
 //! chunk its proof, is verified; [`ImportSink::finish`] is called only when all entries and all
 //! pages under the root were handed on.
 
+mod into_store;
 mod manifest;
 mod merge;
 mod page_chunk;

@@ -248,6 +248,55 @@ fn a_state_comes_back_from_its_checkpoint() {
     assert_eq!(view.images().count(), images.len());
 }
 
+#[test]
+fn a_checkpoint_becomes_the_current_version_of_a_store() {
+    let (folder, manifest) = exported();
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let disk = SimulatedDisk::new();
+    let open = || {
+        let config = trilith_store::StoreConfig::default();
+        Store::open(Arc::new(disk.clone()), config).unwrap().0
+    };
+    let store = open();
+    // First with a file that is damaged, of either kind: the store stays as it was.
+    for name in ["tree-000002", "pages-000001"] {
+        let path = folder.path().join(name);
+        let good = fs::read(&path).unwrap();
+        fs::write(&path, &good[1..]).unwrap();
+        let fault = checkpoint.import_into(&store).unwrap_err();
+        assert!(fault.to_string().starts_with(name), "{fault}");
+        assert_eq!(store.current(NAMESPACE), None);
+        fs::write(&path, good).unwrap();
+    }
+    checkpoint.import_into(&store).unwrap();
+    assert_eq!(store.current(NAMESPACE), Some((7, manifest.root)));
+    let again = checkpoint.import_into(&store).unwrap_err();
+    assert!(
+        matches!(again, ExportFault::Store(StoreFault::Refused(_))),
+        "{again}"
+    );
+    drop(store);
+    // It is durable, needs the folder no more, and gives the same checkpoint.
+    disk.power_cycle(1);
+    let before = files(folder.path());
+    drop(folder);
+    let store = open();
+    assert_eq!(store.current(NAMESPACE), Some((7, manifest.root)));
+    let view = store.view(NAMESPACE, manifest.root).unwrap();
+    let (entries, images) = sample();
+    check_contents(&view, &entries, &images);
+    let folder = TempDir::new().unwrap();
+    export(&view, NAMESPACE, 7, folder.path(), CHUNK_BYTES).unwrap();
+    assert_eq!(files(folder.path()), before);
+    // And it goes on from there.
+    let log = vec![WriteLogEntry {
+        key: b"key 1".to_vec(),
+        value: None,
+    }];
+    let next = store.seal(NAMESPACE, 8, manifest.root, &log, &[]).unwrap();
+    store.finalise(NAMESPACE, 8, next).unwrap();
+}
+
 /// 500 GiB, of which a few pages are not zero.
 #[test]
 fn a_sparse_image_of_any_length_comes_back() {
@@ -910,6 +959,9 @@ proptest! {
         let (_other, found) = sink.sealed.unwrap();
         prop_assert_eq!(found.root(), view.root());
         check_contents(&found, &entries, &images);
+        let other = TestStore::new();
+        Checkpoint::open(folder.path()).unwrap().import_into(&other.store).unwrap();
+        prop_assert_eq!(other.store.current(NAMESPACE), Some((7, view.root())));
     }
 }
 
