@@ -82,13 +82,9 @@ pub struct Usage {
 impl Usage {
     /// The usage of this process by now.
     pub fn now() -> anyhow::Result<Self> {
-        let used = getrusage(UsageWho::RUSAGE_SELF)?;
-        let seconds = |time: nix::sys::time::TimeVal| {
-            time.tv_sec() as f64 + f64::from(time.tv_usec() as i32) / 1e6
-        };
         let counters = fs::read_to_string("/proc/self/io")?;
         Ok(Self {
-            processor: seconds(used.user_time()) + seconds(used.system_time()),
+            processor: processor(UsageWho::RUSAGE_SELF)?,
             written: field(&counters, "write_bytes:")?,
             read: field(&counters, "read_bytes:")?,
         })
@@ -103,6 +99,18 @@ impl Usage {
             read: now.read - self.read,
         })
     }
+}
+
+/// Processor time of this thread alone, user and kernel, in seconds.
+pub fn thread_processor() -> anyhow::Result<f64> {
+    processor(UsageWho::RUSAGE_THREAD)
+}
+
+fn processor(whose: UsageWho) -> anyhow::Result<f64> {
+    let used = getrusage(whose)?;
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Ok(seconds(used.user_time()) + seconds(used.system_time()))
 }
 
 /// The most memory that this process ever had resident, in MiB, mapped files included.

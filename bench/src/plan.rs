@@ -46,7 +46,7 @@ pub struct Plan {
     #[arg(long, default_value_t = 20)]
     pub account_commits: u64,
     /// Batches of random account updates after that, each sealed, finalised and durable. There are
-    /// enough for what a store puts off (a checkpoint every 256 MiB of log) to be among them.
+    /// enough for what a store puts off, such as checkpoints, to be among them.
     #[arg(long, default_value_t = 200)]
     pub batches: u64,
     /// Accounts updated by each.

@@ -106,6 +106,11 @@ const ACCOUNTS: &[Row] = &[
     ),
     ("allocated on disk, MiB", "accounts.update.disk_mib", 1),
     ("length of files, MiB", "accounts.update.apparent_mib", 1),
+    (
+        "between batches, all, ms",
+        "accounts.update.between_commits_ms",
+        0,
+    ),
     ("closing, ms", "accounts.close.ms", 1),
     (
         "written while closing, MiB",

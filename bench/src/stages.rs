@@ -9,11 +9,12 @@ use std::time::Instant;
 use anyhow::{bail, ensure};
 
 use crate::measure::{
-    Figures, MIB, Samples, Usage, enter_space, machine_busy, peak_memory_mib, timed,
+    Figures, MIB, Samples, Usage, enter_space, machine_busy, peak_memory_mib, thread_processor,
+    timed,
 };
 use crate::peers::{NomtPeer, Peer, Reader, TrilithPeer};
 use crate::plan::{ACCOUNT_BYTES, PeerName, Plan, Stage, VALUE_BYTES};
-use crate::work::Dataset;
+use crate::work::{Dataset, Key};
 
 /// Into how many equal parts cached reads and proofs are cut, so that there is a median.
 const SLICES: u64 = 20;
@@ -92,54 +93,95 @@ fn accounts<P: Peer>(
     close(peer, folder, figures)
 }
 
+/// Times the commits of one phase.
+struct Commits {
+    samples: Samples,
+    /// Of the process when the phase began. A peer may work and write on when a commit returned,
+    /// so both are counted over the whole phase.
+    usage: Usage,
+    /// Processor time of making entries, which is not the peer's.
+    preparing: f64,
+    /// Seconds between commits, in which a peer can do what it put off.
+    between: f64,
+}
+
+impl Commits {
+    fn begin() -> anyhow::Result<Self> {
+        Ok(Self {
+            samples: Samples::default(),
+            usage: Usage::now()?,
+            preparing: 0.0,
+            between: 0.0,
+        })
+    }
+
+    /// Commits the entries that `prepare` makes.
+    fn commit<P: Peer>(
+        &mut self,
+        peer: &mut P,
+        prepare: impl FnOnce() -> Vec<(Key, Vec<u8>)>,
+    ) -> anyhow::Result<()> {
+        let before = thread_processor()?;
+        let (batch, between) = timed(|| Ok(P::batch(prepare())))?;
+        self.preparing += thread_processor()? - before;
+        self.between += between.as_secs_f64();
+        self.samples.push(timed(|| peer.commit(batch))?.1);
+        Ok(())
+    }
+
+    fn enter(
+        self,
+        figures: &mut Figures,
+        name: &str,
+        keys: u64,
+        entry_bytes: u64,
+    ) -> anyhow::Result<()> {
+        let (used, keys) = (self.usage.since()?, keys as f64);
+        let processor = (used.processor - self.preparing) / keys * 1e6;
+        let written = used.written / (keys * entry_bytes as f64);
+        self.samples.enter(figures, name);
+        for (what, figure) in [
+            ("keys_per_second", keys / self.samples.total()),
+            ("processor_us_per_key", processor),
+            ("written_per_changed_byte", written),
+            ("between_commits_ms", self.between * 1000.0),
+        ] {
+            figures.insert(format!("{name}.{what}"), figure);
+        }
+        Ok(())
+    }
+}
+
 fn load<P: Peer>(
     peer: &mut P,
     dataset: &mut Dataset,
-    commits: u64,
+    count: u64,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
-    let (mut samples, mut processor, mut written) = (Samples::default(), 0.0, 0.0);
-    for part in 0..commits {
-        let batch = P::batch(dataset.load(part, commits));
-        let usage = Usage::now()?;
-        samples.push(timed(|| peer.commit(batch))?.1);
-        let used = usage.since()?;
-        processor += used.processor;
-        written += used.written;
+    let mut commits = Commits::begin()?;
+    for part in 0..count {
+        commits.commit(peer, || dataset.load(part, count))?;
     }
-    let keys = dataset.keys() as f64;
-    samples.enter(figures, "load");
-    figures.insert("load.keys_per_second".into(), keys / samples.total());
-    figures.insert("load.processor_us_per_key".into(), processor / keys * 1e6);
-    let entries = keys * dataset.entry_bytes() as f64;
-    figures.insert("load.written_per_changed_byte".into(), written / entries);
+    commits.enter(figures, "load", dataset.keys(), dataset.entry_bytes())?;
     check(peer, dataset, &dataset.queries(0, CHECKED))
 }
 
 fn update<P: Peer>(
     peer: &mut P,
     dataset: &mut Dataset,
-    (commits, each): (u64, u64),
+    (count, each): (u64, u64),
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
-    let (mut samples, mut processor, mut written) = (Samples::default(), 0.0, 0.0);
+    let mut commits = Commits::begin()?;
     let mut last = Vec::new();
-    for _ in 0..commits {
-        let (entries, indices) = dataset.update(each);
-        let batch = P::batch(entries);
-        let usage = Usage::now()?;
-        samples.push(timed(|| peer.commit(batch))?.1);
-        let used = usage.since()?;
-        processor += used.processor;
-        written += used.written;
-        last = indices;
+    for _ in 0..count {
+        commits.commit(peer, || {
+            let (entries, indices) = dataset.update(each);
+            last = indices;
+            entries
+        })?;
     }
-    let keys = (commits * each) as f64;
-    samples.enter(figures, "update");
-    figures.insert("update.keys_per_second".into(), keys / samples.total());
-    figures.insert("update.processor_us_per_key".into(), processor / keys * 1e6);
-    let entries = keys * dataset.entry_bytes() as f64;
-    figures.insert("update.written_per_changed_byte".into(), written / entries);
+    commits.enter(figures, "update", count * each, dataset.entry_bytes())?;
     last.truncate(CHECKED as usize);
     check(peer, dataset, &last)?;
     check(peer, dataset, &dataset.queries(1, CHECKED))
