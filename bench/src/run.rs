@@ -141,7 +141,7 @@ fn start_process(
     folder: &Path,
     plan: &Plan,
 ) -> anyhow::Result<StageResult> {
-    // Not the program's path: it may be built anew while it runs, and each process must be this one.
+    // Not the path: the program may be built anew while it runs, and each process must be this one.
     let output = Command::new("/proc/self/exe")
         .args(["stage", "--peer", peer.word(), "--stage", stage.word()])
         .arg("--folder")
