@@ -193,7 +193,7 @@ impl Path {
     }
 
     fn label(&self) -> Result<Label, TreeError> {
-        Label::from_parts(self.bytes.clone(), self.bits).ok_or(TreeError::MalformedNode(
+        Label::from_parts(&self.bytes, self.bits).ok_or(TreeError::MalformedNode(
             "lies deeper than the longest key reaches",
         ))
     }

@@ -245,7 +245,7 @@ impl<'b> Input<'b> {
                 Ok(Begun::Whole(Arc::new(Node::vouched(kind, hash))))
             }
             INTERNAL => {
-                let bytes = self.take(len.div_ceil(8))?.to_vec();
+                let bytes = self.take(len.div_ceil(8))?;
                 let label = Label::from_parts(bytes, len)
                     .ok_or(TreeError::MalformedNode("has a label that is none"))?;
                 let edges = Vec::with_capacity(3);

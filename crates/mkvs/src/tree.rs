@@ -123,11 +123,14 @@ impl Tree {
     pub fn get(&self, key: &[u8]) -> Result<Option<Arc<[u8]>>, TreeError> {
         check_key(key)?;
         let mut bits = Bits::of_key(key);
+        // How many bits of the next label are known to agree: below an internal node, the one that
+        // told left from right.
+        let mut known = 0;
         // Nodes below a held one are borrowed from it; only fragments that come from the source
         // are held on to, one at a time.
         let mut link = self.top.clone();
         while let Some(node) = self.resolve(&link)? {
-            match look(&node, key, &mut bits) {
+            match look(&node, key, &mut bits, &mut known) {
                 Looked::End(value) => return Ok(value),
                 Looked::Below(stored) => link = stored,
             }
@@ -192,7 +195,7 @@ enum Looked {
 }
 
 /// Follows `key` from `node` down through what is in memory; `bits` are what is left of it.
-fn look(node: &Node, key: &[u8], bits: &mut Bits<'_>) -> Looked {
+fn look(node: &Node, key: &[u8], bits: &mut Bits<'_>, known: &mut usize) -> Looked {
     let mut node = node;
     loop {
         let (label, children) = match &node.kind {
@@ -202,12 +205,11 @@ fn look(node: &Node, key: &[u8], bits: &mut Bits<'_>) -> Looked {
             Kind::Internal { label, children } => (label, children),
         };
         let len = usize::from(label.bit_len());
-        if len > 0 {
-            if label.bits().common_prefix(bits) < len {
-                return Looked::End(None);
-            }
-            *bits = bits.skip(len);
+        if len > *known && label.bits().common_prefix(bits) < len {
+            return Looked::End(None);
         }
+        *bits = bits.skip(len);
+        *known = 1;
         match &children[place(bits.bit(0))] {
             Link::Empty => return Looked::End(None),
             Link::Held(below) => node = below,

@@ -73,7 +73,7 @@ impl Blob {
     /// The key bits above a fragment's top.
     pub(crate) fn path(&self) -> Option<Label> {
         let (bits, bytes) = self.name().split_first_chunk::<2>()?;
-        Label::from_parts(bytes.to_vec(), usize::from(u16::from_le_bytes(*bits)))
+        Label::from_parts(bytes, usize::from(u16::from_le_bytes(*bits)))
     }
 }
 

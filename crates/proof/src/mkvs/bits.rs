@@ -3,6 +3,8 @@
 //! Bit 0 is the most significant bit of the first byte. A [`Label`] keeps the bits behind its end
 //! zero, because these bytes are hashed.
 
+use smallvec::SmallVec;
+
 use super::KEY_BYTES_MAX;
 
 /// A borrowed run of bits.
@@ -153,14 +155,16 @@ pub enum Seek {
 /// The label of an internal node: at most 65,528 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
-    bytes: Box<[u8]>,
+    /// Most labels have a bit or two, so they lie in the node.
+    bytes: SmallVec<[u8; 16]>,
     bits: u16,
 }
 
 impl Label {
     /// A label from its bytes and its number of bits; `None` unless the bytes are as many as the
     /// bits need, the bits behind the end are zero, and it is no longer than the longest key.
-    pub fn from_parts(bytes: Vec<u8>, bits: usize) -> Option<Self> {
+    pub fn from_parts(bytes: impl AsRef<[u8]>, bits: usize) -> Option<Self> {
+        let bytes = bytes.as_ref();
         let spare = bytes.len() * 8;
         let fits = bits.div_ceil(8) == bytes.len() && bits <= KEY_BYTES_MAX * 8;
         let clear = spare == bits
@@ -168,7 +172,7 @@ impl Label {
                 .last()
                 .is_some_and(|last| last.trailing_zeros() as usize >= spare - bits);
         (fits && clear).then(|| Self {
-            bytes: bytes.into(),
+            bytes: SmallVec::from_slice(bytes),
             bits: bits as u16,
         })
     }

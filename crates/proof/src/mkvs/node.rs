@@ -77,7 +77,7 @@ impl<'a> CompactNode<'a> {
             }
             PREFIX_INTERNAL => {
                 let bits = usize::from(input.u16()?);
-                let label = Label::from_parts(input.take(bits.div_ceil(8))?.to_vec(), bits).ok_or(
+                let label = Label::from_parts(input.take(bits.div_ceil(8))?, bits).ok_or(
                     ProofError::Node("has a label that is too long or has bits behind its end"),
                 )?;
                 let leaf = match input.take(1)?[0] {
