@@ -245,6 +245,35 @@ proptest! {
         }
     }
 
+    /// Write logs and proofs come back from their encodings, and no part of one is taken for it.
+    #[test]
+    fn write_logs_and_proofs_come_back_whole_or_not_at_all(
+        changes in proptest::collection::btree_map(
+            vec(any::<u8>(), 0..6),
+            proptest::option::of(vec(any::<u8>(), 0..40)),
+            0..20,
+        ),
+        start in vec(any::<u8>(), 0..4),
+        count in 0u16..5,
+        place: prop::sample::Index,
+        first: bool,
+    ) {
+        let entry = |(key, value)| WriteLogEntry { key, value };
+        let log: Vec<_> = changes.into_iter().map(entry).collect();
+        let encoded = encode_write_log(&log);
+        prop_assert_eq!(decode_write_log(&encoded, encoded.len()).unwrap(), log.clone());
+        let cut = &encoded[..place.index(encoded.len())];
+        prop_assert!(decode_write_log(cut, encoded.len()).is_err());
+
+        let mut tree = Tree::empty();
+        tree.apply(&log).unwrap();
+        let version = if first { ProofVersion::V0 } else { ProofVersion::V1 };
+        let proof = tree.prove_iterate(&start, count, version).unwrap();
+        let encoded = proof.encode();
+        prop_assert_eq!(Proof::decode(&encoded).unwrap(), proof);
+        prop_assert!(Proof::decode(&encoded[..place.index(encoded.len())]).is_err());
+    }
+
     /// Stored nodes that are well-formed but make no tree: errors or odd answers, no panic.
     #[test]
     fn nodes_that_make_no_tree_do_not_panic(
