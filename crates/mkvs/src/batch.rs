@@ -41,6 +41,28 @@ impl Tree {
         log: &[WriteLogEntry],
         workers: &dyn Workers,
     ) -> Result<(), TreeError> {
+        self.change_by(log, workers, true)
+    }
+
+    /// Does as [`Tree::apply_by`] and leaves the hashing to whoever asks for a root: when several
+    /// logs follow each other, what they all change is then hashed once.
+    ///
+    /// # Errors
+    /// As [`Tree::apply_by`].
+    pub fn apply_unhashed_by(
+        &mut self,
+        log: &[WriteLogEntry],
+        workers: &dyn Workers,
+    ) -> Result<(), TreeError> {
+        self.change_by(log, workers, false)
+    }
+
+    fn change_by(
+        &mut self,
+        log: &[WriteLogEntry],
+        workers: &dyn Workers,
+        hashing: bool,
+    ) -> Result<(), TreeError> {
         let ascending = log.is_sorted_by(|a, b| a.key < b.key);
         if log.len() < 2 * JOB_ENTRIES_MIN || !ascending {
             return self.apply(log);
@@ -61,7 +83,7 @@ impl Tree {
         let plan = part(source, whole, LEVELS, &mut parts)?;
         let jobs = parts
             .iter_mut()
-            .map(|part| Box::new(|| part.run(source)) as Job<'_>);
+            .map(|part| Box::new(move || part.run(source, hashing)) as Job<'_>);
         workers.run(jobs.collect());
         parts.into_iter().try_for_each(|part| part.result)?;
         settle(source, &mut changed.top, &plan)?;
@@ -80,12 +102,12 @@ struct Part<'t> {
 }
 
 impl Part<'_> {
-    fn run(&mut self, source: Source<'_>) {
+    fn run(&mut self, source: Source<'_>, hashing: bool) {
         self.result = self
             .entries
             .iter()
             .try_for_each(|entry| change_at(source, self.link, self.depth, entry));
-        if self.result.is_ok() {
+        if hashing && self.result.is_ok() {
             self.link.hash();
         }
     }

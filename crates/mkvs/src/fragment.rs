@@ -148,6 +148,22 @@ impl Node {
         found
     }
 
+    /// Whether everything below is in memory and no other fragment's: true of a fragment, of which
+    /// `self` is the node at the top, without edges to others.
+    pub fn is_whole(&self) -> bool {
+        let mut open = vec![self];
+        while let Some(node) = open.pop() {
+            for link in node.children() {
+                match link {
+                    Link::Empty => {}
+                    Link::Held(below) if below.place() == Place::NONE => open.push(below),
+                    _ => return false,
+                }
+            }
+        }
+        true
+    }
+
     /// Computes anew the hashes of a fragment, of which `self` is the node at the top, and gives
     /// the first that is not the stored one: what is stored, and what it should be. The hashes of
     /// other fragments are believed.

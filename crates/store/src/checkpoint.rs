@@ -36,7 +36,7 @@ use crate::relocate::{
     FileNumbers, Moves, current_cells, files_of, is_fragmented, pinned_files, sparse_files,
 };
 use crate::replay::for_each_page;
-use crate::state::{BlobUse, Candidate, Namespace, RecordPlace, State, tree_fault};
+use crate::state::{BlobUse, Namespace, RecordPlace, State, tree_fault};
 
 /// Images that go into one record.
 const IMAGES_RECORD: usize = 1 << 12;
@@ -76,9 +76,18 @@ pub(crate) struct Written {
     /// What became of each namespace.
     pub(crate) namespaces: BTreeMap<RuntimeId, WrittenNamespace>,
     /// The tops of the fragments that were written.
-    pub(crate) fragments: Vec<(Arc<Node>, Place)>,
+    pub(crate) fragments: Vec<WrittenFragment>,
     pub(crate) blobs: BTreeMap<u64, BlobUse>,
     pub(crate) generation: Generation,
+}
+
+/// A fragment that was written.
+pub(crate) struct WrittenFragment {
+    /// The node at its top.
+    pub(crate) top: Arc<Node>,
+    pub(crate) place: Place,
+    /// Bytes that it takes in its file.
+    pub(crate) bytes: u64,
 }
 
 /// What a checkpoint made of a namespace.
@@ -89,8 +98,8 @@ pub(crate) struct WrittenNamespace {
     pub(crate) images: Images,
     /// Cells that were replaced, with what replaced them.
     pub(crate) cells: Vec<(ImageId, Arc<ImageCell>, Arc<ImageCell>)>,
-    /// Where the seals of candidates lie now, by round, parent and root.
-    pub(crate) candidates: Vec<(Candidate, RecordPlace)>,
+    /// Where the seals of candidates lay, and where they lie now.
+    pub(crate) candidates: Vec<(RecordPlace, RecordPlace)>,
 }
 
 impl Snapshot {
@@ -272,7 +281,7 @@ struct Pass<'s> {
     moves: &'s Moves,
     blobs: &'s mut BlobWriter,
     used: BTreeMap<u64, BlobUse>,
-    fragments: Vec<(Arc<Node>, Place)>,
+    fragments: Vec<WrittenFragment>,
 }
 
 impl Pass<'_> {
@@ -309,7 +318,7 @@ impl Pass<'_> {
                 file_page,
             })?;
             let file = writer.file.header.id;
-            candidates.push((candidate.clone(), RecordPlace { file, start }));
+            candidates.push((candidate.at, RecordPlace { file, start }));
         }
         Ok(WrittenNamespace {
             top,
@@ -417,7 +426,7 @@ pub(crate) struct Sink<'s> {
     pub(crate) namespace: RuntimeId,
     pub(crate) blobs: &'s mut BlobWriter,
     pub(crate) used: &'s mut BTreeMap<u64, BlobUse>,
-    pub(crate) written: &'s mut Vec<(Arc<Node>, Place)>,
+    pub(crate) written: &'s mut Vec<WrittenFragment>,
     pub(crate) kept: BTreeSet<Place>,
     /// The fault that a flush ended with, which it reports in other words.
     pub(crate) fault: Option<StoreFault>,
@@ -437,7 +446,11 @@ impl FragmentSink for Sink<'_> {
         match written {
             Ok((place, bytes)) => {
                 occupy(self.used, place, bytes);
-                self.written.push((Arc::clone(node), place));
+                self.written.push(WrittenFragment {
+                    top: Arc::clone(node),
+                    place,
+                    bytes,
+                });
                 Ok(place)
             }
             Err(fault) => {
@@ -474,12 +487,26 @@ fn write_images(writer: &mut Writer, namespace: RuntimeId, images: &Images) -> R
     Ok(())
 }
 
-/// Removes files that a new manifest does not need; gives what could not be removed.
-pub(crate) fn remove_files(disk: &dyn Disk, files: &[Arc<StoreFile>]) -> Result<()> {
+/// Removes files that no manifest names. What is left of them is removed at the next start.
+pub(crate) fn discard_files(disk: &dyn Disk, files: &[Arc<StoreFile>]) {
     for file in files {
-        disk.remove(&file.name)
-            .map_err(|error| StoreFault::io(&file.name, "remove", &error))?;
+        let _left = disk.remove(&file.name);
     }
+}
+
+/// Removes files that a new manifest does not need. One that cannot be removed keeps no other from
+/// being removed, and is removed at the next start.
+///
+/// # Errors
+/// The first fault of the disk.
+pub(crate) fn remove_files(disk: &dyn Disk, files: &[Arc<StoreFile>]) -> Result<()> {
+    let mut result = Ok(());
+    for file in files {
+        let removed = disk.remove(&file.name);
+        let removed = removed.map_err(|error| StoreFault::io(&file.name, "remove", &error));
+        result = result.and(removed);
+    }
+    result?;
     let folder = disk.describe();
     disk.sync_dir()
         .map_err(|error| StoreFault::io(&folder, "make durable", &error))

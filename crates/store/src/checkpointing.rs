@@ -12,17 +12,20 @@ use trilith_mkvs::{Label, Place};
 use trilith_types::{ImageId, RuntimeId};
 
 use crate::blob::{Blob, BlobKind, for_each_blob};
-use crate::checkpoint::{Layout, Snapshot, Written, WrittenNamespace, dead_files, remove_files};
+use crate::checkpoint::{
+    Layout, Snapshot, Written, WrittenFragment, WrittenNamespace, dead_files, discard_files,
+    remove_files,
+};
 use crate::fault::{Result, StoreFault};
 use crate::fragments::Fragments;
 use crate::history::{trim, wanted_generations};
-use crate::images::{ImageCell, Images, TableFiles};
+use crate::images::{Files, ImageCell, Images, TableFiles};
 use crate::log::Log;
 use crate::log_file::StoreFile;
 use crate::manifest::Manifest;
 use crate::record::FileKind;
 use crate::relocate::FileNumbers;
-use crate::state::{Namespace, State};
+use crate::state::{Namespace, RecordPlace, State};
 use crate::store::StoreConfig;
 use crate::view::View;
 
@@ -92,22 +95,28 @@ impl Shared {
         }
     }
 
+    /// Writes a checkpoint and makes it the store's. The files of what is imported are the
+    /// checkpoint's from now on: they are removed where nothing refers to them.
     fn write_checkpoint(&self, imported: Option<Imported>) -> Result<()> {
+        let disk = Arc::clone(&self.lock_log().disk);
+        let brought = imported.iter().flat_map(|(.., files)| files).cloned();
+        let brought: Vec<_> = brought.collect();
+        let ready = self.make_ready(imported);
+        let ready = ready.inspect_err(|_| discard_files(&*disk, &brought))?;
+        // The disk may have replaced the manifest although it reports a fault, so from here on
+        // nothing is removed that the new one needs, nor what the old one does.
+        Manifest::replace(&*disk)?;
+        let dead = self.take_up(ready);
+        remove_files(&*disk, &dead)
+    }
+
+    /// Writes everything of a checkpoint, durably, up to the manifest that names it, which is not
+    /// the store's yet.
+    fn make_ready(&self, imported: Option<Imported>) -> Result<Ready> {
         let sparse = self.sparse_blobs()?;
         let (mut snapshot, bytes, before) = self.snapshot(&sparse)?;
-        if let Some((id, namespace, files)) = imported {
-            let source = &snapshot.state.source;
-            let used = namespace_use(&namespace, &files)?;
-            let files = files.into_iter().map(|file| (file.header.id, file));
-            snapshot.files.extend(files);
-            let all = snapshot.files.clone();
-            let fragments = source.fragments.with_files(blob_files(all.values()));
-            snapshot.state.source = Arc::new(TableFiles {
-                fragments: Arc::new(fragments),
-                files: all,
-            });
-            snapshot.state.blobs.extend(used);
-            snapshot.state.namespaces.insert(id, namespace);
+        if let Some(imported) = imported {
+            add_imported(&mut snapshot, imported)?;
         }
         let disk = Arc::clone(&snapshot.disk);
         let versions = self.config.history_versions;
@@ -116,6 +125,30 @@ impl Shared {
         }
         let (state, files) = (snapshot.state.clone(), snapshot.files.clone());
         let written = snapshot.write()?;
+        let manifest = self
+            .next_manifest(before, &written, &state, &files)
+            .and_then(|manifest| manifest.write_next(&*disk).map(|()| manifest))
+            .inspect_err(|_| {
+                discard_files(&*disk, &written.blob_files);
+                discard_files(&*disk, std::slice::from_ref(&written.file));
+            })?;
+        Ok(Ready {
+            state,
+            files,
+            bytes,
+            written,
+            manifest,
+        })
+    }
+
+    /// The manifest with what was written as its newest generation.
+    fn next_manifest(
+        &self,
+        before: Manifest,
+        written: &Written,
+        state: &State,
+        files: &Files,
+    ) -> Result<Manifest> {
         let mut generations = before.generations;
         // A checkpoint with nothing in the log before it replaces the one before.
         let log_end = written.generation.log_start;
@@ -136,32 +169,40 @@ impl Shared {
             before.files.dedup();
         }
         generations.push(written.generation.clone());
-        let limits = (versions, self.config.history_bytes);
-        let generations = wanted_generations(generations, &state, &files, limits)?;
-        let manifest = Manifest { generations };
-        manifest.install(&*disk)?;
-        let dead = {
-            let mut log = self.lock_log();
-            log.files
-                .insert(written.file.header.id, Arc::clone(&written.file));
-            let new = written.blob_files.iter();
-            log.files
-                .extend(new.map(|file| (file.header.id, Arc::clone(file))));
-            for (id, file) in files {
-                log.files.entry(id).or_insert(file);
-            }
-            let dead = dead_files(&log.files, &manifest);
-            let numbers = FileNumbers::new(log.files.values());
-            for file in &dead {
-                log.files.remove(&file.header.id);
-            }
-            self.write(|live| self.adopt(live, &state, written, (&log, &manifest, &numbers)));
-            log.bytes -= bytes;
-            log.checkpoint_due = self.config.checkpoint_log_bytes;
-            log.manifest = manifest;
-            dead
-        };
-        remove_files(&*disk, &dead)
+        let limits = (self.config.history_versions, self.config.history_bytes);
+        let generations = wanted_generations(generations, state, files, limits)?;
+        Ok(Manifest { generations })
+    }
+
+    /// Goes on with a checkpoint that is the store's now, and gives the files that nothing needs
+    /// any more.
+    fn take_up(&self, ready: Ready) -> Vec<Arc<StoreFile>> {
+        let Ready {
+            state,
+            files,
+            bytes,
+            written,
+            manifest,
+        } = ready;
+        let mut log = self.lock_log();
+        log.files
+            .insert(written.file.header.id, Arc::clone(&written.file));
+        let new = written.blob_files.iter();
+        log.files
+            .extend(new.map(|file| (file.header.id, Arc::clone(file))));
+        for (id, file) in files {
+            log.files.entry(id).or_insert(file);
+        }
+        let dead = dead_files(&log.files, &manifest);
+        let numbers = FileNumbers::new(log.files.values());
+        for file in &dead {
+            log.files.remove(&file.header.id);
+        }
+        self.write(|live| self.adopt(live, &state, written, (&log, &manifest, &numbers)));
+        log.bytes -= bytes;
+        log.checkpoint_due = self.config.checkpoint_log_bytes;
+        log.manifest = manifest;
+        dead
     }
 
     /// What a checkpoint is to be made from, how many bytes of log it stands for, and the manifest
@@ -169,10 +210,14 @@ impl Shared {
     fn snapshot(&self, sparse: &[SparseBlob]) -> Result<(Snapshot, u64, Manifest)> {
         let mut log = self.lock_log();
         log.roll()?;
+        // All or nothing: a version that went on to refer to what the others had let go of would
+        // lose it with the file.
         self.write(|state| {
+            let mut touched = state.clone();
             for blob in sparse {
-                blob.touch(state)?;
+                blob.touch(&mut touched)?;
             }
+            *state = touched;
             Ok::<(), StoreFault>(())
         })?;
         let snapshot = Snapshot {
@@ -235,10 +280,14 @@ impl Shared {
         written: Written,
         (log, manifest, numbers): (&Log, &Manifest, &FileNumbers),
     ) {
-        for (node, place) in &written.fragments {
-            node.set_place(*place);
+        for fragment in &written.fragments {
+            fragment.top.set_place(fragment.place);
         }
         let source = source_of(live, &log.files);
+        for fragment in &written.fragments {
+            let WrittenFragment { top, place, bytes } = fragment;
+            source.fragments.keep(*place, top, *bytes);
+        }
         for (id, made) in &written.namespaces {
             let found = match live.namespaces.get_mut(id) {
                 Some(found) => found,
@@ -260,17 +309,19 @@ impl Shared {
                 })
             };
             found.view = renew(&found.view);
+            // A seal that was a candidate's in the snapshot lies in the checkpoint too, from where
+            // it is read from now on: the log before may be given up sooner than the version, which
+            // may have been finalised meanwhile.
+            let seals: BTreeMap<_, _> = made.candidates.iter().copied().collect();
+            let moved = |at: &mut RecordPlace| *at = *seals.get(at).unwrap_or(at);
             for candidate in &mut found.candidates {
                 candidate.view = renew(&candidate.view);
-                let key = |found: &crate::state::Candidate| (found.round, found.parent, found.root);
-                let moved = made
-                    .candidates
-                    .iter()
-                    .find(|(was, _)| key(was) == key(candidate));
-                if let Some((_, at)) = moved {
-                    candidate.at = *at;
-                }
+                moved(&mut candidate.at);
             }
+            let finalised = found.history.iter_mut();
+            finalised
+                .filter_map(|version| version.seal.as_mut())
+                .for_each(moved);
             let versions = self.config.history_versions;
             trim(*id, found, versions, &manifest.generations);
         }
@@ -280,6 +331,34 @@ impl Shared {
         live.blobs = written.blobs;
         live.source = source;
     }
+}
+
+/// A checkpoint that is durable, with the manifest that is to name it.
+struct Ready {
+    /// What was written, and the files there were.
+    state: State,
+    files: Files,
+    /// Bytes of the log that it stands for.
+    bytes: u64,
+    written: Written,
+    manifest: Manifest,
+}
+
+/// Adds an imported namespace to what a checkpoint is made from.
+fn add_imported(snapshot: &mut Snapshot, (id, namespace, files): Imported) -> Result<()> {
+    let source = &snapshot.state.source;
+    let used = namespace_use(&namespace, &files)?;
+    let files = files.into_iter().map(|file| (file.header.id, file));
+    snapshot.files.extend(files);
+    let all = snapshot.files.clone();
+    let fragments = source.fragments.with_files(blob_files(all.values()));
+    snapshot.state.source = Arc::new(TableFiles {
+        fragments: Arc::new(fragments),
+        files: all,
+    });
+    snapshot.state.blobs.extend(used);
+    snapshot.state.namespaces.insert(id, namespace);
+    Ok(())
 }
 
 /// The files of blobs among files.
@@ -311,7 +390,10 @@ fn renewed(
 ) -> Images {
     let mut renewed = images.clone();
     for (id, old, new) in &made.cells {
-        if images.get(id).is_some_and(|cell| Arc::ptr_eq(cell, old)) {
+        // The same version may have two cells, of which one was let go of its table.
+        let is_stored = |cell: &Arc<ImageCell>| cell.stored.is_some() && cell.stored == old.stored;
+        let is_it = |cell: &Arc<ImageCell>| Arc::ptr_eq(cell, old) || is_stored(cell);
+        if images.get(id).is_some_and(is_it) {
             renewed.insert_mut(id.clone(), Arc::clone(new));
         }
     }
@@ -322,7 +404,7 @@ fn renewed(
     for (id, cell) in renewed.iter().filter(|(_, cell)| cell.stored.is_none()) {
         let table = cell.held();
         let table = table.and_then(|table| written.moves.moved(table, numbers));
-        moved.extend(table.map(|table| (id.clone(), ImageCell::new(table))));
+        moved.extend(table.map(|table| (id.clone(), cell.not_stored(Arc::new(table)))));
     }
     for (id, cell) in moved {
         renewed.insert_mut(id, Arc::new(cell));
@@ -431,8 +513,8 @@ impl SparseBlob {
                         continue;
                     };
                     if new.is_none() {
-                        let table = cell.checked_table(id, &view.source)?;
-                        new = Some(Arc::new(ImageCell::new((*table).clone())));
+                        let table = cell.table(id, &view.source)?;
+                        new = Some(Arc::new(cell.not_stored(table)));
                     }
                     next.images
                         .insert_mut(id.clone(), new.clone().expect("it was just made"));

@@ -81,6 +81,19 @@ impl Fragments {
         Ok(blob)
     }
 
+    /// Keeps a fragment that was just written, if it is whole by itself: one with edges to others
+    /// would keep those in memory too.
+    pub(crate) fn keep(&self, place: Place, node: &Arc<Node>, stored_bytes: u64) {
+        if node.is_whole() {
+            let fragment = Fragment {
+                held_bytes: node.held_bytes().min(u32::MAX as usize) as u32,
+                node: Arc::clone(node),
+                stored_bytes,
+            };
+            self.cache.0.insert(place.0, fragment);
+        }
+    }
+
     /// The fragment at a place.
     pub(crate) fn fragment(&self, place: Place) -> Result<Fragment> {
         if let Some(fragment) = self.cache.0.get(&place.0) {

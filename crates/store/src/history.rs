@@ -174,7 +174,7 @@ impl Past {
             if seal.parent != base.tree.root() {
                 return Err(place.damaged("the version builds on another than the one before it"));
             }
-            Ok(sealed_view(base, &seal, place, pages, &self.workers)?.0)
+            sealed_view(base, &seal, place, pages, &self.workers)
         })
     }
 

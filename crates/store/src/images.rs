@@ -97,6 +97,19 @@ impl ImageCell {
         }
     }
 
+    /// This version with its table, which is to be stored somewhere else. Its pages are as much
+    /// checked as they were.
+    pub(crate) fn not_stored(&self, table: Arc<StoredImage>) -> Self {
+        Self {
+            pages: self.pages,
+            root: self.root,
+            stored: None,
+            table: OnceLock::from(table),
+            checked: AtomicBool::new(self.checked.load(Ordering::Acquire)),
+            used: AtomicBool::new(true),
+        }
+    }
+
     /// The table if it is in memory.
     pub(crate) fn held(&self) -> Option<&Arc<StoredImage>> {
         self.table.get()

@@ -211,9 +211,14 @@ impl Import<'_> {
             stored_images: Images::new_sync(),
         };
         let imported = (self.namespace, namespace, self.files.clone());
-        self.store.shared().checkpoint_now(Some(imported))?;
+        // Whatever happens now, the files are the checkpoint's.
         self.finished = true;
-        Ok(())
+        let written = self.store.shared().checkpoint_now(Some(imported));
+        // A version that is there is durable; what failed was then to give back space.
+        match self.store.current(self.namespace) {
+            Some(_) => Ok(()),
+            None => written,
+        }
     }
 
     /// Writes what is in memory of the tree.
@@ -241,8 +246,8 @@ impl Import<'_> {
         self.files.extend(finished.iter().flatten().map(named));
         finished?;
         self.top = top.map_err(|error| fault.unwrap_or_else(|| tree_fault(error)))?;
-        for (node, place) in written {
-            node.set_place(place);
+        for fragment in written {
+            fragment.top.set_place(fragment.place);
         }
         let fragments: Fragments = self.source.fragments.with_files(
             self.files

@@ -177,6 +177,12 @@ impl Manifest {
 
     /// Makes this the store's manifest, durably.
     pub(crate) fn install(&self, disk: &dyn Disk) -> Result<()> {
+        self.write_next(disk)?;
+        Self::replace(disk)
+    }
+
+    /// Writes this beside the store's manifest, durably, so that it can replace that.
+    pub(crate) fn write_next(&self, disk: &dyn Disk) -> Result<()> {
         let fault = |operation| move |error| StoreFault::io(MANIFEST_NAME, operation, &error);
         match disk.remove(NEXT_NAME) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -186,7 +192,13 @@ impl Manifest {
         }
         let file = disk.create(NEXT_NAME).map_err(fault("create"))?;
         file.write_at(&self.encode(), 0).map_err(fault("write"))?;
-        file.sync().map_err(fault("make durable"))?;
+        file.sync().map_err(fault("make durable"))
+    }
+
+    /// Makes what [`Manifest::write_next`] wrote the store's manifest, durably. After a failure it
+    /// is unknown which of the two a start will find.
+    pub(crate) fn replace(disk: &dyn Disk) -> Result<()> {
+        let fault = |operation| move |error| StoreFault::io(MANIFEST_NAME, operation, &error);
         disk.rename(NEXT_NAME, MANIFEST_NAME)
             .map_err(fault("replace"))?;
         disk.sync_dir().map_err(fault("make durable"))

@@ -3,7 +3,7 @@
 //! ```text
 //! read CURRENT; make the folder's names durable
 //! load the newest checkpoint: its own bytes are compared now, what it refers to when it is read
-//! replay the log files behind it in order, comparing every root
+//! replay the log files behind it in order; then compare the roots that they led to
 //! the last file may end in a tail that a crash tore off: cut it, durably
 //! remove files that CURRENT does not need
 //! ```
@@ -25,7 +25,7 @@ use crate::log_file::{StoreFile, parse_file_name};
 use crate::manifest::{Generation, MANIFEST_NAME, Manifest};
 use crate::payload::Payload;
 use crate::record::{FILE_HEADER_BYTES, FileKind};
-use crate::replay::{Place, SealedPages, apply};
+use crate::replay::{Place, SealedPages, apply, check_roots};
 use crate::state::State;
 use crate::store::StoreConfig;
 use crate::workers::Workers;
@@ -98,6 +98,7 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, config: &StoreConfig) -> Result<Reco
             &mut report,
         )?;
     }
+    check_roots(&state, &files)?;
     report.records = next_sequence - newest.first_sequence;
     for name in garbage {
         disk.remove(&name)

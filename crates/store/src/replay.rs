@@ -6,6 +6,7 @@ use trilith_types::{Hash, PAGE_BYTES};
 
 use crate::fault::{Result, StoreFault};
 use crate::image::{PageSource, StoredImage};
+use crate::images::Files;
 use crate::log_file::StoreFile;
 use crate::page_tree::{PageHash, page_hash};
 use crate::payload::{Payload, Seal};
@@ -87,7 +88,8 @@ pub(crate) struct SealedPages<'a> {
     pub(crate) count: Option<u64>,
 }
 
-/// Applies a seal and compares the root that follows with the recorded one.
+/// Applies a seal. The root that follows is compared with the recorded one by
+/// [`check_roots`], after everything is replayed.
 pub(crate) fn apply_seal(
     state: &mut State,
     seal: Seal,
@@ -98,7 +100,7 @@ pub(crate) fn apply_seal(
     let base = state
         .parent(seal.namespace, seal.round, seal.parent)
         .map_err(|fault| contradiction(place, fault))?;
-    let (view, stored) = sealed_view(&base, &seal, place, pages, &state.workers)?;
+    let (view, stored) = unhashed_view(&base, &seal, place, pages, &state.workers)?;
     let candidate = Candidate {
         round: seal.round,
         parent: seal.parent,
@@ -115,8 +117,29 @@ pub(crate) fn apply_seal(
     Ok(())
 }
 
-/// The version that a seal makes of `base`, and how many pages it stored.
+/// The version that a seal makes of `base`, after its root was compared with the recorded one.
 pub(crate) fn sealed_view(
+    base: &View,
+    seal: &Seal,
+    place: &Place<'_>,
+    pages: &SealedPages<'_>,
+    workers: &Workers,
+) -> Result<View> {
+    let (view, stored) = unhashed_view(base, seal, place, pages, workers)?;
+    match check_root(view.tree.root(), seal.root, place) {
+        // The record itself passed its check, so what differs is in the pages.
+        Err(_) if stored > 0 && pages.file.header.id != place.file.header.id => {
+            let offset = pages.file_page * PAGE_BYTES as u64;
+            let what = "the pages there do not have the hashes that they were sealed with";
+            Err(pages.file.damaged(offset, what))
+        }
+        other => other.map(|()| view),
+    }
+}
+
+/// The version that a seal makes of `base`, and how many pages it stored. Its root is not computed
+/// yet: when many seals are replayed, the roots that are left at the end show all of them right.
+fn unhashed_view(
     base: &View,
     seal: &Seal,
     place: &Place<'_>,
@@ -155,16 +178,36 @@ pub(crate) fn sealed_view(
     if pages.count.is_some_and(|count| count != stored) {
         return Err(place.damaged("the record's pages are not those its images name"));
     }
-    let view = next_view(base, &seal.log, images, workers).map_err(fits)?;
-    match check_root(view.tree.root(), seal.root, place) {
-        // The record itself passed its check, so what differs is in the pages.
-        Err(_) if stored > 0 && pages.file.header.id != place.file.header.id => {
-            let offset = pages.file_page * PAGE_BYTES as u64;
-            let what = "the pages there do not have the hashes that they were sealed with";
-            Err(pages.file.damaged(offset, what))
+    let view = next_view(base, &seal.log, images, (workers, false)).map_err(fits)?;
+    Ok((view, stored))
+}
+
+/// Compares the roots of all versions there are with the recorded ones. Every version that was
+/// replayed is one of these or led to one of them.
+pub(crate) fn check_roots(state: &State, files: &Files) -> Result<()> {
+    let place = |at: RecordPlace| {
+        let file = files.get(&at.file)?;
+        let start = at.start;
+        Some(Place { file, start })
+    };
+    for (id, found) in &state.namespaces {
+        let sealed = found.history.back().and_then(|version| version.seal);
+        let current = (&found.view, found.root, sealed);
+        let candidates = found.candidates.iter();
+        let candidates = candidates.map(|found| (&found.view, found.root, Some(found.at)));
+        for (view, recorded, at) in std::iter::once(current).chain(candidates) {
+            let computed = view.tree.root();
+            match at.and_then(place) {
+                Some(place) => check_root(computed, recorded, &place)?,
+                None if computed == recorded => {}
+                None => {
+                    let what = format!("{id} has root {computed}, and {recorded} was recorded");
+                    return Err(StoreFault::damaged("the log", 0, what));
+                }
+            }
         }
-        other => other.map(|()| (view, stored)),
     }
+    Ok(())
 }
 
 /// Compares a recomputed root with the recorded one.

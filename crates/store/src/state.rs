@@ -39,7 +39,7 @@ pub(crate) struct Candidate {
 }
 
 /// Where a record lies: the number of the file and the offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RecordPlace {
     pub(crate) file: u64,
     pub(crate) start: u64,
@@ -338,12 +338,13 @@ impl State {
     }
 }
 
-/// The version that follows from `parent` by a write log and changed images.
+/// The version that follows from `parent` by a write log and changed images, and whether it is
+/// hashed at once.
 pub(crate) fn next_view(
     parent: &View,
     log: &WriteLog,
     images: Vec<(ImageId, Option<StoredImage>)>,
-    workers: &Workers,
+    (workers, hashing): (&Workers, bool),
 ) -> Result<View> {
     let mut tree: Tree = parent.tree.clone();
     let mut next = parent.images.clone();
@@ -361,8 +362,12 @@ pub(crate) fn next_view(
             }
         };
     }
-    tree.apply_by(&leaves, workers)
-        .and_then(|()| tree.apply_by(log, workers))
+    let mut apply = |log: &WriteLog| match hashing {
+        true => tree.apply_by(log, workers),
+        false => tree.apply_unhashed_by(log, workers),
+    };
+    apply(&leaves)
+        .and_then(|()| apply(log))
         .map_err(tree_fault)?;
     Ok(View {
         tree,

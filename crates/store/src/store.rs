@@ -609,7 +609,10 @@ fn build(
         images.push((id.clone(), Some(image)));
         patches.push((id, Some(patch)));
     }
-    Ok((next_view(base, write_log, images, workers)?, patches))
+    Ok((
+        next_view(base, write_log, images, (workers, true))?,
+        patches,
+    ))
 }
 
 fn check_size(what: &'static str, value: usize, limit: usize) -> Result<()> {
