@@ -5,5 +5,7 @@
 
 pub mod demo;
 pub mod dev;
+pub mod inspect;
 pub mod network;
 pub mod output;
+pub mod state;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use trilith_cli::{demo, dev, output};
+use trilith_cli::{demo, dev, inspect, output, state};
 
 /// One deterministic execution layer for replicated applications.
 #[derive(Parser)]
@@ -19,6 +19,10 @@ enum Command {
     Dev(dev::DevArguments),
     /// Show what Trilith does, end to end, in a temporary folder, and check all of it
     Demo(demo::DemoArguments),
+    /// Look into the data folder of a node that is stopped
+    Inspect(inspect::InspectArguments),
+    /// Export the state of a runtime, verify an export, or import it
+    State(state::StateArguments),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +34,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),
+        Command::Inspect(arguments) => inspect::run(arguments),
+        Command::State(arguments) => state::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
