@@ -65,7 +65,12 @@ struct Inner {
     full_late: bool,
     sync_fails: bool,
     read_fails: bool,
+    /// Reads so far, and which of them fail.
+    reads: u64,
+    reads_failing: Option<(u64, u64)>,
     locked: Option<u64>,
+    /// What happens before the next renaming.
+    at_rename: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// The disk. Clones are the same disk.
@@ -191,6 +196,21 @@ impl SimulatedDisk {
         self.inner().read_fails = fail;
     }
 
+    /// How many reads there were.
+    pub fn reads(&self) -> u64 {
+        self.inner().reads
+    }
+
+    /// The reads from the first to before the second fail.
+    pub fn fail_reads_during(&self, from: u64, to: u64) {
+        self.inner().reads_failing = Some((from, to));
+    }
+
+    /// Does something right before the next renaming, which is when a manifest is replaced.
+    pub fn at_rename(&self, what: impl FnOnce() + Send + 'static) {
+        self.inner().at_rename = Some(Box::new(what));
+    }
+
     /// Restarts the machine: of what was not durable, a choice by `seed` is kept.
     pub fn power_cycle(&self, seed: u64) {
         let inner = &mut *self.inner();
@@ -314,6 +334,10 @@ impl Disk for SimulatedDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let what = self.inner().at_rename.take();
+        if let Some(what) = what {
+            what();
+        }
         let mut inner = self.inner();
         let generation = inner.generation;
         inner.step(generation)?;
@@ -400,9 +424,12 @@ impl DiskFile for File {
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        let inner = self.disk.inner();
+        let mut inner = self.disk.inner();
         inner.check(self.generation)?;
-        if inner.read_fails {
+        inner.reads += 1;
+        let reads = inner.reads;
+        let fails = |(from, to): (u64, u64)| (from..to).contains(&reads);
+        if inner.read_fails || inner.reads_failing.is_some_and(fails) {
             return Err(fault("the sector cannot be read"));
         }
         inner.inodes[self.inode].live.read_exact_at(into, offset)
