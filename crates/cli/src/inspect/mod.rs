@@ -63,13 +63,15 @@ pub struct InspectStateArguments {
     /// Write the proof to a file, as CBOR, instead of printing it
     #[arg(long, value_name = "FILE", requires = "key")]
     pub proof: Option<PathBuf>,
-    /// Read all of the folder and compute every hash anew; tells which file is damaged, and where
+    /// Read all of the folder and compute hashes anew; tells which file is damaged, and where
     ///
-    /// Of the current versions and candidates, every entry, node and page is checked; of versions
-    /// of the past, that what is kept of them leads to their roots. This reads everything once,
-    /// and a part of the log again for each version of the past.
+    /// Of the current versions and candidates, every entry, node and page is checked; of each
+    /// version of the past, its root and every entry.
     #[arg(long, conflicts_with_all = ["runtime", "key", "prefix"])]
     pub check: bool,
+    /// With --check: leave out versions of the past, so that everything is read only once
+    #[arg(long, requires = "check")]
+    pub skip_past: bool,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -86,7 +88,7 @@ pub fn run(arguments: InspectArguments) -> Result<()> {
     let data = arguments.data.display().to_string();
     let Some(runtime) = arguments.runtime else {
         if arguments.check {
-            return print(&check::check(&folder, data)?, json);
+            return print(&check::check(&folder, data, !arguments.skip_past)?, json);
         }
         return print(&overview::overview(&folder, data)?, json);
     };

@@ -187,7 +187,7 @@ impl Report for Overview {
                 format!(", {percent} % of it live")
             });
             let size = format!("{}{live}", show_bytes(file.bytes));
-            text.push_str(&format!("  {:<24}{size}\n", file.name));
+            text.push_str(&format!("  {:<29}{size}\n", file.name));
         }
         line(&mut text, "checkpoints", self.checkpoints.to_string());
         text

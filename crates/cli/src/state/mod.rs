@@ -53,8 +53,9 @@ enum StateCommand {
     /// Bring an exported state into a data folder, all of it or nothing
     ///
     /// Every file is verified before it is used. The runtime must have no version in the data
-    /// folder yet; the folder is made if it does not exist. What comes in is the state alone: the
-    /// keys of a node and its network's genesis are not a part of it.
+    /// folder yet; the folder is made if it does not exist. What comes in is the state alone,
+    /// without the keys of a node and the genesis of its network: it can be inspected and exported
+    /// again, but `trilith dev` does not go on from it.
     Import(ImportArguments),
     /// Check every byte of an exported state against its manifest and its root
     Verify(VerifyArguments),
@@ -226,8 +227,12 @@ fn run_import(arguments: &ImportArguments) -> Result<()> {
         );
         return Err(error.context(what));
     }
-    let new = if folder.created { "the new " } else { "" };
-    let done = format!("imported into {new}{}", data.display());
+    let new = if folder.created {
+        ", a new data folder"
+    } else {
+        ""
+    };
+    let done = format!("imported into {}{new}", data.display());
     print(
         &ExportReport::new(done, from, manifest, arguments.root),
         arguments.json,
