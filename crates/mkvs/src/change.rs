@@ -65,12 +65,10 @@ pub(crate) fn children_mut(link: &mut Link) -> Option<&mut [Link; 3]> {
 
 /// What an insertion does at a node.
 enum Step {
-    /// Puts the leaf in the node's place.
-    Replace,
+    /// Puts this in the node's place.
+    Put(Link),
     /// Nothing: the entry is there.
     Done,
-    /// Parts the way above the node.
-    Fork(Link),
     /// Goes on below, so many bits further.
     Down(usize),
 }
@@ -101,16 +99,12 @@ pub(crate) fn insert_at(
         hold(source, link)?;
         let step = match link {
             Link::Held(node) => step(node, &bits.skip(depth), depth, (key, value))?,
-            _ => Step::Replace,
+            _ => Step::Put(Node::leaf(key, value)),
         };
         match step {
             Step::Done => return Ok(()),
-            Step::Replace => {
-                *link = Node::leaf(key, value);
-                return Ok(());
-            }
-            Step::Fork(fork) => {
-                *link = fork;
+            Step::Put(put) => {
+                *link = put;
                 return Ok(());
             }
             Step::Down(len) => {
@@ -137,13 +131,16 @@ fn step(
             if old.as_ref() == value {
                 Step::Done
             } else {
-                Step::Replace
+                Step::Put(Node::held(Kind::Leaf {
+                    key: found.clone(),
+                    value: value.into(),
+                }))
             }
         }
         Kind::Leaf { key: found, .. } => {
             let other = Bits::of_key(found).skip(depth);
             let other_link = Link::Held(node.clone());
-            Step::Fork(fork(&other, other_link, rest, Node::leaf(key, value))?)
+            Step::Put(fork(&other, other_link, rest, Node::leaf(key, value))?)
         }
         Kind::Internal { label, children } => {
             let common = label.bits().common_prefix(rest);
@@ -155,7 +152,7 @@ fn step(
                 label: cut(&label.bits().skip(common))?,
                 children: children.clone(),
             });
-            Step::Fork(fork(&label.bits(), lower, rest, Node::leaf(key, value))?)
+            Step::Put(fork(&label.bits(), lower, rest, Node::leaf(key, value))?)
         }
     })
 }

@@ -32,6 +32,9 @@ pub(crate) const BLOB_HEADER_BYTES: u64 = 32;
 const ALIGN: u64 = 16;
 /// A file is closed when it has this many bytes, far below the 64 GiB that a place can address.
 const FILE_BYTES: u64 = 1 << 30;
+/// Bytes that may wait in the system's memory for the disk. File systems make what one file has
+/// waiting durable together with the others', so a checkpoint's would hold up every seal.
+const PENDING_BYTES: usize = 8 << 20;
 /// Bytes written at once.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -178,7 +181,7 @@ fn place(file: u64, offset: u64) -> Result<Place> {
         }
         .into());
     }
-    Ok(Place(file << 32 | offset / ALIGN))
+    Ok(Place((file << 32) | (offset / ALIGN)))
 }
 
 /// Writes blobs into new files.
@@ -195,6 +198,8 @@ struct OpenFile {
     /// What is written or in the buffer.
     end: u64,
     buffer: Vec<u8>,
+    /// Bytes that were written since the file was last made durable.
+    pending: usize,
 }
 
 impl BlobWriter {
@@ -254,6 +259,7 @@ impl BlobWriter {
                 file: Arc::new(file),
                 end: FILE_HEADER_BYTES,
                 buffer: Vec::with_capacity(BUFFER_BYTES),
+                pending: 0,
             });
         }
         Ok(self.open.as_mut().expect("a file was just opened"))
@@ -286,7 +292,12 @@ impl OpenFile {
     fn flush(&mut self) -> Result<()> {
         let at = self.end - self.buffer.len() as u64;
         self.file.write(&self.buffer, at)?;
+        self.pending += self.buffer.len();
         self.buffer.clear();
+        if self.pending >= PENDING_BYTES {
+            self.pending = 0;
+            self.file.sync()?;
+        }
         Ok(())
     }
 }

@@ -184,6 +184,14 @@ impl Shared {
             written,
             manifest,
         } = ready;
+        // Before the locks are taken: what was written stays where it is, whatever comes.
+        for fragment in &written.fragments {
+            fragment.top.set_place(fragment.place);
+        }
+        for fragment in &written.fragments {
+            let WrittenFragment { top, place, bytes } = fragment;
+            state.source.fragments.keep(*place, top, *bytes);
+        }
         let mut log = self.lock_log();
         log.files
             .insert(written.file.header.id, Arc::clone(&written.file));
@@ -198,10 +206,14 @@ impl Shared {
         for file in &dead {
             log.files.remove(&file.header.id);
         }
-        self.write(|live| self.adopt(live, &state, written, (&log, &manifest, &numbers)));
+        let old =
+            self.write(|live| self.adopt(live, &state, &written, (&log, &manifest, &numbers)));
         log.bytes -= bytes;
         log.checkpoint_due = self.config.checkpoint_log_bytes;
         log.manifest = manifest;
+        drop(log);
+        // What is let go of is freed without a lock: there may be millions of nodes.
+        drop((old, state, written));
         dead
     }
 
@@ -272,22 +284,16 @@ impl Shared {
     }
 
     /// Points the live state at what was written, and lets go of what is on disk now. `snapshot`
-    /// is the state that was written.
+    /// is the state that was written. Gives the views that were replaced.
     fn adopt(
         &self,
         live: &mut State,
         snapshot: &State,
-        written: Written,
+        written: &Written,
         (log, manifest, numbers): (&Log, &Manifest, &FileNumbers),
-    ) {
-        for fragment in &written.fragments {
-            fragment.top.set_place(fragment.place);
-        }
+    ) -> Vec<Arc<View>> {
+        let mut old = Vec::new();
         let source = source_of(live, &log.files);
-        for fragment in &written.fragments {
-            let WrittenFragment { top, place, bytes } = fragment;
-            source.fragments.keep(*place, top, *bytes);
-        }
         for (id, made) in &written.namespaces {
             let found = match live.namespaces.get_mut(id) {
                 Some(found) => found,
@@ -304,18 +310,20 @@ impl Shared {
                 tree.release(Arc::clone(&source.fragments) as Arc<_>);
                 Arc::new(View {
                     tree,
-                    images: renewed(&view.images, made, &written, numbers),
+                    images: renewed(&view.images, made, written, numbers),
                     source: Arc::clone(&source),
                 })
             };
-            found.view = renew(&found.view);
+            let next = renew(&found.view);
+            old.push(std::mem::replace(&mut found.view, next));
             // A seal that was a candidate's in the snapshot lies in the checkpoint too, from where
             // it is read from now on: the log before may be given up sooner than the version, which
             // may have been finalised meanwhile.
             let seals: BTreeMap<_, _> = made.candidates.iter().copied().collect();
             let moved = |at: &mut RecordPlace| *at = *seals.get(at).unwrap_or(at);
             for candidate in &mut found.candidates {
-                candidate.view = renew(&candidate.view);
+                let next = renew(&candidate.view);
+                old.push(std::mem::replace(&mut candidate.view, next));
                 moved(&mut candidate.at);
             }
             let finalised = found.history.iter_mut();
@@ -328,8 +336,9 @@ impl Shared {
         for found in live.namespaces.values_mut() {
             age(found, self.config.table_bytes);
         }
-        live.blobs = written.blobs;
+        live.blobs.clone_from(&written.blobs);
         live.source = source;
+        old
     }
 }
 

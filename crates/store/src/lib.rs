@@ -44,6 +44,7 @@ mod payload;
 mod ranges;
 mod record;
 mod recovery;
+mod released;
 mod relocate;
 mod replay;
 mod state;

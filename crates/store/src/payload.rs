@@ -329,17 +329,34 @@ impl Payload {
     }
 }
 
-impl Seal {
+/// What a seal is written from; the log may be large, so it is not copied for that.
+pub(crate) struct SealParts<'s> {
+    pub(crate) namespace: RuntimeId,
+    pub(crate) round: u64,
+    pub(crate) parent: Hash,
+    pub(crate) root: Hash,
+    pub(crate) log: &'s [WriteLogEntry],
+    pub(crate) images: &'s [(ImageId, Option<ImagePatch>)],
+}
+
+impl SealParts<'_> {
+    /// The payload of the record.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::new();
+        self.write(&mut encoder);
+        encoder.finish()
+    }
+
     fn write(&self, e: &mut Encoder) {
         e.array(7).uint(SEAL);
         version(e, &self.namespace, self.round, &self.parent);
         e.bytes(self.root.as_bytes()).array(2 * self.log.len());
-        for entry in &self.log {
+        for entry in self.log {
             e.bytes(&entry.key);
             optional_bytes(e, entry.value.as_deref());
         }
         e.array(2 * self.images.len());
-        for (id, patch) in &self.images {
+        for (id, patch) in self.images {
             e.bytes(id.as_bytes());
             match patch {
                 None => {
@@ -352,6 +369,20 @@ impl Seal {
                 }
             }
         }
+    }
+}
+
+impl Seal {
+    fn write(&self, e: &mut Encoder) {
+        let parts = SealParts {
+            namespace: self.namespace,
+            round: self.round,
+            parent: self.parent,
+            root: self.root,
+            log: &self.log,
+            images: &self.images,
+        };
+        parts.write(e);
     }
 
     fn read(d: &mut Decoder<'_>) -> Decoded<Self> {

@@ -58,7 +58,7 @@ pub(crate) fn apply(
             root,
         } => {
             if state.check_finalise(namespace, round, root).map_err(fits)? {
-                state.finalise(namespace, round, root);
+                drop(state.finalise(namespace, round, root));
             }
             Ok(())
         }

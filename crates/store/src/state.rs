@@ -263,19 +263,29 @@ impl State {
     }
 
     /// Makes a candidate current that [`State::check_finalise`] allowed, and forgets those that do
-    /// not descend from it.
-    pub(crate) fn finalise(&mut self, namespace: RuntimeId, round: u64, root: Hash) {
+    /// not descend from it. Gives the views that were let go of, because freeing them takes a while
+    /// and is better done without a lock.
+    pub(crate) fn finalise(
+        &mut self,
+        namespace: RuntimeId,
+        round: u64,
+        root: Hash,
+    ) -> Vec<Arc<View>> {
+        let mut old = Vec::new();
         let Some(found) = self.namespaces.get_mut(&namespace) else {
-            return;
+            return old;
         };
         let is_it = |candidate: &Candidate| {
             (candidate.round, candidate.root, candidate.parent) == (round, root, found.root)
         };
         let Some(index) = found.candidates.iter().position(is_it) else {
-            return;
+            return old;
         };
         let candidate = &found.candidates[index];
-        found.view = Arc::clone(&candidate.view);
+        old.push(std::mem::replace(
+            &mut found.view,
+            Arc::clone(&candidate.view),
+        ));
         (found.round, found.root) = (Some(round), root);
         found.history.push_back(Finalised {
             round,
@@ -290,9 +300,12 @@ impl State {
                 .any(|(above, root)| *root == candidate.parent && candidate.round > *above);
             if descends {
                 roots.push((candidate.round, candidate.root));
+            } else {
+                old.push(Arc::clone(&candidate.view));
             }
             descends
         });
+        old
     }
 
     /// Whether `bytes` can be put under `slot`: `Ok(false)` if they are there already.

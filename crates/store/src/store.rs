@@ -18,8 +18,9 @@ use crate::image::prepare::ImageWrite;
 use crate::image::{ImageUpdate, ImageUpdateKind, PageSource, Prepared, StoredImage};
 use crate::images::TableFiles;
 use crate::log_file::RecordWriter;
-use crate::payload::{ImagePatch, Payload, Seal};
+use crate::payload::{ImagePatch, Payload, SealParts};
 use crate::recovery::{Recovered, RecoveryReport, lock_fault, recover};
+use crate::released::Released;
 use crate::state::{Candidate, Finalised, RecordPlace, check_log, next_view};
 use crate::view::View;
 use crate::workers::Workers;
@@ -87,6 +88,7 @@ pub struct Store {
     shared: Arc<Shared>,
     /// The thread that writes a checkpoint.
     checkpoint: Mutex<Option<JoinHandle<()>>>,
+    released: Released,
     /// Dropped last: the folder stays locked while anything of the store is open.
     _lock: Box<dyn Send + Sync>,
 }
@@ -123,6 +125,7 @@ impl Store {
         let store = Self {
             shared: Arc::new(shared),
             checkpoint: Mutex::new(None),
+            released: Released::new(),
             _lock: lock,
         };
         Ok((store, report))
@@ -184,17 +187,15 @@ impl Store {
             log.abort(&writer);
             return Err(refusal);
         }
-        let images = patches;
-        let log_entries = write_log.clone();
-        let seal = Seal {
+        let seal = SealParts {
             namespace,
             round,
             parent,
             root,
-            log: log_entries,
-            images,
+            log: write_log,
+            images: &patches,
         };
-        let payload = Payload::Seal(seal).encode();
+        let payload = seal.encode();
         let first_page = writer.first_page();
         let file = log.active.header.id;
         let pages = (writer.pages() > 0).then_some((file, first_page));
@@ -247,8 +248,10 @@ impl Store {
                     }
                     .encode(),
                 )?;
-                self.shared
+                let old = self
+                    .shared
                     .write(|state| state.finalise(namespace, round, root));
+                self.released.free(old);
             }
             log.bytes >= log.checkpoint_due
         };
