@@ -19,7 +19,9 @@ pub struct Overview {
     files: Vec<StoredFile>,
     /// Of all files together.
     bytes: u64,
-    checkpoints: usize,
+    /// From how many points versions are read: checkpoints, and the beginning of the log if it is
+    /// kept.
+    starts: usize,
     signed_slots: usize,
     blobs: Vec<Blob>,
 }
@@ -160,7 +162,7 @@ pub fn overview(folder: &OpenFolder, data: String) -> Result<Overview> {
         runtimes: summary.namespaces.iter().map(Runtime::from).collect(),
         files: files.collect(),
         bytes: summary.bytes,
-        checkpoints: summary.checkpoints,
+        starts: summary.checkpoints,
         signed_slots: summary.signed,
         blobs: blobs.map(|(name, bytes)| Blob { name, bytes }).collect(),
     })
@@ -189,7 +191,8 @@ impl Report for Overview {
             let size = format!("{}{live}", show_bytes(file.bytes));
             text.push_str(&format!("  {:<29}{size}\n", file.name));
         }
-        line(&mut text, "checkpoints", self.checkpoints.to_string());
+        let starts = format!("{} that versions are read from", self.starts);
+        line(&mut text, "starts", starts);
         text
     }
 }
