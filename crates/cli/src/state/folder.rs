@@ -58,7 +58,10 @@ impl OpenFolder {
         match Store::open(disk, config) {
             Ok((store, recovery)) => Ok(Self { store, recovery }),
             // Where there is no store, opening makes one, and that is what the disk refuses.
-            Err(StoreFault::Io { kind, .. }) if kind == ErrorKind::ReadOnlyFilesystem => {
+            Err(StoreFault::Io {
+                kind: ErrorKind::ReadOnlyFilesystem,
+                ..
+            }) => {
                 let what = format!("{} holds no store yet", state.display());
                 Err(anyhow!(what).context(ANOTHER_FOLDER))
             }
