@@ -15,19 +15,30 @@ use trilith_proof::mkvs::{Bits, Label};
 use trilith_types::StateFault;
 
 use crate::change::{Source, hold};
-use crate::fragment::{Edge, encode_internal, encode_leaf};
+use crate::fragment::{Edge, Encoded, encode_internal, encode_leaf};
 use crate::node::{Kind, Link, Node, OWN, Place, RIGHT, place};
 use crate::tree::NodeSource;
 use crate::{Tree, TreeError};
 
+/// A fragment that is to be kept.
+pub struct Fragment<'f> {
+    /// The key bits above its top or, where that is a leaf, the whole key.
+    pub path: &'f Label,
+    /// Its bytes.
+    pub bytes: &'f [u8],
+    /// The node at its top.
+    pub top: &'f Arc<Node>,
+    /// Whether no edge leads to another fragment, so that the node at its top holds it alone.
+    pub whole: bool,
+}
+
 /// Who keeps the fragments of a tree.
 pub trait FragmentSink {
-    /// Keeps a fragment and says where. `path` are the key bits above its top, and `node` is the
-    /// node at its top.
+    /// Keeps a fragment and says where.
     ///
     /// # Errors
     /// [`StateFault`] if this machine cannot keep it.
-    fn write(&mut self, path: &Label, bytes: &[u8], node: &Arc<Node>) -> Result<Place, StateFault>;
+    fn write(&mut self, fragment: Fragment<'_>) -> Result<Place, StateFault>;
 
     /// Learns that the fragment at a place, written earlier, is still a part of the tree.
     fn keep(&mut self, place: Place);
@@ -57,7 +68,7 @@ impl Tree {
             link => flush.known(link)?,
         };
         match (edge, &self.top) {
-            (Edge::Here(bytes), Link::Held(node)) => flush.cut(&bytes, node),
+            (Edge::Here(encoded), Link::Held(node)) => flush.cut(&encoded, node),
             (Edge::Elsewhere(_, place), _) => Ok(place),
             _ => Ok(Place::NONE),
         }
@@ -70,7 +81,7 @@ impl Tree {
         self.source = Some(source);
     }
 
-    /// Brings the fragment at `place`, whose top has `path` above it, into memory as if it had
+    /// Brings the fragment at `place`, to whose top `path` leads, into memory as if it had
     /// changed, so that the next flush writes it somewhere else. Says whether it is a part of the
     /// tree there; if not, nothing changes.
     ///
@@ -85,7 +96,7 @@ impl Tree {
         Ok(true)
     }
 
-    /// Whether the fragment at `place`, whose top has `path` above it, is a part of the tree.
+    /// Whether the fragment at `place`, to whose top `path` leads, is a part of the tree.
     ///
     /// # Errors
     /// As [`Tree::touch`].
@@ -319,9 +330,9 @@ impl Flush<'_> {
             let Some(at) = largest else {
                 break;
             };
-            if let (Edge::Here(bytes), Link::Held(child)) = (&edges[at], &children[at]) {
+            if let (Edge::Here(encoded), Link::Held(child)) = (&edges[at], &children[at]) {
                 self.enter(at);
-                let place = self.cut(bytes, child)?;
+                let place = self.cut(encoded, child)?;
                 self.path.truncate(frame.end);
                 edges[at] = Edge::Elsewhere(child.hash(), place);
             }
@@ -334,10 +345,20 @@ impl Flush<'_> {
         )))
     }
 
-    /// Writes a fragment; the path leads to its top.
-    fn cut(&mut self, bytes: &[u8], node: &Arc<Node>) -> Result<Place, TreeError> {
-        let path = self.path.label()?;
-        let written = self.sink.write(&path, bytes, node);
+    /// Writes a fragment; where its top is no leaf, the path leads to it.
+    fn cut(&mut self, encoded: &Encoded, node: &Arc<Node>) -> Result<Place, TreeError> {
+        // A leaf keeps its fragment where it comes to hang higher or lower, but stays on the way of
+        // its key.
+        let path = match &node.kind {
+            Kind::Leaf { key, .. } => crate::change::cut(&Bits::of_key(key))?,
+            Kind::Internal { .. } => self.path.label()?,
+        };
+        let written = self.sink.write(Fragment {
+            path: &path,
+            bytes: &encoded.bytes,
+            top: node,
+            whole: encoded.whole,
+        });
         written.map_err(|fault| TreeError::Source {
             hash: node.hash(),
             fault,

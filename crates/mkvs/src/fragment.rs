@@ -33,17 +33,24 @@ pub(crate) const ELSEWHERE_BYTES: usize = 1 + Hash::LEN + 8;
 /// What stands at an edge in a fragment that is being put together.
 pub(crate) enum Edge {
     Empty,
-    /// A node of this fragment with all that hangs on it, encoded.
-    Here(Vec<u8>),
+    /// A node of this fragment with all that hangs on it.
+    Here(Encoded),
     /// A node at the top of another fragment.
     Elsewhere(Hash, Place),
+}
+
+/// A node and what of its fragment hangs on it, encoded.
+pub(crate) struct Encoded {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether no edge among it leads to another fragment.
+    pub(crate) whole: bool,
 }
 
 impl Edge {
     pub(crate) fn encoded_len(&self) -> usize {
         match self {
             Self::Empty => 1,
-            Self::Here(bytes) => 1 + bytes.len(),
+            Self::Here(node) => 1 + node.bytes.len(),
             Self::Elsewhere(..) => ELSEWHERE_BYTES,
         }
     }
@@ -51,9 +58,9 @@ impl Edge {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Empty => out.push(EDGE_EMPTY),
-            Self::Here(bytes) => {
+            Self::Here(node) => {
                 out.push(EDGE_HERE);
-                out.extend_from_slice(bytes);
+                out.extend_from_slice(&node.bytes);
             }
             Self::Elsewhere(hash, place) => {
                 out.push(EDGE_ELSEWHERE);
@@ -65,7 +72,7 @@ impl Edge {
 }
 
 /// Encodes a leaf.
-pub(crate) fn encode_leaf(hash: &Hash, key: &[u8], value: &[u8]) -> Vec<u8> {
+pub(crate) fn encode_leaf(hash: &Hash, key: &[u8], value: &[u8]) -> Encoded {
     let mut out = Vec::with_capacity(1 + Hash::LEN + 6 + key.len() + value.len());
     out.push(LEAF);
     out.extend_from_slice(hash.as_bytes());
@@ -73,21 +80,30 @@ pub(crate) fn encode_leaf(hash: &Hash, key: &[u8], value: &[u8]) -> Vec<u8> {
     out.extend_from_slice(key);
     out.extend_from_slice(&(value.len() as u32).to_le_bytes());
     out.extend_from_slice(value);
-    out
+    Encoded {
+        bytes: out,
+        whole: true,
+    }
 }
 
 /// Encodes an internal node over what stands at its edges.
-pub(crate) fn encode_internal(hash: &Hash, label: &Label, edges: &[Edge; 3]) -> Vec<u8> {
+pub(crate) fn encode_internal(hash: &Hash, label: &Label, edges: &[Edge; 3]) -> Encoded {
     let below: usize = edges.iter().map(Edge::encoded_len).sum();
     let mut out = Vec::with_capacity(1 + Hash::LEN + 2 + label.bytes().len() + below);
     out.push(INTERNAL);
     out.extend_from_slice(hash.as_bytes());
     out.extend_from_slice(&label.bit_len().to_le_bytes());
     out.extend_from_slice(label.bytes());
+    let mut whole = true;
     for edge in edges {
         edge.encode(&mut out);
+        whole &= match edge {
+            Edge::Empty => true,
+            Edge::Here(node) => node.whole,
+            Edge::Elsewhere(..) => false,
+        };
     }
-    out
+    Encoded { bytes: out, whole }
 }
 
 /// An internal node whose edges are being read.
@@ -148,22 +164,6 @@ impl Node {
         found
     }
 
-    /// Whether everything below is in memory and no other fragment's: true of a fragment, of which
-    /// `self` is the node at the top, without edges to others.
-    pub fn is_whole(&self) -> bool {
-        let mut open = vec![self];
-        while let Some(node) = open.pop() {
-            for link in node.children() {
-                match link {
-                    Link::Empty => {}
-                    Link::Held(below) if below.place() == Place::NONE => open.push(below),
-                    _ => return false,
-                }
-            }
-        }
-        true
-    }
-
     /// Computes anew the hashes of a fragment, of which `self` is the node at the top, and gives
     /// the first that is not the stored one: what is stored, and what it should be. The hashes of
     /// other fragments are believed.
@@ -181,33 +181,6 @@ impl Node {
             }
         }
         None
-    }
-
-    /// About how many bytes of memory a fragment takes, of which `self` is the node at the top.
-    pub fn held_bytes(&self) -> usize {
-        /// What an allocation takes beside its contents: a reference count and the allocator's own.
-        const ALLOCATION_BYTES: usize = 32;
-        let mut bytes = 0;
-        let mut open = vec![self];
-        while let Some(node) = open.pop() {
-            bytes += size_of::<Self>() + ALLOCATION_BYTES;
-            match &node.kind {
-                Kind::Leaf { key, value } => {
-                    bytes += key.len() + value.len() + 2 * ALLOCATION_BYTES;
-                }
-                Kind::Internal { label, children } => {
-                    bytes += label.bytes().len();
-                    for link in children {
-                        match link {
-                            Link::Empty => {}
-                            Link::Held(below) => open.push(below),
-                            Link::Stored(_) => bytes += ELSEWHERE_BYTES + ALLOCATION_BYTES,
-                        }
-                    }
-                }
-            }
-        }
-        bytes
     }
 }
 

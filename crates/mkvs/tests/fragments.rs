@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use trilith_mkvs::{
-    FragmentSink, Job, KEY_BYTES_MAX, Label, Node, NodeSource, Place, Tree, TreeError, Workers,
-    diff, root_of,
+    Fragment, FragmentSink, Job, KEY_BYTES_MAX, Label, Node, NodeSource, Place, Tree, TreeError,
+    Workers, diff, root_of,
 };
 use trilith_types::{Hash, StateFault, WriteLogEntry};
 
@@ -43,6 +43,7 @@ impl FragmentSink for Flushing {
         let decoded = Node::decode_fragment(bytes).unwrap();
         assert_eq!(decoded.hash(), node.hash());
         assert_eq!(decoded.check_hashes(), None);
+        assert_eq!(fragment.whole, decoded.edges_elsewhere().is_empty());
         shelf.insert(place, (path.clone(), bytes.to_vec()));
         self.written.insert(place);
         self.tops.push((Arc::clone(node), place));

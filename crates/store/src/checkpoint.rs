@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use trilith_mkvs::{FragmentSink, Label, Node, Place};
+use trilith_mkvs::{Fragment, FragmentSink, Node, Place};
 use trilith_types::{ImageId, PAGE_BYTES, RuntimeId, StateFault};
 
 use crate::blob::{BlobKind, BlobWriter, file_of, path_name};
@@ -88,6 +88,8 @@ pub(crate) struct WrittenFragment {
     pub(crate) place: Place,
     /// Bytes that it takes in its file.
     pub(crate) bytes: u64,
+    /// Whether it has no edges to other fragments.
+    pub(crate) whole: bool,
 }
 
 /// What a checkpoint made of a namespace.
@@ -433,23 +435,19 @@ pub(crate) struct Sink<'s> {
 }
 
 impl FragmentSink for Sink<'_> {
-    fn write(
-        &mut self,
-        path: &Label,
-        bytes: &[u8],
-        node: &Arc<Node>,
-    ) -> std::result::Result<Place, StateFault> {
-        let name = path_name(path);
+    fn write(&mut self, fragment: Fragment<'_>) -> std::result::Result<Place, StateFault> {
+        let name = path_name(fragment.path);
         let written = self
             .blobs
-            .write(BlobKind::Fragment, &self.namespace, &name, bytes);
+            .write(BlobKind::Fragment, &self.namespace, &name, fragment.bytes);
         match written {
             Ok((place, bytes)) => {
                 occupy(self.used, place, bytes);
                 self.written.push(WrittenFragment {
-                    top: Arc::clone(node),
+                    top: Arc::clone(fragment.top),
                     place,
                     bytes,
+                    whole: fragment.whole,
                 });
                 Ok(place)
             }

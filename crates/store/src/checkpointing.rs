@@ -13,8 +13,7 @@ use trilith_types::{ImageId, RuntimeId};
 
 use crate::blob::{Blob, BlobKind, for_each_blob};
 use crate::checkpoint::{
-    Layout, Snapshot, Written, WrittenFragment, WrittenNamespace, dead_files, discard_files,
-    remove_files,
+    Layout, Snapshot, Written, WrittenNamespace, dead_files, discard_files, remove_files,
 };
 use crate::fault::{Result, StoreFault};
 use crate::fragments::Fragments;
@@ -188,9 +187,9 @@ impl Shared {
         for fragment in &written.fragments {
             fragment.top.set_place(fragment.place);
         }
-        for fragment in &written.fragments {
-            let WrittenFragment { top, place, bytes } = fragment;
-            state.source.fragments.keep(*place, top, *bytes);
+        for fragment in written.fragments.iter().filter(|fragment| fragment.whole) {
+            let fragments = &state.source.fragments;
+            fragments.keep(fragment.place, &fragment.top, fragment.bytes);
         }
         let mut log = self.lock_log();
         log.files

@@ -15,6 +15,9 @@ use crate::blob::{Blob, BlobKind, file_of, no_file, offset_of, read_blob};
 use crate::fault::{Result, StoreFault};
 use crate::log_file::StoreFile;
 
+/// Bytes of memory for each byte of a fragment's file. Keys of 32 bytes with values of 100 take 2.3,
+/// and shorter ones more: 128 bytes of a node, and an allocation for each key and value.
+const HELD_PER_STORED: u64 = 3;
 /// Memory that a fragment is taken to need, to tell the cache how many to expect.
 const FRAGMENT_HELD_BYTES: u64 = 8 << 10;
 
@@ -22,7 +25,6 @@ const FRAGMENT_HELD_BYTES: u64 = 8 << 10;
 #[derive(Clone)]
 pub(crate) struct Fragment {
     pub(crate) node: Arc<Node>,
-    held_bytes: u32,
     /// Bytes that it takes in its file.
     pub(crate) stored_bytes: u64,
 }
@@ -32,7 +34,7 @@ struct HeldBytes;
 
 impl Weighter<u64, Fragment> for HeldBytes {
     fn weight(&self, _place: &u64, fragment: &Fragment) -> u64 {
-        u64::from(fragment.held_bytes)
+        fragment.stored_bytes * HELD_PER_STORED
     }
 }
 
@@ -81,17 +83,12 @@ impl Fragments {
         Ok(blob)
     }
 
-    /// Keeps a fragment that was just written, if it is whole by itself: one with edges to others
+    /// Keeps a fragment that was just written and is whole by itself: one with edges to others
     /// would keep those in memory too.
     pub(crate) fn keep(&self, place: Place, node: &Arc<Node>, stored_bytes: u64) {
-        if node.is_whole() {
-            let fragment = Fragment {
-                held_bytes: node.held_bytes().min(u32::MAX as usize) as u32,
-                node: Arc::clone(node),
-                stored_bytes,
-            };
-            self.cache.0.insert(place.0, fragment);
-        }
+        let node = Arc::clone(node);
+        let fragment = Fragment { node, stored_bytes };
+        self.cache.0.insert(place.0, fragment);
     }
 
     /// The fragment at a place.
@@ -105,7 +102,6 @@ impl Fragments {
             StoreFault::damaged(name, offset_of(place), error.to_string())
         })?;
         let fragment = Fragment {
-            held_bytes: node.held_bytes().min(u32::MAX as usize) as u32,
             node,
             stored_bytes: blob.stored_bytes(),
         };

@@ -1,5 +1,6 @@
 //! Looking into a store: what it holds, how large it is, and whether all of it is intact.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trilith_mkvs::Place;
@@ -9,7 +10,9 @@ use crate::blob::{file_of, offset_of};
 use crate::fault::{Result, StoreFault};
 use crate::fragments::Fragments;
 use crate::images::{TableFiles, check_pages};
-use crate::state::{Namespace, tree_fault};
+use crate::log_file::file_name;
+use crate::record::FileKind;
+use crate::state::{Namespace, State, tree_fault};
 use crate::store::Store;
 use crate::view::{IMAGE_KEY_PREFIX, View, image_key, image_leaf};
 
@@ -134,26 +137,60 @@ impl Store {
             files,
         };
         let mut checked = Checked::default();
+        let mut used: BTreeMap<u64, u64> = BTreeMap::new();
         for found in state.namespaces.values() {
-            check_fragments(found, &mut checked)?;
+            check_fragments(found, &mut used, &mut checked)?;
+            for stored in found
+                .stored_images
+                .values()
+                .filter_map(|cell| cell.stored.as_ref())
+            {
+                *used.entry(file_of(stored.place)).or_default() += stored.bytes;
+            }
             let candidates = found.candidates.iter().map(|candidate| &candidate.view);
             for view in std::iter::once(&found.view).chain(candidates) {
                 check_view(view, &all, &mut checked)?;
             }
         }
+        check_used(&state, &used)?;
         Ok(checked)
     }
 }
 
-/// Computes the hashes of all fragments of a namespace's last checkpoint.
-fn check_fragments(found: &Namespace, checked: &mut Checked) -> Result<()> {
+/// Compares how much of each file of blobs is in use with what the store counts, on which it
+/// decides whether a file is still needed.
+fn check_used(state: &State, used: &BTreeMap<u64, u64>) -> Result<()> {
+    let counted = state.blobs.iter().map(|(file, used)| (*file, used.live));
+    let counted: BTreeMap<u64, u64> = counted.collect();
+    let files = counted.keys().chain(used.keys());
+    for file in files {
+        let of = |map: &BTreeMap<u64, u64>| map.get(file).copied().unwrap_or(0);
+        let (counted, used) = (of(&counted), of(used));
+        if counted != used {
+            let name = file_name(*file, FileKind::Blobs);
+            let what = format!("{used} bytes of it are in use, but {counted} are counted");
+            return Err(StoreFault::damaged(&name, 0, what));
+        }
+    }
+    Ok(())
+}
+
+/// Computes the hashes of all fragments of a namespace's last checkpoint, and adds up how much of
+/// which file they take.
+fn check_fragments(
+    found: &Namespace,
+    used: &mut BTreeMap<u64, u64>,
+    checked: &mut Checked,
+) -> Result<()> {
     let fragments: &Arc<Fragments> = &found.view.source.fragments;
     let mut open = vec![(None, found.top)];
     while let Some((expected, place)) = open.pop() {
         if place == Place::NONE {
             continue;
         }
-        let node = fragments.fragment(place)?.node;
+        let fragment = fragments.fragment(place)?;
+        *used.entry(file_of(place)).or_default() += fragment.stored_bytes;
+        let node = fragment.node;
         let stored = node.hash();
         let wrong = node.check_hashes().or_else(|| {
             let expected: Option<Hash> = expected;

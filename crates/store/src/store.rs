@@ -69,15 +69,15 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
-            checkpoint_log_bytes: 64 << 20,
+            checkpoint_log_bytes: 128 << 20,
             checkpoint_thread: true,
             fragment_runs_max: 1024,
             candidates_max: 256,
             fragment_bytes: 4096,
-            cache_bytes: 512 << 20,
+            cache_bytes: 640 << 20,
             table_bytes: 512 << 20,
             history_versions: 64,
-            history_bytes: 1 << 30,
+            history_bytes: 256 << 20,
             threads: 0,
         }
     }
