@@ -9,12 +9,17 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use serde::Serialize;
+use trilith_store::Summary;
 use trilith_types::{RuntimeId, StateRead as _};
 
 use super::overview::Recovery;
 use crate::state::folder::{OpenFolder, failure};
 use crate::state::names::show_bytes;
 use crate::state::report::{Report, line};
+
+/// From so many entries on, reading all versions of the past takes many seconds: a million a second
+/// at best, and there are up to 64 of them.
+const ENTRIES_ANNOUNCED: u64 = 100_000;
 
 /// What a check found intact. What is not is an error.
 #[derive(Serialize)]
@@ -41,15 +46,11 @@ pub struct Intact {
 pub fn check(folder: &OpenFolder, data: String, with_past: bool) -> Result<Intact> {
     let checked = folder.store.check().map_err(failure)?;
     let summary = folder.store.summary().map_err(failure)?;
-    let mut past_versions = with_past.then_some(0);
-    if let Some(count) = &mut past_versions {
-        for found in &summary.namespaces {
-            // The last one is the current version, which was just checked.
-            let past = found.versions.len().saturating_sub(1);
-            for (round, _) in &found.versions[..past] {
-                read_past(folder, (found.namespace, *round))?;
-                *count += 1;
-            }
+    let past = with_past.then(|| past_of(&summary));
+    if let Some(past) = &past {
+        announce(past.len(), checked.entries);
+        for version in past {
+            read_past(folder, *version)?;
         }
     }
     Ok(Intact {
@@ -61,10 +62,31 @@ pub fn check(folder: &OpenFolder, data: String, with_past: bool) -> Result<Intac
         fragments: checked.fragments,
         images: checked.images,
         pages: checked.pages,
-        past_versions,
+        past_versions: past.map(|past| past.len() as u64),
         files: summary.files.len(),
         bytes: summary.bytes,
     })
+}
+
+/// The versions of the past: all that can be read but the last of each runtime, the current one.
+fn past_of(summary: &Summary) -> Vec<(RuntimeId, u64)> {
+    let mut past = Vec::new();
+    for found in &summary.namespaces {
+        let count = found.versions.len().saturating_sub(1);
+        let rounds = found.versions[..count].iter();
+        past.extend(rounds.map(|(round, _)| (found.namespace, *round)));
+    }
+    past
+}
+
+/// Says that it takes a while, where it does: the current versions have so many entries.
+fn announce(versions: usize, entries: u64) {
+    if versions > 0 && entries >= ENTRIES_ANNOUNCED {
+        eprintln!(
+            "note: the current versions are intact; {versions} of the past, each about as large, \
+             are read now (--skip-past leaves them out)"
+        );
+    }
 }
 
 /// Puts a version of the past together, which compares its root, and reads every entry of it, and
