@@ -20,6 +20,11 @@ use crate::node::{Kind, Link, Node, OWN, Place, RIGHT, place};
 use crate::tree::NodeSource;
 use crate::{Tree, TreeError};
 
+/// Levels below the top that the parts of a release lie behind.
+const RELEASE_LEVELS: u32 = 10;
+/// Into how many parts [`Tree::release_part`] divides a release.
+pub const RELEASE_PARTS: u32 = 1 << RELEASE_LEVELS;
+
 /// A fragment that is to be kept.
 pub struct Fragment<'f> {
     /// The key bits above its top or, where that is a leaf, the whole key.
@@ -79,6 +84,36 @@ impl Tree {
     pub fn release(&mut self, source: Arc<dyn NodeSource>) {
         self.top = released(&self.top);
         self.source = Some(source);
+    }
+
+    /// Fetches nodes that are not in memory from `source` from now on.
+    pub fn set_source(&mut self, source: Arc<dyn NodeSource>) {
+        self.source = Some(source);
+    }
+
+    /// Does a part of what [`Tree::release`] does: lets go of what is stored behind one of
+    /// [`RELEASE_PARTS`] ways down from the top. A large tree that is in use can so be released
+    /// while its users wait for moments only.
+    pub fn release_part(&mut self, part: u32) {
+        let mut link = &mut self.top;
+        for level in 0..RELEASE_LEVELS {
+            if place_of(link) != Place::NONE {
+                break;
+            }
+            let Link::Held(node) = link else {
+                return;
+            };
+            if matches!(node.kind, Kind::Leaf { .. }) {
+                return;
+            }
+            // A copy keeps the hash, and what others hold stays as it is.
+            let Kind::Internal { children, .. } = &mut Arc::make_mut(node).kind else {
+                return;
+            };
+            children[OWN] = released(&children[OWN]);
+            link = &mut children[OWN + 1 + ((part >> level) & 1) as usize];
+        }
+        *link = released(link);
     }
 
     /// Brings the fragment at `place`, to whose top `path` leads, into memory as if it had

@@ -40,7 +40,7 @@ mod write_log;
 pub use batch::{Job, Workers};
 pub use diff::diff;
 pub use error::TreeError;
-pub use flush::{Fragment, FragmentSink};
+pub use flush::{Fragment, FragmentSink, RELEASE_PARTS};
 pub use iterate::{Entry, Iter};
 pub use node::{Node, Place};
 pub use tree::{NodeSource, Tree, root_of};

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use trilith_mkvs::{
-    Fragment, FragmentSink, Job, KEY_BYTES_MAX, Label, Node, NodeSource, Place, Tree, TreeError,
-    Workers, diff, root_of,
+    Fragment, FragmentSink, Job, KEY_BYTES_MAX, Label, Node, NodeSource, Place, RELEASE_PARTS,
+    Tree, TreeError, Workers, diff, root_of,
 };
 use trilith_types::{Hash, StateFault, WriteLogEntry};
 
@@ -37,7 +37,8 @@ struct Flushing {
 }
 
 impl FragmentSink for Flushing {
-    fn write(&mut self, path: &Label, bytes: &[u8], node: &Arc<Node>) -> Result<Place, StateFault> {
+    fn write(&mut self, fragment: Fragment<'_>) -> Result<Place, StateFault> {
+        let (path, bytes, node) = (fragment.path, fragment.bytes, fragment.top);
         let mut shelf = self.shelf.0.lock().unwrap();
         let place = Place(shelf.len() as u64 + 1);
         let decoded = Node::decode_fragment(bytes).unwrap();
@@ -128,7 +129,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_tree_in_fragments_is_the_same_tree(logs in logs(), bytes in 100usize..2_000) {
+    fn a_tree_in_fragments_is_the_same_tree(
+        logs in logs(),
+        bytes in 100usize..2_000,
+        parts in any::<bool>(),
+    ) {
         let shelf = Shelf::default();
         let (mut model, mut tree) = (BTreeMap::new(), Tree::empty());
         let mut top = Place::NONE;
@@ -161,7 +166,15 @@ proptest! {
                 let found = opened.get(key).unwrap();
                 prop_assert_eq!(found.as_deref(), expected);
             }
-            tree.release(Arc::new(shelf.clone()));
+            if parts {
+                tree.set_source(Arc::new(shelf.clone()));
+                for part in 0..RELEASE_PARTS {
+                    tree.release_part(part);
+                    prop_assert_eq!(tree.root(), root);
+                }
+            } else {
+                tree.release(Arc::new(shelf.clone()));
+            }
             prop_assert_eq!(tree.root(), root);
             let mut held = 0;
             tree.visit_held(&mut |_| held += 1);

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
-use trilith_mkvs::{Label, Place};
+use trilith_mkvs::{Label, Place, RELEASE_PARTS};
 use trilith_types::{ImageId, RuntimeId};
 
 use crate::blob::{Blob, BlobKind, for_each_blob};
@@ -106,6 +106,7 @@ impl Shared {
         // nothing is removed that the new one needs, nor what the old one does.
         Manifest::replace(&*disk)?;
         let dead = self.take_up(ready);
+        self.release_trees();
         remove_files(&*disk, &dead)
     }
 
@@ -282,6 +283,32 @@ impl Shared {
         Ok(found)
     }
 
+    /// Lets go of the nodes that are on disk now, part by part: what was sealed since the snapshot
+    /// lies above them, so there may be much to do, and nobody is to wait for all of it.
+    fn release_trees(&self) {
+        for part in 0..RELEASE_PARTS {
+            let mut old = Vec::new();
+            let log = self.lock_log();
+            self.write(|live| {
+                for found in live.namespaces.values_mut() {
+                    let candidates = found.candidates.iter_mut().map(|found| &mut found.view);
+                    for view in std::iter::once(&mut found.view).chain(candidates) {
+                        let mut tree = view.tree.clone();
+                        tree.release_part(part);
+                        let next = View {
+                            tree,
+                            images: view.images.clone(),
+                            source: Arc::clone(&view.source),
+                        };
+                        old.push(std::mem::replace(view, Arc::new(next)));
+                    }
+                }
+            });
+            drop(log);
+            drop(old);
+        }
+    }
+
     /// Points the live state at what was written, and lets go of what is on disk now. `snapshot`
     /// is the state that was written. Gives the views that were replaced.
     fn adopt(
@@ -306,7 +333,7 @@ impl Shared {
             found.stored_images = made.images.clone();
             let renew = |view: &Arc<View>| {
                 let mut tree = view.tree.clone();
-                tree.release(Arc::clone(&source.fragments) as Arc<_>);
+                tree.set_source(Arc::clone(&source.fragments) as Arc<_>);
                 Arc::new(View {
                     tree,
                     images: renewed(&view.images, made, written, numbers),
