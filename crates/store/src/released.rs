@@ -10,8 +10,9 @@ use std::thread::{Builder, JoinHandle};
 
 use crate::view::View;
 
-/// Versions that may wait to be freed.
-const WAITING_MAX: usize = 8;
+/// Versions that may wait to be freed. After a checkpoint one of them may be the last to hold a whole
+/// tree, and some dozens of others follow while that is freed.
+const WAITING_MAX: usize = 64;
 
 /// The thread and the way to it.
 pub(crate) struct Released {
