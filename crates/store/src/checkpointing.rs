@@ -39,8 +39,10 @@ pub(crate) struct Shared {
     /// Wakes those who wait for a running `fdatasync`.
     pub(crate) synced: Condvar,
     pub(crate) state: RwLock<State>,
-    /// Held while a checkpoint is written; the fault of the last automatic one.
-    pub(crate) checkpoint: Mutex<Option<StoreFault>>,
+    /// Held while a checkpoint is written.
+    pub(crate) checkpoint: Mutex<()>,
+    /// The fault of the last checkpoint that was due.
+    pub(crate) checkpoint_fault: Mutex<Option<StoreFault>>,
 }
 
 /// A namespace that a checkpoint brings into being.
@@ -79,7 +81,7 @@ impl Shared {
 
     /// Writes a checkpoint that is due, unless one is being written.
     pub(crate) fn checkpoint_if_free(&self) {
-        let mut fault = match self.checkpoint.try_lock() {
+        let _guard = match self.checkpoint.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
@@ -87,8 +89,13 @@ impl Shared {
         if self.lock_log().bytes < self.config.checkpoint_log_bytes {
             return;
         }
-        *fault = self.write_checkpoint(None).err();
-        if fault.is_some() {
+        let fault = self.write_checkpoint(None).err();
+        let failed = fault.is_some();
+        *self
+            .checkpoint_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = fault;
+        if failed {
             let mut log = self.lock_log();
             log.checkpoint_due = log.bytes.saturating_add(self.config.checkpoint_log_bytes);
         }

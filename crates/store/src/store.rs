@@ -120,7 +120,8 @@ impl Store {
             log: Mutex::new(log),
             synced: Condvar::new(),
             state: RwLock::new(state),
-            checkpoint: Mutex::new(None),
+            checkpoint: Mutex::new(()),
+            checkpoint_fault: Mutex::new(None),
         };
         let store = Self {
             shared: Arc::new(shared),
@@ -513,7 +514,7 @@ impl Store {
     /// growing until one succeeds.
     pub fn checkpoint_fault(&self) -> Option<StoreFault> {
         self.shared
-            .checkpoint
+            .checkpoint_fault
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
