@@ -59,6 +59,32 @@ pub(crate) struct Blob {
 const NAME_START: usize = 34;
 
 impl Blob {
+    /// The blob with this kind and body, or what is wrong with them.
+    pub(crate) fn from_body(kind: u32, body: Vec<u8>) -> std::result::Result<Self, &'static str> {
+        let kind = match kind {
+            0 => BlobKind::Fragment,
+            1 => BlobKind::Table,
+            _ => return Err("the blob there is of an unknown kind"),
+        };
+        let Some((namespace, rest)) = body.split_first_chunk::<32>() else {
+            return Err("the blob there is too short");
+        };
+        let namespace = RuntimeId::from_bytes(*namespace);
+        let Some(name_len) = rest.first_chunk::<2>() else {
+            return Err("the blob there is too short");
+        };
+        let name_end = NAME_START + usize::from(u16::from_le_bytes(*name_len));
+        if name_end > body.len() {
+            return Err("the name of the blob there is cut off");
+        }
+        Ok(Self {
+            kind,
+            namespace,
+            body,
+            name_end,
+        })
+    }
+
     /// The name of an image, or the bits of a path as [`path_name`] writes them.
     pub(crate) fn name(&self) -> &[u8] {
         &self.body[NAME_START..self.name_end]
@@ -135,23 +161,7 @@ pub(crate) fn read_blob(file: &StoreFile, offset: u64) -> Result<Blob> {
     if found != rest[8..24] || rest[4..8] != [0; 4] {
         return Err(damaged("the blob there is not what was written"));
     }
-    let kind = match kind_number {
-        0 => BlobKind::Fragment,
-        1 => BlobKind::Table,
-        _ => return Err(damaged("the blob there is of an unknown kind")),
-    };
-    let mut namespace = [0u8; 32];
-    namespace.copy_from_slice(&body[..32]);
-    let name_end = NAME_START + usize::from(u16::from_le_bytes([body[32], body[33]]));
-    if name_end > body.len() {
-        return Err(damaged("the name of the blob there is cut off"));
-    }
-    Ok(Blob {
-        kind,
-        namespace: RuntimeId::from_bytes(namespace),
-        body,
-        name_end,
-    })
+    Blob::from_body(kind_number, body).map_err(damaged)
 }
 
 /// Calls `visit` with place and contents of every blob of a file.

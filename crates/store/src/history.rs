@@ -209,7 +209,11 @@ impl Past {
                 file_page,
             }) => {
                 let seal = candidate_seal(&seal, &place)?;
-                let file = candidate_file(&self.files, &seal, file, &place)?;
+                // A checkpoint file may be kept for pages in it when what else it refers to was
+                // given up with its generation.
+                let Ok(file) = candidate_file(&self.files, &seal, file, &place) else {
+                    return Ok(None);
+                };
                 (seal, file, file_page)
             }
             _ => return Err(damaged("the record there seals no version")),

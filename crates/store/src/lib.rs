@@ -65,6 +65,9 @@ pub use view::{IMAGE_KEY_PREFIX, View, image_key, image_leaf};
 
 /// Decoders of bytes from disk, for fuzzing: none may panic, whatever the bytes.
 pub mod decode {
+    use crate::blob::Blob;
+    use crate::export::ExportManifest;
+    use crate::images::{Files, decode_table};
     use crate::manifest::Manifest;
     use crate::payload::Payload;
     use crate::record::{FileHeader, RecordHeader};
@@ -84,6 +87,47 @@ pub mod decode {
     /// Decodes a manifest, and says whether it is one.
     pub fn manifest(bytes: &[u8]) -> bool {
         Manifest::decode(bytes).is_ok_and(|manifest| manifest.encode() == bytes)
+    }
+
+    /// Decodes a manifest that has `body` and the check value that belongs to it, and says whether
+    /// it is one. What decodes must encode to the same bytes.
+    pub fn manifest_body(body: &[u8]) -> bool {
+        let bytes = with_check(body);
+        Manifest::decode(&bytes).is_ok_and(|manifest| {
+            assert_eq!(manifest.encode(), bytes, "a manifest has one encoding");
+            true
+        })
+    }
+
+    /// Does as [`manifest_body`] with the manifest of an exported checkpoint.
+    pub fn export_manifest_body(body: &[u8]) -> bool {
+        let bytes = with_check(body);
+        ExportManifest::decode(&bytes).is_ok_and(|manifest| {
+            assert_eq!(manifest.encode(), bytes, "a manifest has one encoding");
+            true
+        })
+    }
+
+    fn with_check(body: &[u8]) -> Vec<u8> {
+        [body, blake3::hash(body).as_bytes()].concat()
+    }
+
+    /// Decodes the body of a blob, whose check value is taken to match, and says whether it is one.
+    pub fn blob(kind: u32, body: &[u8]) -> bool {
+        Blob::from_body(kind, body.to_vec()).is_ok_and(|blob| {
+            // What emptying a file asks of the blobs in it.
+            let _path = blob.path();
+            assert_eq!(34 + blob.name().len() + blob.contents().len(), body.len());
+            blob.stored_bytes() >= body.len() as u64
+        })
+    }
+
+    /// Decodes the table of an image of which no page is stored, and says whether it is one.
+    pub fn table(bytes: &[u8]) -> bool {
+        decode_table(bytes, &Files::new()).is_ok_and(|image| {
+            assert_eq!(image.image.run_count(), 0, "there is no file for runs");
+            true
+        })
     }
 
     /// Decodes a file header and, with the secret in it, the record header that follows; says

@@ -123,6 +123,10 @@ impl Run {
 
     /// Checks one version that each namespace tells of, and how many there are.
     fn check_past(&mut self) {
+        // A checkpoint in the background would give up versions between the calls.
+        if self.config.checkpoint_thread {
+            self.store().checkpoint().unwrap();
+        }
         for found in &self.world.namespaces {
             found.check_told(self.store());
             let versions = self.store().versions(found.id);

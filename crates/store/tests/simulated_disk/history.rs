@@ -27,6 +27,8 @@ pub enum Call {
     Meta(Option<Vec<u8>>),
     Sync,
     Checkpoint,
+    /// Entries in two parts and an image, and the round and root they are to have.
+    Import(RuntimeId, u64, Hash, [WriteLog; 2], Vec<ImageUpdate>),
 }
 
 impl Call {
@@ -42,6 +44,19 @@ impl Call {
             Self::Meta(None) => store.remove_meta("name"),
             Self::Sync => store.sync(),
             Self::Checkpoint => store.checkpoint(),
+            Self::Import(namespace, round, root, parts, images) => {
+                if store.current(*namespace) == Some((*round, *root)) {
+                    return Ok(());
+                }
+                let mut import = store.import(*namespace)?;
+                for part in parts {
+                    import.entries(part)?;
+                }
+                for image in images {
+                    import.image(image)?;
+                }
+                import.finish(*round, *root)
+            }
         }
     }
 }
@@ -88,17 +103,45 @@ pub fn entry(key: &[u8], value: Option<&[u8]>) -> WriteLogEntry {
     }
 }
 
-fn write_log(numbers: &mut Numbers) -> WriteLog {
-    let mut keys: Vec<u64> = (0..numbers.below(6)).map(|_| numbers.below(20)).collect();
-    keys.sort_unstable();
+/// Keys of several lengths, some the beginning of others.
+fn key(number: u64) -> Vec<u8> {
+    let mut key = format!("key{}", number / 3 % 50).into_bytes();
+    key.resize(key.len() + (number % 3 * (number % 17)) as usize, b'+');
+    key
+}
+
+fn write_log(numbers: &mut Numbers, most: u64) -> WriteLog {
+    let count = numbers.below(most);
+    let mut keys: Vec<_> = (0..count).map(|_| key(numbers.below(300))).collect();
+    keys.sort();
     keys.dedup();
     let mut log = WriteLog::new();
     for key in keys {
-        let value = vec![numbers.next() as u8; numbers.below(200) as usize];
+        let value = vec![numbers.next() as u8; numbers.below(120) as usize];
         let value = (numbers.below(4) > 0).then_some(&value[..]);
-        log.push(entry(format!("key{key}").as_bytes(), value));
+        log.push(entry(&key, value));
     }
     log
+}
+
+/// An import into a namespace that has no version, or nothing to do.
+fn import(store: &Store, numbers: &mut Numbers, source: &PageFile) -> Call {
+    let namespace = RuntimeId::test(2 + numbers.below(2));
+    if store.current(namespace).is_some() {
+        return Call::Sync;
+    }
+    let parts = [write_log(numbers, 150), write_log(numbers, 40)];
+    let images = updates(numbers, source);
+    // What the root is to be is found out in another namespace, of a store of its own.
+    let disk = crate::simulated_disk::SimulatedDisk::new();
+    let other = Store::open(Arc::new(disk), small()).unwrap().0;
+    let (mut round, mut root) = (0, Hash::EMPTY);
+    let steps = [(&parts[0], &[][..]), (&parts[1], &images[..])];
+    for (log, images) in steps {
+        round += 1;
+        root = other.seal(namespace, round, root, log, images).unwrap();
+    }
+    Call::Import(namespace, 1 + numbers.below(5), root, parts, images)
 }
 
 fn updates(numbers: &mut Numbers, source: &PageFile) -> Vec<ImageUpdate> {
@@ -139,14 +182,15 @@ fn updates(numbers: &mut Numbers, source: &PageFile) -> Vec<ImageUpdate> {
 }
 
 fn next_call(store: &Store, numbers: &mut Numbers, source: &PageFile) -> Call {
-    let namespace = RuntimeId::test(numbers.below(2));
+    let namespace = RuntimeId::test(numbers.below(4).min(numbers.below(4)));
     let (round, root) = store.current(namespace).unwrap_or((0, Hash::EMPTY));
     let candidates = store.candidates(namespace);
     match numbers.below(20) {
         0..8 => {
             let chosen = numbers.below(candidates.len() as u64 + 2) as usize;
             let (round, parent) = candidates.get(chosen).copied().unwrap_or((round, root));
-            let log = write_log(numbers);
+            let most = if numbers.below(3) == 0 { 120 } else { 8 };
+            let log = write_log(numbers, most);
             Call::Seal(namespace, round + 1, parent, log, updates(numbers, source))
         }
         8..12 if !candidates.is_empty() => {
@@ -156,6 +200,7 @@ fn next_call(store: &Store, numbers: &mut Numbers, source: &PageFile) -> Call {
         12..14 => Call::Sign(slot(numbers.below(12)), vec![numbers.below(2) as u8; 40]),
         14 => Call::Prune(slot(numbers.below(8))),
         15 => Call::Meta((numbers.below(4) > 0).then(|| vec![numbers.next() as u8; 30])),
+        16 if numbers.below(2) == 0 => import(store, numbers, source),
         16 => Call::Checkpoint,
         _ => Call::Sync,
     }
