@@ -62,6 +62,114 @@ params! {
     /// while a round waits for a timeout counted in heights.
     HEARTBEAT: u64 = 1_000_000_000, Nanoseconds, v 1,
         "own choice: round timeouts of 5 to 20 heights then take 5 to 20 s, as on Oasis networks";
+
+    /// Most bytes of the name of a method: `service.Method`.
+    METHOD_BYTES_MAX: usize = 64, Bytes, v 1,
+        "own choice: twice the longest of Oasis Core's names, staking.AmendCommissionSchedule";
+
+    /// Most bytes of the parameters of a service.
+    PARAMETERS_BYTES_MAX: usize = 1024 * 1024, Bytes, v 1,
+        "own choice: a reward schedule of 100 years of weekly steps fits ten times";
+
+    /// Most bytes of a staking account in the root's state.
+    ACCOUNT_BYTES_MAX: usize = 1024 * 1024, Bytes, v 1,
+        "own choice: the claims of an entity of 4,096 nodes in several runtimes each fit";
+
+    /// Most events of one height that no transaction caused. Later ones are not kept.
+    EVENTS_HEIGHT_MAX: usize = 65_536, Count, v 1,
+        "own choice: 10,000 nodes that expire and 50,000 delegations that end at one epoch";
+
+    /// Gas a block of the root may use where the genesis document says nothing; 0 is unlimited.
+    BLOCK_GAS_MAX: u64 = 0, Gas, v 1,
+        "own choice: BLOCK_TRANSACTIONS_MAX and BLOCK_BYTES_MAX bound a block already";
+
+    /// Base units a unit of gas costs at least where the genesis document says nothing.
+    GAS_PRICE_MIN: u64 = 0, Count, v 1,
+        "own choice: a network without stake cannot ask for fees";
+
+    /// Gas of each byte of a signed transaction.
+    GAS_TRANSACTION_BYTE: u64 = 1, Gas, v 1,
+        "Oasis Core go/consensus/genesis, tx_byte 1 on its networks";
+
+    /// Gas of `staking.Transfer`.
+    GAS_TRANSFER: u64 = 1_000, Gas, v 1, "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.Burn`.
+    GAS_BURN: u64 = 1_000, Gas, v 1, "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.AddEscrow`.
+    GAS_ADD_ESCROW: u64 = 1_000, Gas, v 1, "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.ReclaimEscrow`.
+    GAS_RECLAIM_ESCROW: u64 = 1_000, Gas, v 1,
+        "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.AmendCommissionSchedule`.
+    GAS_AMEND_COMMISSION_SCHEDULE: u64 = 1_000, Gas, v 1,
+        "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.Allow`.
+    GAS_ALLOW: u64 = 1_000, Gas, v 1, "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.Withdraw`.
+    GAS_WITHDRAW: u64 = 1_000, Gas, v 1, "own choice: as the operations of Oasis Core's registry";
+
+    /// How long stake stays slashable after it is taken back, where the genesis document says
+    /// nothing.
+    DEBONDING_INTERVAL: u64 = 336, Epochs, v 1,
+        "Oasis mainnet genesis, staking.params.debonding_interval: two weeks of hours";
+
+    /// Signing rewards go to who signed this part of an epoch's heights.
+    SIGNING_REWARD_THRESHOLD_NUMERATOR: u64 = 3, Count, v 1,
+        "Oasis mainnet genesis, staking.params.signing_reward_threshold: 3 of 4";
+
+    /// See [`SIGNING_REWARD_THRESHOLD_NUMERATOR`].
+    SIGNING_REWARD_THRESHOLD_DENOMINATOR: u64 = 4, Count, v 1,
+        "Oasis mainnet genesis, staking.params.signing_reward_threshold: 3 of 4";
+
+    /// What a reward's scale of 1 is a part of: a millionth of a percent.
+    REWARD_DENOMINATOR: u64 = 100_000_000, Count, v 1,
+        "Oasis Core go/staking/api/rewards.go, RewardAmountDenominator";
+
+    /// Factor of the reward for signing through an epoch.
+    REWARD_FACTOR_EPOCH_SIGNED: u64 = 1, Count, v 1,
+        "Oasis mainnet genesis, staking.params.reward_factor_epoch_signed";
+
+    /// What a commission rate is a part of: a thousandth of a percent.
+    COMMISSION_RATE_DENOMINATOR: u64 = 100_000, Count, v 1,
+        "Oasis Core go/staking/api/commission.go, CommissionRateDenominator";
+
+    /// Rates and bounds of commissions start at multiples of this.
+    COMMISSION_RATE_CHANGE_INTERVAL: u64 = 1, Epochs, v 1,
+        "Oasis mainnet genesis, staking.params.commission_schedule_rules";
+
+    /// How long in advance a bound of commissions must be announced.
+    COMMISSION_RATE_BOUND_LEAD: u64 = 336, Epochs, v 1,
+        "Oasis mainnet genesis, staking.params.commission_schedule_rules: two weeks of hours";
+
+    /// Most rate steps of a commission schedule.
+    COMMISSION_RATE_STEPS_MAX: u16 = 10, Count, v 1,
+        "Oasis mainnet genesis, staking.params.commission_schedule_rules";
+
+    /// Most bound steps of a commission schedule.
+    COMMISSION_BOUND_STEPS_MAX: u16 = 10, Count, v 1,
+        "Oasis mainnet genesis, staking.params.commission_schedule_rules";
+
+    /// Most allowances of an account.
+    ALLOWANCES_MAX: u32 = 16, Count, v 1,
+        "Oasis mainnet genesis, staking.params.max_allowances";
+
+    /// Weight of a height's proposer among those who get its fees.
+    FEE_SPLIT_WEIGHT_PROPOSE: u64 = 2, Count, v 1,
+        "Oasis mainnet genesis, staking.params.fee_split_weight_propose";
+
+    /// Weight of a height's voters among those who get its fees.
+    FEE_SPLIT_WEIGHT_VOTE: u64 = 1, Count, v 1,
+        "Oasis mainnet genesis, staking.params.fee_split_weight_vote";
+
+    /// Weight of the next height's proposer among those who get the fees.
+    FEE_SPLIT_WEIGHT_NEXT_PROPOSE: u64 = 1, Count, v 1,
+        "Oasis mainnet genesis, staking.params.fee_split_weight_next_propose";
 }
 
 const _: () = assert!(COMMITTEE_MEMBERS_MAX <= GENESIS_NODES_MAX);
@@ -74,3 +182,5 @@ const _: () = assert!(COMMITMENTS_MAX * 700 <= TRANSACTION_BYTES_MAX);
 const _: () = assert!(
     crate::host::MESSAGES_BYTES_MAX + STORAGE_RECEIPTS_MAX * 130 + 1024 <= TRANSACTION_BYTES_MAX
 );
+const _: () = assert!(ACCOUNT_BYTES_MAX >= TRANSACTION_BYTES_MAX);
+const _: () = assert!(SIGNING_REWARD_THRESHOLD_NUMERATOR <= SIGNING_REWARD_THRESHOLD_DENOMINATOR);

@@ -16,7 +16,7 @@ use trilith_params::root::{
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Hash, NodeId, RuntimeId, TimeNanos};
 
-use super::{COMMITTEE_MEMBERS_MAX, ROOT_RUNTIME};
+use super::{Address, COMMITTEE_MEMBERS_MAX, Quantity, ROOT_RUNTIME, Services};
 use crate::RoundLimits;
 use crate::wire::{self, put};
 
@@ -382,6 +382,28 @@ pub struct RootGenesis {
     pub consensus_key: ThresholdKey,
     /// The validators' group key for attested leaves.
     pub certification_key: ThresholdKey,
+    /// What the services of the root start from; not in the document if it is the default.
+    pub services: Services,
+}
+
+/// A rule of accounts in a genesis document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AccountRule {
+    /// The address must not be reserved.
+    #[error("its address is reserved")]
+    Reserved,
+    /// The commission schedule must be acceptable.
+    #[error("its commission schedule breaks the rules")]
+    Commission,
+    /// An account, delegation or claim must not be empty.
+    #[error("it is there but empty")]
+    Empty,
+    /// Delegations that end must be ascending by epoch.
+    #[error("delegations to it that end are not ascending by epoch")]
+    Order,
+    /// A claim gives exactly one of two amounts.
+    #[error("a claim of it gives not exactly one amount")]
+    Claim,
 }
 
 /// Why a genesis document is refused.
@@ -427,6 +449,24 @@ pub enum GenesisError {
     Order {
         /// Which list.
         what: &'static str,
+    },
+    /// The parts of something do not add up.
+    #[error("the {what} are {found}, the parts add up to {expected}")]
+    Sum {
+        /// What does not add up.
+        what: &'static str,
+        /// What the document says.
+        found: Quantity,
+        /// What the parts are; the largest quantity if they do not fit.
+        expected: Quantity,
+    },
+    /// An account cannot be as the document says.
+    #[error("account {account}: {rule}")]
+    Account {
+        /// The account.
+        account: Address,
+        /// What it breaks.
+        rule: AccountRule,
     },
     /// A runtime has the root's identifier.
     #[error("a runtime has the identifier {ROOT_RUNTIME}, which is the root's")]
@@ -493,6 +533,11 @@ impl RootGenesis {
             )
             .field("consensus_key", put::bytes(&self.consensus_key.0))
             .field("certification_key", put::bytes(&self.certification_key.0))
+            .field_if(
+                self.services != Services::default(),
+                "services",
+                put::raw(&self.services.encode()),
+            )
             .finish()
     }
 
@@ -506,7 +551,8 @@ impl RootGenesis {
             let (mut chain, mut time, mut interval) = (None, None, None);
             let (mut nodes, mut runtimes) = (None, None);
             let (mut consensus, mut certification) = (None, None);
-            decoder.fields("genesis", 7, |name, d| {
+            let mut services = Services::default();
+            decoder.fields("genesis", 8, |name, d| {
                 match name {
                     "chain" => chain = Some(d.text("chain", CHAIN_NAME_BYTES_MAX)?.to_owned()),
                     "time" => time = Some(TimeNanos(d.uint()?)),
@@ -519,6 +565,12 @@ impl RootGenesis {
                     "consensus_key" => consensus = Some(d.bytes_exact("consensus_key")?),
                     "certification_key" => {
                         certification = Some(d.bytes_exact("certification_key")?);
+                    }
+                    "services" => {
+                        services = Services::decode(d.skip()?)?;
+                        if services == Services::default() {
+                            return Err(DecodeError::Field("services"));
+                        }
                     }
                     _ => return Err(DecodeError::Field("genesis")),
                 }
@@ -535,6 +587,7 @@ impl RootGenesis {
                     certification,
                     "certification_key",
                 )?),
+                services,
             })
         })
     }

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use trilith_protocol::root::{
     BackupRule, ExecutorParameters, GenesisNode, NodeRoles, RuntimeDescriptor, SchedulerParameters,
-    ThresholdKey,
+    Services, ThresholdKey,
 };
 use trilith_protocol::{
     Batch, BlockHeader, Committee, ComputeResultsHeader, ExecutorCommitment,
@@ -123,6 +123,7 @@ pub fn genesis(nodes: u8, runtimes: Vec<RuntimeDescriptor>) -> RootGenesis {
         runtimes,
         consensus_key: ThresholdKey([1; 96]),
         certification_key: ThresholdKey([2; 96]),
+        services: Services::default(),
     }
 }
 
