@@ -30,13 +30,6 @@ pub(super) enum Total {
 }
 
 impl Total {
-    pub(super) const ALL: [Self; 4] = [
-        Self::Supply,
-        Self::CommonPool,
-        Self::LastFees,
-        Self::Deposits,
-    ];
-
     pub(super) fn key(self) -> Vec<u8> {
         vec![b'S', self as u8]
     }
