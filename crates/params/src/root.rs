@@ -170,6 +170,57 @@ params! {
     /// Weight of the next height's proposer among those who get the fees.
     FEE_SPLIT_WEIGHT_NEXT_PROPOSE: u64 = 1, Count, v 1,
         "Oasis mainnet genesis, staking.params.fee_split_weight_next_propose";
+
+    /// Gas of `registry.RegisterEntity`.
+    GAS_REGISTER_ENTITY: u64 = 1_000, Gas, v 1, "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// Gas of `registry.DeregisterEntity`.
+    GAS_DEREGISTER_ENTITY: u64 = 1_000, Gas, v 1, "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// Gas of each node that an entity lists when it is registered.
+    GAS_REGISTER_NODE: u64 = 1_000, Gas, v 1, "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// Gas of `registry.UnfreezeNode`.
+    GAS_UNFREEZE_NODE: u64 = 1_000, Gas, v 1, "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// Gas of `registry.RegisterRuntime`.
+    GAS_REGISTER_RUNTIME: u64 = 1_000, Gas, v 1, "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// Gas of `registry.RegisterNode` for each runtime and epoch the registration is extended by.
+    GAS_RUNTIME_EPOCH_MAINTENANCE: u64 = 1_000, Gas, v 1,
+        "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// For how many epochs a node can be registered at most.
+    NODE_EXPIRATION_MAX: u64 = 2, Epochs, v 1,
+        "Oasis mainnet genesis, registry.params.max_node_expiration";
+
+    /// Most deployments of a runtime.
+    RUNTIME_DEPLOYMENTS_MAX: u8 = 5, Count, v 1,
+        "Oasis mainnet genesis, registry.params.max_runtime_deployments";
+
+    /// Deployments a runtime may have whatever the parameters say.
+    RUNTIME_DEPLOYMENTS_MIN: u8 = 2, Count, v 1,
+        "Oasis Core go/registry/api/runtime.go, ValidateDeployments";
+
+    /// Most bytes of what a node says it runs.
+    SOFTWARE_VERSION_BYTES_MAX: usize = 128, Bytes, v 1,
+        "Oasis Core go/common/node, nodeSoftwareVersionMaxLength";
+
+    /// Most runtimes of the registry, suspended ones included.
+    RUNTIMES_MAX: usize = 1_024, Count, v 1,
+        "own choice: the root looks at every runtime at every height";
+
+    /// Rounds between two checkpoints at least, where there are any.
+    CHECKPOINT_INTERVAL_MIN: u64 = 10, Count, v 1,
+        "Oasis Core go/registry/api/runtime.go, StorageParameters";
+
+    /// Bytes of a chunk of a checkpoint at least.
+    CHECKPOINT_CHUNK_BYTES_MIN: u64 = 1_048_576, Bytes, v 1,
+        "Oasis Core go/registry/api/runtime.go, StorageParameters";
+
+    /// Most incoming messages of a runtime that may wait.
+    INCOMING_MESSAGES_MAX: u32 = 1_024, Count, v 1,
+        "own choice: a queue of 128 MiB with the largest messages";
 }
 
 const _: () = assert!(COMMITTEE_MEMBERS_MAX <= GENESIS_NODES_MAX);
@@ -184,3 +235,4 @@ const _: () = assert!(
 );
 const _: () = assert!(ACCOUNT_BYTES_MAX >= TRANSACTION_BYTES_MAX);
 const _: () = assert!(SIGNING_REWARD_THRESHOLD_NUMERATOR <= SIGNING_REWARD_THRESHOLD_DENOMINATOR);
+const _: () = assert!(RUNTIMES_MAX >= GENESIS_RUNTIMES_MAX);

@@ -8,6 +8,7 @@ mod event;
 mod genesis;
 mod quantity;
 mod query;
+pub mod registry;
 mod services;
 mod signed;
 pub mod staking;

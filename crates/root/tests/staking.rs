@@ -297,7 +297,7 @@ fn every_reason_to_refuse_has_its_number() {
         (BURN, Burn { amount: q(4) }.encode(), 9),
         (WITHDRAW, withdraw(BOB, 4), 9),
         (TRANSFER, dust.encode(), 10),
-        (ADD_ESCROW, escrow(BOB, 990_950), 10),
+        (ADD_ESCROW, escrow(BOB, 988_950), 10),
         (ALLOW, allow(BOB, 103_000_001, false), 11),
         (RECLAIM_ESCROW, reclaim(BOB, 0), 101),
         (ALLOW, allow(ALICE, 5, false), 104),

@@ -3,6 +3,7 @@
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Hash, Height, NodeId, Round, RuntimeId};
 
+use super::registry::RegistryEvent;
 use super::staking::StakingEvent;
 use super::{Committee, read_variant, variant};
 use crate::BlockHeader;
@@ -107,6 +108,8 @@ pub enum RootEvent {
     },
     /// Something happened to stake.
     Staking(StakingEvent),
+    /// Something happened to what is registered.
+    Registry(RegistryEvent),
 }
 
 impl RootEvent {
@@ -114,6 +117,7 @@ impl RootEvent {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Staking(event) => variant("staking", &encoded(event)),
+            Self::Registry(event) => variant("registry", &encoded(event)),
             _ => {
                 let (name, map) = self.parts();
                 variant(name, &map.finish())
@@ -192,6 +196,7 @@ impl RootEvent {
             ),
             // Events of services have forms of their own.
             Self::Staking(_) => ("staking", MapBuilder::new()),
+            Self::Registry(_) => ("registry", MapBuilder::new()),
         }
     }
 
@@ -203,6 +208,7 @@ impl RootEvent {
         let event = wire::whole(bytes, "event", EVENT_BYTES_MAX, |decoder| {
             read_variant(decoder, "event", |name, d| match name {
                 "staking" => Ok(Self::Staking(Wire::read(d, "staking")?)),
+                "registry" => Ok(Self::Registry(Wire::read(d, "registry")?)),
                 _ => Fields::read(d)?.event(name),
             })
         })?;

@@ -17,8 +17,8 @@ use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Hash, NodeId, RuntimeId, TimeNanos};
 
 use super::{Address, COMMITTEE_MEMBERS_MAX, Quantity, ROOT_RUNTIME, Services};
-use crate::RoundLimits;
 use crate::wire::{self, put};
+use crate::{Reject, RoundLimits};
 
 /// What a node does, as a set of bits. Source of the numbers: Oasis Core `common/node`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub struct NodeRoles(u32);
 impl NodeRoles {
     /// Executes runtimes.
     pub const COMPUTE: Self = Self(1);
+    /// Executes runtimes for itself, outside committees.
+    pub const OBSERVER: Self = Self(2);
+    /// Keeps secrets of runtimes.
+    pub const KEY_MANAGER: Self = Self(4);
     /// Orders root blocks.
     pub const VALIDATOR: Self = Self(8);
     /// Keeps states and signs storage receipts.
@@ -39,7 +43,11 @@ impl NodeRoles {
 
     /// The roles with these bits; `None` if one of them is no role.
     pub const fn from_bits(bits: u32) -> Option<Self> {
-        let known = Self::COMPUTE.0 | Self::VALIDATOR.0 | Self::STORAGE.0;
+        let known = Self::COMPUTE.0
+            | Self::OBSERVER.0
+            | Self::KEY_MANAGER.0
+            | Self::VALIDATOR.0
+            | Self::STORAGE.0;
         if bits & !known == 0 {
             Some(Self(bits))
         } else {
@@ -468,6 +476,9 @@ pub enum GenesisError {
         /// What it breaks.
         rule: AccountRule,
     },
+    /// The registry's part breaks a rule.
+    #[error("the registry's part of the document: {0}")]
+    Registry(Reject),
     /// A runtime has the root's identifier.
     #[error("a runtime has the identifier {ROOT_RUNTIME}, which is the root's")]
     RootIdentifier,

@@ -3,6 +3,7 @@
 use trilith_params::root as params;
 use trilith_params::root::GENESIS_BYTES_MAX;
 
+use super::registry::RegistryGenesis;
 use super::staking::StakingGenesis;
 use crate::wire::wire_struct;
 
@@ -38,5 +39,7 @@ wire_struct! {
         transactions: TransactionParameters = always "transactions",
         /// Accounts and stake.
         staking: StakingGenesis = always "staking",
+        /// Entities, nodes and runtimes.
+        registry: RegistryGenesis = always "registry",
     }
 }
