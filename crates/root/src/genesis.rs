@@ -1,15 +1,49 @@
 //! The state a network starts from.
 
-use trilith_protocol::root::{GenesisError, NodeRoles};
-use trilith_protocol::{BlockHeader, RootEvent, RootGenesis};
-use trilith_types::{Epoch, Height, WriteLog, WriteLogEntry};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
-use crate::scheduler::elect;
-use crate::staking;
+use trilith_params::root::RUNTIMES_MAX;
+use trilith_protocol::root::GenesisError;
+use trilith_protocol::{BlockHeader, RootEvent, RootGenesis};
+use trilith_types::state::Visitor;
+use trilith_types::{
+    Epoch, Hash, Height, Image, ImageId, Round, StateFault, StateRead, WriteLog, WriteLogEntry,
+};
+
+use crate::overlay::{Overlay, Values};
+use crate::scope::Scope;
 use crate::state::{
     EPOCH, EpochRecord, Events, KEYS, Keys, NETWORK, Network, OfRuntime, Record as _, TIP, Tip,
     events_key, node_key,
 };
+use crate::{registry, scheduler, staking};
+
+/// The entries of a document before anything is elected.
+struct Document(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl StateRead for Document {
+    fn root(&self) -> Hash {
+        Hash::EMPTY
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn iterate(&self, prefix: &[u8], visitor: &mut Visitor<'_>) -> Result<(), StateFault> {
+        for (key, value) in self.0.range(prefix.to_vec()..) {
+            if !key.starts_with(prefix) || visitor(key, value) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn image(&self, _: &ImageId) -> Result<Option<Image>, StateFault> {
+        Ok(None)
+    }
+}
 
 /// The state a network starts from: what is written at height 0. Committees of epoch 0 are elected
 /// here, from the document's nodes, with the chain context in place of randomness.
@@ -18,23 +52,74 @@ use crate::state::{
 /// [`GenesisError`] if the document breaks a rule.
 pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError> {
     genesis.validate()?;
+    let (network, mut entries) = network(genesis);
+    let (what, count) = ("runtimes", network.runtimes.len());
+    if count > RUNTIMES_MAX {
+        let limit = RUNTIMES_MAX;
+        return Err(GenesisError::TooMany { what, count, limit });
+    }
+    // A runtime of the plain list may not be registered too.
+    if !network.runtimes.windows(2).all(|pair| pair[0] < pair[1]) {
+        return Err(GenesisError::Order { what });
+    }
+    let mut stakes = genesis.services.staking.clone();
+    entries.extend(registry::import(&genesis.services.registry, &mut stakes)?);
+    entries.extend(staking::import(&stakes)?);
+    let document = Document(entries.into_iter().collect());
+    let randomness = *network.chain_context.as_bytes();
+    let (height, epoch) = (Height(0), Epoch(0));
+    let mut scope = Scope::new(
+        Overlay::new(&document, Values::new()),
+        network,
+        (height, genesis.time),
+        (epoch, randomness),
+    );
+    scope.emit(RootEvent::EpochStarted { epoch, height });
+    // The document is in memory and was written by this very code: reading it cannot fail.
+    let readable = "the entries of a document can be read";
+    scheduler::start_network(&mut scope).expect(readable);
+    let events = Events(scope.replace_events(Vec::new()));
+    scope.overlay.put_record(events_key(height), &events);
+    let (log, _) = scope.overlay.finish().expect(readable);
+    let mut state = document.0;
+    for WriteLogEntry { key, value } in log {
+        state.extend(value.map(|value| (key, value)));
+    }
+    let entries = state.into_iter().map(|(key, value)| WriteLogEntry {
+        key,
+        value: Some(value),
+    });
+    Ok(entries.collect())
+}
+
+/// The network's own entries, those of the document's plain list of nodes, and the first blocks of
+/// all runtimes.
+fn network(genesis: &RootGenesis) -> (Network, Vec<(Vec<u8>, Vec<u8>)>) {
     let chain_context = genesis.chain_context();
-    let (epoch, height) = (Epoch(0), Height(0));
-    let eligible = genesis.nodes_with(NodeRoles::COMPUTE);
+    let registry = &genesis.services.registry;
+    let registered = registry.runtimes.iter().chain(&registry.suspended_runtimes);
+    let registered = registered.filter(|runtime| runtime.is_compute());
+    let plain = genesis.runtimes.iter().cloned();
+    let mut runtimes: Vec<_> = plain.map(|descriptor| (descriptor, 0)).collect();
+    runtimes.extend(registered.map(|runtime| (runtime.descriptor(), runtime.genesis.round)));
+    runtimes.sort_by_key(|(descriptor, _)| descriptor.id);
     let network = Network {
         chain_context,
         epoch_interval: genesis.epoch_interval,
-        runtimes: genesis.runtimes.iter().map(|runtime| runtime.id).collect(),
+        runtimes: runtimes
+            .iter()
+            .map(|(descriptor, _)| descriptor.id)
+            .collect(),
         transactions: genesis.services.transactions,
     };
     let tip = Tip {
-        height,
+        height: Height(0),
         time: genesis.time,
         randomness: *chain_context.as_bytes(),
     };
     let running = EpochRecord {
-        epoch,
-        since: height,
+        epoch: Epoch(0),
+        since: Height(0),
     };
     let keys = Keys(genesis.consensus_key, genesis.certification_key);
     let mut entries = vec![
@@ -43,32 +128,17 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
         (TIP.to_vec(), tip.to_bytes()),
         (EPOCH.to_vec(), running.to_bytes()),
     ];
-    entries.extend(
-        genesis
-            .nodes
-            .iter()
-            .map(|node| (node_key(&node.id), node.roles.to_bytes())),
-    );
-    let mut events = vec![RootEvent::EpochStarted { epoch, height }];
-    for descriptor in &genesis.runtimes {
-        let runtime = descriptor.id;
-        let timestamp = genesis.time.as_secs();
-        let block = BlockHeader::genesis(runtime, timestamp, descriptor.genesis_state_root);
+    let nodes = genesis.nodes.iter();
+    entries.extend(nodes.map(|node| (node_key(&node.id), node.roles.to_bytes())));
+    for (descriptor, round) in runtimes {
+        let (runtime, timestamp) = (descriptor.id, genesis.time.as_secs());
+        let first = BlockHeader::genesis(runtime, timestamp, descriptor.genesis_state_root);
+        let block = BlockHeader {
+            round: Round(round),
+            ..first
+        };
         entries.push((OfRuntime::Descriptor.key(&runtime), descriptor.encode()));
         entries.push((OfRuntime::Block.key(&runtime), block.encode()));
-        if let Some(committee) = elect(descriptor, &eligible, epoch, &tip.randomness) {
-            entries.push((OfRuntime::Committee.key(&runtime), committee.encode()));
-            events.push(RootEvent::CommitteeElected { runtime, committee });
-        }
     }
-    entries.push((events_key(height), Events(events).to_bytes()));
-    entries.extend(staking::import(&genesis.services.staking)?);
-    entries.sort();
-    Ok(entries
-        .into_iter()
-        .map(|(key, value)| WriteLogEntry {
-            key,
-            value: Some(value),
-        })
-        .collect())
+    (network, entries)
 }

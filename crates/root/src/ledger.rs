@@ -2,22 +2,23 @@
 //!
 //! ```text
 //! begin:  staking: fees and rewards of the height before
-//!         at the first height of an epoch: staking, then the scheduler with roothash
+//!         at the first height of an epoch: staking, registry, then the scheduler with roothash
 //! inputs: each transaction by itself
 //! end:    roothash: running rounds; staking: fees of this height
 //! ```
 
 use trilith_params::root::{EVENTS_HEIGHT_MAX, EVENTS_KEPT};
 use trilith_protocol::{Fault, Input, Receipt, ReceiptStatus, Reject, RootEvent, RoundContext};
-use trilith_types::{Epoch, Height, WriteLog};
+use trilith_types::{Epoch, Height, NodeId, StateFault, WriteLog};
 
 use crate::Refusal;
 use crate::overlay::{Overlay, Values};
 use crate::roothash::{self, Blame};
 use crate::scope::Scope;
+use crate::staking::Participants;
 use crate::state::{EPOCH, EpochRecord, Events, NETWORK, Network, TIP, Tip, events_key};
 use crate::transaction::{self, Arrived};
-use crate::{scheduler, staking};
+use crate::{registry, scheduler, staking};
 
 /// One height in the making.
 pub(crate) struct Ledger<'a> {
@@ -55,8 +56,7 @@ impl<'a> Ledger<'a> {
             (height, tip.time),
             (running.epoch, tip.randomness),
         );
-        // Who proposes and signs root blocks is not known to be of an entity yet.
-        let participants = staking::Participants::default();
+        let participants = participants(&mut scope, &context.committee)?;
         scope.proposer = participants.proposer;
         staking::begin_height(&mut scope, &participants)?;
         let mut ledger = Self { scope };
@@ -77,6 +77,7 @@ impl<'a> Ledger<'a> {
         scope.overlay.put_record(EPOCH.to_vec(), &record);
         scope.emit(RootEvent::EpochStarted { epoch, height });
         staking::start_epoch(scope)?;
+        registry::start_epoch(scope)?;
         scheduler::start_epoch(scope)?;
         Ok(())
     }
@@ -148,4 +149,26 @@ impl<'a> Ledger<'a> {
         }
         Ok(self.scope.overlay.finish()?)
     }
+}
+
+/// The entities that made the height before. Of the root, a round's committee are the validators
+/// that signed for it, the proposer of the new height first; it is empty where the ordering of
+/// blocks does not say. Who is not registered takes part for nobody.
+fn participants(scope: &mut Scope<'_>, validators: &[NodeId]) -> Result<Participants, StateFault> {
+    let mut voters = Vec::new();
+    let mut proposer = None;
+    for (place, validator) in validators.iter().enumerate() {
+        let Some(entity) = registry::entity_of(scope, validator)? else {
+            continue;
+        };
+        if place == 0 {
+            proposer = Some(entity);
+        }
+        voters.push(entity);
+    }
+    Ok(Participants {
+        proposer,
+        voters,
+        validators: validators.len() as u64,
+    })
 }

@@ -16,7 +16,7 @@
 //! not look at a clock (time comes with the block) or hold anything that could change an outcome
 //! (its cache holds bytes of the very state it is asked to continue).
 //!
-//! What it does is divided into services, a folder each: `staking`, `roothash`, `scheduler`. A
+//! What it does is divided into services, a folder each: `staking`, `registry`, `scheduler`, `roothash`. A
 //! service has keys of its own in the state, methods of signed transactions, errors of its own
 //! module, and events. See `scope` for what a service may do, and `transaction` for how a
 //! transaction comes to a method.
@@ -29,6 +29,7 @@ mod genesis;
 mod ledger;
 mod overlay;
 mod refusal;
+pub mod registry;
 mod roothash;
 mod runtime;
 mod scheduler;

@@ -13,6 +13,7 @@ use trilith_types::{Hash, StateRead, TimeNanos};
 use crate::ledger::Ledger;
 use crate::overlay::{Overlay, Values};
 use crate::roothash::admission::{self, Running};
+use crate::roothash::roles_of;
 use crate::transaction::{self, Arrived};
 use crate::{Refusal, Rejection, TransactionError, staking, state};
 
@@ -190,6 +191,8 @@ fn check_commitments(view: &dyn StateRead, transaction: &RootTransaction) -> Che
     };
     let committee = committee.ok_or(Rejection::Suspended(*runtime))?;
     let last_hash = last.hash();
+    let mut overlay = Overlay::new(view, Values::new());
+    let epoch = state::epoch(view)?.epoch;
     let running = Running {
         chain,
         descriptor,
@@ -198,7 +201,9 @@ fn check_commitments(view: &dyn StateRead, transaction: &RootTransaction) -> Che
         last_hash,
     };
     for commitment in commitments {
-        admission::check(&running, commitment, &mut |node| state::node(view, node))?;
+        admission::check(&running, commitment, &mut |node| {
+            roles_of(&mut overlay, node, epoch)
+        })?;
     }
     let first = commitments
         .first()

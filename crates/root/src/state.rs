@@ -13,12 +13,12 @@
 //! | `o` ‖ runtime | pool of the running round; absent while empty |
 //! | `q` ‖ runtime | results of the newest round with an outcome |
 //! | `v` ‖ height, big-endian | events of a height, for `EVENTS_KEPT` heights |
-//! | `S` ‖ … | the staking service; its keys are listed in its module |
+//! | `S` ‖ …, `R` ‖ … | staking and registry; their keys are listed in their modules |
 //!
 //! Every function fails with [`StateFault`] if the view cannot be read or holds what the root
 //! never wrote there.
 
-use trilith_params::root::{COMMITTEE_MEMBERS_MAX, EVENTS_HEIGHT_MAX, GENESIS_RUNTIMES_MAX};
+use trilith_params::root::{COMMITTEE_MEMBERS_MAX, EVENTS_HEIGHT_MAX, RUNTIMES_MAX};
 use trilith_protocol::root::{NodeRoles, RuntimeDescriptor, ThresholdKey, TransactionParameters};
 use trilith_protocol::{BlockHeader, Committee, RootEvent};
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
@@ -313,7 +313,7 @@ impl Record for Network {
         tuple(bytes, 4, |d| {
             let chain_context = Hash::from_bytes(d.bytes_exact::<32>("chain context")?);
             let epoch_interval = d.uint()?;
-            let count = d.array("runtimes", GENESIS_RUNTIMES_MAX)?;
+            let count = d.array("runtimes", RUNTIMES_MAX)?;
             let runtimes = (0..count)
                 .map(|_| Ok(RuntimeId::from_bytes(d.bytes_exact::<32>("runtime")?)))
                 .collect::<Result<_, DecodeError>>()?;

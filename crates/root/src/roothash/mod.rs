@@ -1,25 +1,29 @@
 //! The roothash service: it takes up commitments, compares them, and writes the runtimes' blocks.
 //!
-//! It trusts no outcome: an outcome is known to it only through commitments. What is not here yet:
-//! slashing and liveness statistics, incoming messages, handlers of outgoing messages.
+//! It trusts no outcome: an outcome is known to it only through commitments. Who committed to
+//! another outcome than the one that stands after a dispute is slashed. What is not here yet:
+//! evidence of equivocation, liveness statistics, incoming messages, handlers of outgoing messages.
 //!
 //! Source: Oasis Core `roothash`; deviations stand at the items.
 
 pub(crate) mod admission;
 pub mod pool;
 mod reject;
+mod slashing;
 
 pub use reject::{MODULE, Rejection};
 
-use trilith_protocol::root::{EXECUTOR_COMMIT, RoundFailure};
+use trilith_protocol::root::{EXECUTOR_COMMIT, NodeRoles, RoundFailure, RuntimeDescriptor};
 use trilith_protocol::{
     BlockHeader, ExecutorCommitment, Fault, HeaderType, RootEvent, RootTransaction,
 };
-use trilith_types::{Hash, NodeId, RuntimeId, StateFault};
+use trilith_types::{Epoch, Hash, NodeId, Round, RuntimeId, StateFault};
 
 use crate::Refusal;
+use crate::overlay::Overlay;
+use crate::registry;
 use crate::scope::{Call, Handler, Scope};
-use crate::state::{OfRuntime, RoundResults, node_key};
+use crate::state::{NETWORK, OfRuntime, RoundResults, node_key};
 use admission::Running;
 use pool::{Pool, Verdict};
 
@@ -77,9 +81,9 @@ pub(crate) fn commit(
     for commitment in commitments {
         let node = commitment.node_id;
         blame.node = Some(node);
-        let overlay = &mut scope.overlay;
+        let (overlay, epoch) = (&mut scope.overlay, scope.epoch);
         admission::check(&running, &commitment, &mut |node| {
-            overlay.record(&node_key(node))
+            roles_of(overlay, node, epoch)
         })?;
         let (round, vote) = (commitment.header.header.round, commitment.vote());
         let rules = &running.descriptor.executor;
@@ -113,6 +117,38 @@ fn running(scope: &mut Scope<'_>, runtime: &RuntimeId) -> Result<Running, Refusa
         last,
         last_hash,
     })
+}
+
+/// Takes up a runtime that is registered: its first block, and that there is something to do for
+/// it. This cannot fail, because the list of runtimes is kept outside the overlay as well.
+pub(crate) fn create(scope: &mut Scope<'_>, descriptor: &RuntimeDescriptor, round: u64) {
+    let runtime = descriptor.id;
+    let timestamp = scope.time.as_secs();
+    let genesis = BlockHeader::genesis(runtime, timestamp, descriptor.genesis_state_root);
+    let block = BlockHeader {
+        round: Round(round),
+        ..genesis
+    };
+    let overlay = &mut scope.overlay;
+    overlay.put_record(OfRuntime::Descriptor.key(&runtime), descriptor);
+    overlay.put_record(OfRuntime::Block.key(&runtime), &block);
+    let runtimes = &mut scope.network.runtimes;
+    if let Err(place) = runtimes.binary_search(&runtime) {
+        runtimes.insert(place, runtime);
+    }
+    overlay.put_record(NETWORK.to_vec(), &scope.network);
+}
+
+/// What a node does: from the genesis document's plain list, or as registered.
+pub(crate) fn roles_of(
+    overlay: &mut Overlay<'_>,
+    node: &NodeId,
+    epoch: Epoch,
+) -> Result<Option<NodeRoles>, StateFault> {
+    match overlay.record(&node_key(node))? {
+        Some(roles) => Ok(Some(roles)),
+        None => registry::node_roles(overlay, node, epoch),
+    }
 }
 
 /// Drops what was committed for the running round, and ends it with a block of `header_type`.
@@ -178,6 +214,9 @@ fn process(scope: &mut Scope<'_>, runtime: &RuntimeId) -> Result<(), Fault> {
                 bad,
             } => {
                 scope.overlay.put(key, None);
+                if pool.is_disputed() {
+                    slashing::for_incorrect_results(scope, runtime, &good, &bad)?;
+                }
                 finalize(scope, &running, &commitment, good, bad);
                 return Ok(());
             }

@@ -1,6 +1,9 @@
 //! What an account's active stake must cover: the sum of all its claims.
 
-use trilith_protocol::root::staking::{Account, StakeThreshold, StakingParameters};
+use std::collections::BTreeSet;
+
+use trilith_protocol::Reject;
+use trilith_protocol::root::staking::{Account, StakeThreshold, StakingGenesis, StakingParameters};
 use trilith_protocol::root::{Address, Name, Quantity};
 use trilith_types::StateFault;
 
@@ -65,6 +68,27 @@ pub(crate) fn add_claim(
     let claims = &mut account.escrow.stake_accumulator.claims;
     claims.insert(name, thresholds);
     save(scope, address, &account);
+    Ok(())
+}
+
+/// Checks that the active stake of accounts of a genesis document covers their claims.
+pub(crate) fn cover_claims(
+    genesis: &StakingGenesis,
+    accounts: &BTreeSet<Address>,
+) -> Result<(), Reject> {
+    for address in accounts {
+        let account = genesis.ledger.get(address).cloned().unwrap_or_default();
+        let needed = needed(&account, &genesis.params, None);
+        let stake = account.escrow.active.balance;
+        if stake < needed {
+            return Err(StakingError::InsufficientStake {
+                account: *address,
+                stake,
+                needed,
+            }
+            .into());
+        }
+    }
     Ok(())
 }
 

@@ -87,8 +87,7 @@ fn accounts(genesis: &StakingGenesis) -> Result<(), GenesisError> {
             return Err(refused(AccountRule::Reserved));
         }
         let claims = &account.escrow.stake_accumulator.claims;
-        let empty = claims.values().any(Vec::is_empty);
-        if *account == Account::default() || empty {
+        if *account == Account::default() {
             return Err(refused(AccountRule::Empty));
         }
         let both = |threshold: &trilith_protocol::root::staking::StakeThreshold| {

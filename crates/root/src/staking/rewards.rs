@@ -25,7 +25,7 @@ use super::store::{
     SIGNING, Total, load, load_delegation, load_total, parameters_of, save, save_delegation,
     save_total,
 };
-use super::transfer::emit_transfer;
+use super::transfer::{emit_transfer, give};
 use crate::scope::{Scope, broken};
 
 /// A fraction of a reward.
@@ -63,11 +63,18 @@ fn reward(
     part: &Part,
 ) -> Result<(), StateFault> {
     let parameters = parameters_of(scope)?;
-    let mut account = load(scope, address)?;
-    let stake = account.escrow.active.balance;
+    let stake = load(scope, address)?.escrow.active.balance;
     let Some(amount) = reward_for(stake, factor, &parameters, scope.epoch, part) else {
         return Ok(());
     };
+    pay(scope, address, amount)
+}
+
+/// Takes stake from the common pool and puts it into an account's active pool. If the common pool
+/// has less, or something does not fit, nothing happens.
+fn pay(scope: &mut Scope<'_>, address: &Address, amount: Quantity) -> Result<(), StateFault> {
+    let parameters = parameters_of(scope)?;
+    let mut account = load(scope, address)?;
     let Some(left) = load_total(scope, Total::CommonPool)?.minus(amount) else {
         return Ok(());
     };
@@ -89,6 +96,36 @@ fn reward(
         emit_transfer(scope, COMMON_POOL, *address, kept);
         emit_escrow(scope, *address, *address, kept, shares);
     }
+    Ok(())
+}
+
+/// Moves stake from the common pool, which must have it, into an account's active pool.
+pub(super) fn escrow_from_common(
+    scope: &mut Scope<'_>,
+    address: &Address,
+    amount: Quantity,
+) -> Result<(), StateFault> {
+    if amount.is_zero() {
+        return Ok(());
+    }
+    pay(scope, address, amount)
+}
+
+/// Moves stake from the common pool, which must have it, into a general balance.
+pub(super) fn give_from_common(
+    scope: &mut Scope<'_>,
+    address: &Address,
+    amount: Quantity,
+) -> Result<(), StateFault> {
+    if amount.is_zero() {
+        return Ok(());
+    }
+    let left = load_total(scope, Total::CommonPool)?
+        .minus(amount)
+        .ok_or_else(|| broken("the common pool has less than was just put into it"))?;
+    save_total(scope, Total::CommonPool, left);
+    give(scope, address, amount)?;
+    emit_transfer(scope, COMMON_POOL, *address, amount);
     Ok(())
 }
 
@@ -122,7 +159,12 @@ fn split(
 ) -> Option<(Quantity, Quantity)> {
     let min = parameters.commission_schedule_rules.min_commission_rate;
     let rate = current_rate(&account.escrow.commission_schedule, epoch).unwrap_or(min);
-    let kept = amount.times_over(rate, COMMISSION_RATE_DENOMINATOR.into())?;
+    // Where nobody has delegated, all of it is the account's own.
+    let kept = if account.escrow.active.total_shares.is_zero() {
+        amount
+    } else {
+        amount.times_over(rate, COMMISSION_RATE_DENOMINATOR.into())?
+    };
     let to_all = amount.minus(kept)?;
     let pool = &mut account.escrow.active;
     pool.balance = pool.balance.plus(to_all)?;

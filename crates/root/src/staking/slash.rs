@@ -3,8 +3,9 @@
 use trilith_protocol::RootEvent;
 use trilith_protocol::root::staking::{SharePool, StakingEvent, TakeEscrowEvent};
 use trilith_protocol::root::{Address, Quantity};
-use trilith_types::StateFault;
+use trilith_types::{RuntimeId, StateFault};
 
+use super::rewards;
 use super::store::{Total, add_to_total, load, save};
 use crate::scope::{Scope, broken};
 
@@ -41,6 +42,30 @@ pub(crate) fn slash(
         },
     )));
     Ok(taken)
+}
+
+/// Gives what was slashed to a runtime, in percent, and the rest to others in equal parts, as
+/// stake. What does not divide stays in the common pool.
+///
+/// Source: Oasis Core `apps/roothash/slashing.go` (`distributeSlashedFunds`).
+pub(crate) fn distribute(
+    scope: &mut Scope<'_>,
+    taken: Quantity,
+    (runtime, percent): (&RuntimeId, u8),
+    others: &[Address],
+) -> Result<(), StateFault> {
+    let hundred = Quantity::new(100);
+    let of_runtime = taken
+        .times_over(u64::from(percent).into(), hundred)
+        .unwrap_or_default();
+    rewards::give_from_common(scope, &Address::of_runtime(runtime), of_runtime)?;
+    let rest = taken.minus(of_runtime).unwrap_or_default();
+    let count = Quantity::from(others.len() as u64);
+    let of_each = rest.times_over(Quantity::new(1), count).unwrap_or_default();
+    for address in others {
+        rewards::escrow_from_common(scope, address, of_each)?;
+    }
+    Ok(())
 }
 
 fn take_part(pool: &mut SharePool, amount: Quantity, total: Quantity) -> Quantity {

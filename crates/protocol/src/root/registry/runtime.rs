@@ -202,6 +202,11 @@ wire_struct! {
 const MILLISECOND: u64 = 1_000_000;
 
 impl Runtime {
+    /// Whether it executes transactions.
+    pub const fn is_compute(&self) -> bool {
+        self.kind == KIND_COMPUTE
+    }
+
     /// The version that runs in an epoch: that which became valid last.
     pub fn active_deployment(&self, epoch: Epoch) -> Option<&Deployment> {
         self.deployments
