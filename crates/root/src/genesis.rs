@@ -11,7 +11,7 @@ use trilith_types::{
     Epoch, Hash, Height, Image, ImageId, Round, StateFault, StateRead, WriteLog, WriteLogEntry,
 };
 
-use crate::overlay::{Overlay, Values};
+use crate::overlay::{Entry, Overlay, Values};
 use crate::scope::Scope;
 use crate::state::{
     EPOCH, EpochRecord, Events, KEYS, Keys, NETWORK, Network, OfRuntime, Record as _, TIP, Tip,
@@ -94,7 +94,7 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
 
 /// The network's own entries, those of the document's plain list of nodes, and the first blocks of
 /// all runtimes.
-fn network(genesis: &RootGenesis) -> (Network, Vec<(Vec<u8>, Vec<u8>)>) {
+fn network(genesis: &RootGenesis) -> (Network, Vec<Entry>) {
     let chain_context = genesis.chain_context();
     let registry = &genesis.services.registry;
     let registered = registry.runtimes.iter().chain(&registry.suspended_runtimes);

@@ -11,6 +11,9 @@ use trilith_types::{StateFault, StateRead, WriteLog, WriteLogEntry};
 /// Values by key; `None` where there is none.
 pub(crate) type Values = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
+/// Key and value.
+pub(crate) type Entry = (Vec<u8>, Vec<u8>);
+
 /// Writes on top of a view.
 pub(crate) struct Overlay<'a> {
     view: &'a dyn StateRead,
@@ -51,7 +54,7 @@ impl<'a> Overlay<'a> {
         &self,
         prefix: &[u8],
         mut wanted: impl FnMut(&[u8]) -> ControlFlow<(), bool>,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateFault> {
+    ) -> Result<Vec<Entry>, StateFault> {
         let mut values: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         self.view.iterate(prefix, &mut |key, value| {
             match wanted(key) {
@@ -87,7 +90,7 @@ impl<'a> Overlay<'a> {
     }
 
     /// All entries whose keys start with `prefix`, ascending, as written last.
-    pub(crate) fn all(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateFault> {
+    pub(crate) fn all(&self, prefix: &[u8]) -> Result<Vec<Entry>, StateFault> {
         self.entries(prefix, |_| ControlFlow::Continue(true))
     }
 

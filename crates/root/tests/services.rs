@@ -4,8 +4,6 @@
 mod network;
 mod registered;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use network::{Network, OTHER, RUNTIME, address, node, rejection, transaction};
 use proptest::prelude::*;
 use registered::{

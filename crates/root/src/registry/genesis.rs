@@ -16,12 +16,9 @@ use super::store::{
     SUSPENDED, index_key, key,
 };
 use super::{NodeRule, RegistryError, entity, node_rules, runtime_rules, stake};
-use crate::overlay::{Overlay, Values};
+use crate::overlay::{self, Overlay, Values};
 use crate::staking::cover_claims;
 use crate::state::{Record, decoded};
-
-/// An entry of the state.
-type StateEntry = (Vec<u8>, Vec<u8>);
 
 /// The entries of the state that a document gives. Claims that the accounts do not have yet are
 /// added to them, and must be covered.
@@ -31,7 +28,7 @@ type StateEntry = (Vec<u8>, Vec<u8>);
 pub(crate) fn import(
     genesis: &RegistryGenesis,
     staking: &mut StakingGenesis,
-) -> Result<Vec<StateEntry>, GenesisError> {
+) -> Result<Vec<overlay::Entry>, GenesisError> {
     let mut entries = vec![(PARAMETERS.to_vec(), genesis.params.to_bytes())];
     let mut claims = Claims {
         staking,
@@ -96,7 +93,7 @@ fn runtimes<'a>(
     genesis: &'a RegistryGenesis,
     entities: &BTreeMap<PublicKey, &Entity>,
     claims: &mut Claims<'_>,
-    entries: &mut Vec<StateEntry>,
+    entries: &mut Vec<overlay::Entry>,
 ) -> Result<BTreeMap<RuntimeId, &'a Runtime>, GenesisError> {
     let mut known = BTreeMap::new();
     let lists = [
@@ -134,7 +131,7 @@ fn nodes(
     entities: &BTreeMap<PublicKey, &Entity>,
     runtimes: &BTreeMap<RuntimeId, &Runtime>,
     claims: &mut Claims<'_>,
-    entries: &mut Vec<StateEntry>,
+    entries: &mut Vec<overlay::Entry>,
 ) -> Result<(), GenesisError> {
     let mut sub_keys: BTreeMap<PublicKey, NodeId> = BTreeMap::new();
     let mut ids = Vec::new();

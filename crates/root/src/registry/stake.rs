@@ -56,11 +56,9 @@ pub(super) fn of_node(node: &Node, runtimes: &BTreeMap<RuntimeId, Runtime>) -> V
                 continue;
             }
             thresholds.push(StakeThreshold::global(kind));
-            if let Some(amount) = runtime.staking.thresholds.get(&kind) {
-                if !amount.is_zero() {
-                    thresholds.push(StakeThreshold::constant(*amount));
-                }
-            }
+            let own = runtime.staking.thresholds.get(&kind);
+            let own = own.filter(|amount| !amount.is_zero());
+            thresholds.extend(own.map(|amount| StakeThreshold::constant(*amount)));
         }
     }
     thresholds

@@ -13,12 +13,9 @@ use super::store::{
     self, ACCOUNTS, DEBONDING, DELEGATIONS, Ending, PARAMETERS, Queued, SIGNING, Total,
     account_key, addresses, delegation_key,
 };
-use crate::overlay::{Overlay, Values};
+use crate::overlay::{Entry, Overlay, Values};
 use crate::scope::broken;
 use crate::state::{Record, decoded, read};
-
-/// An entry of the state.
-type Entry = (Vec<u8>, Vec<u8>);
 
 /// The entries of the state that a document gives.
 ///
