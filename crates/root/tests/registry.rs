@@ -11,9 +11,10 @@ use registered::{
 };
 use trilith_protocol::root::registry::{
     AdmissionPolicy, CapabilityTee, DEREGISTER_ENTITY, EntityWhitelist, GOVERNANCE_CONSENSUS,
-    GOVERNANCE_RUNTIME, KIND_KEY_MANAGER, Limit, Marker, Node, PerRolePolicy, REGISTER_ENTITY,
-    REGISTER_NODE, REGISTER_RUNTIME, RegistryEvent, RoleWhitelist, RoleWhitelistConfig, Runtime,
-    SchedulingConstraints, TEE_SGX, UNFREEZE_NODE, UnfreezeNode, WhitelistConfig,
+    GOVERNANCE_RUNTIME, KIND_KEY_MANAGER, Limit, Marker, Node, NodeStatus, PerRolePolicy,
+    REGISTER_ENTITY, REGISTER_NODE, REGISTER_RUNTIME, RegistryEvent, RoleWhitelist,
+    RoleWhitelistConfig, Runtime, SchedulingConstraints, TEE_SGX, UNFREEZE_NODE, UnfreezeNode,
+    WhitelistConfig,
 };
 use trilith_protocol::root::staking::{RECLAIM_ESCROW, ReclaimEscrow, ThresholdKind};
 use trilith_protocol::root::{Blob, Fee, Quantity};
@@ -504,8 +505,10 @@ fn a_frozen_node_is_thawed_by_its_entity_when_its_time_has_come() {
     let registry = &mut document.services.registry;
     registry.entities = vec![signed_entity(&entity_of(10, &[11]), 10)];
     registry.nodes = vec![signed_node(&node_of(10, 11, 9, (VALIDATOR, &[])), 11)];
-    let mut frozen = trilith_protocol::root::registry::NodeStatus::default();
-    frozen.freeze_end_time = 2;
+    let frozen = NodeStatus {
+        freeze_end_time: 2,
+        ..NodeStatus::default()
+    };
     registry.node_statuses = [(node(11), frozen)].into();
     let mut network = Network::new(&document);
     let thaw = |number| UnfreezeNode {
