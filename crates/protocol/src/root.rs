@@ -28,7 +28,9 @@ pub use genesis::{
     AccountRule, BackupRule, ExecutorParameters, GENESIS_BYTES_MAX, GenesisError, GenesisNode,
     NodeRoles, RootGenesis, RuntimeDescriptor, SchedulerParameters, ThresholdKey,
 };
-pub use query::{QUERY_BYTES_MAX, RootAnswer, RootQuery};
+pub use query::{
+    NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary,
+};
 pub use transaction::{COMMITMENTS_MAX, EXECUTOR_COMMIT, RootTransaction, TRANSACTION_BYTES_MAX};
 
 pub use trilith_params::root::COMMITTEE_MEMBERS_MAX;

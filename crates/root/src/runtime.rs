@@ -3,19 +3,21 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trilith_params::root::HEARTBEAT;
-use trilith_protocol::root::{Quantity, RootTransaction, Signed};
+use trilith_protocol::root::{
+    NodeRecord, Quantity, RootTransaction, RuntimeRecord, Signed, StakingSummary,
+};
 use trilith_protocol::{
     Admission, Batch, CheckContext, Demand, Fault, Outcome, QueryContext, QueryError, Reject,
     RootAnswer, RootQuery, RoundContext, RoundLimits, Runtime, Usage,
 };
-use trilith_types::{Hash, StateRead, TimeNanos};
+use trilith_types::{Hash, StateFault, StateRead, TimeNanos};
 
 use crate::ledger::Ledger;
 use crate::overlay::{Overlay, Values};
 use crate::roothash::admission::{self, Running};
 use crate::roothash::roles_of;
 use crate::transaction::{self, Arrived};
-use crate::{Refusal, Rejection, TransactionError, staking, state};
+use crate::{Refusal, Rejection, TransactionError, registry, staking, state};
 
 /// Most entries that are remembered between heights. Not a consensus number.
 const KNOWN_ENTRIES_MAX: usize = 16_384;
@@ -124,29 +126,7 @@ impl Runtime for Root {
     ) -> Result<Vec<u8>, QueryError> {
         let query = RootQuery::decode(request)
             .map_err(|error| Reject::from(Rejection::Malformed(error.to_string())))?;
-        let answer = match query {
-            RootQuery::Committee(runtime) => {
-                RootAnswer::Committee(state::committee(view, &runtime)?)
-            }
-            RootQuery::LatestBlock(runtime) => {
-                RootAnswer::LatestBlock(state::latest_block(view, &runtime)?)
-            }
-            RootQuery::Epoch => {
-                let record = state::epoch(view)?;
-                RootAnswer::Epoch {
-                    epoch: record.epoch,
-                    since: record.since,
-                }
-            }
-            RootQuery::Tip => {
-                let tip = state::tip(view)?;
-                RootAnswer::Tip {
-                    height: tip.height,
-                    time: tip.time,
-                    randomness: tip.randomness,
-                }
-            }
-        };
+        let answer = answer(view, query)?;
         Ok(answer.encode())
     }
 
@@ -173,6 +153,58 @@ impl Runtime for Root {
 
 /// Code of a check that failed because this node could not read its state. Never in a receipt.
 const UNREADABLE: u32 = 100;
+
+fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFault> {
+    Ok(match query {
+        RootQuery::Committee(runtime) => RootAnswer::Committee(state::committee(view, &runtime)?),
+        RootQuery::LatestBlock(runtime) => {
+            RootAnswer::LatestBlock(state::latest_block(view, &runtime)?)
+        }
+        RootQuery::Epoch => {
+            let record = state::epoch(view)?;
+            RootAnswer::Epoch {
+                epoch: record.epoch,
+                since: record.since,
+            }
+        }
+        RootQuery::Tip => {
+            let tip = state::tip(view)?;
+            RootAnswer::Tip {
+                height: tip.height,
+                time: tip.time,
+                randomness: tip.randomness,
+            }
+        }
+        RootQuery::Account(address) => {
+            RootAnswer::Account(Box::new(staking::account(view, &address)?))
+        }
+        RootQuery::Delegation {
+            delegate,
+            delegator,
+        } => RootAnswer::Delegation(staking::delegation(view, &delegate, &delegator)?),
+        RootQuery::Staking => RootAnswer::Staking(Box::new(StakingSummary {
+            total_supply: staking::total_supply(view)?,
+            params: staking::parameters(view)?,
+        })),
+        RootQuery::Entity(id) => RootAnswer::Entity(registry::entity(view, &id)?),
+        RootQuery::Node(id) => {
+            let record = registry::node(view, &id)?.zip(registry::node_status(view, &id)?);
+            let record = record.map(|(descriptor, status)| NodeRecord { descriptor, status });
+            RootAnswer::Node(record.map(Box::new))
+        }
+        RootQuery::Runtime(id) => {
+            let suspended = registry::suspended_runtime(view, &id)?;
+            let running = registry::runtime(view, &id)?.map(|runtime| (runtime, false));
+            let found = running.or(suspended.map(|runtime| (runtime, true)));
+            let record = found.map(|(descriptor, suspended)| RuntimeRecord {
+                descriptor,
+                suspended,
+            });
+            RootAnswer::Runtime(record.map(Box::new))
+        }
+        RootQuery::Registry => RootAnswer::Registry(Box::new(registry::parameters(view)?)),
+    })
+}
 
 /// Who sent what may enter the pool, and how much it hurries.
 type Checked = Result<(Vec<u8>, u64), Refusal>;

@@ -15,13 +15,18 @@ use trilith_protocol::root::registry::{
     UnfreezeNode,
 };
 use trilith_protocol::root::staking::{
-    ADD_ESCROW, Escrow, RECLAIM_ESCROW, ReclaimEscrow, RewardStep, Slash, SlashReason,
+    ADD_ESCROW, Delegation, Escrow, RECLAIM_ESCROW, ReclaimEscrow, RewardStep, Slash, SlashReason,
     StakingEvent, TRANSFER, ThresholdKind, Transfer,
 };
-use trilith_protocol::root::{Address, EXECUTOR_COMMIT, Fee, GenesisError, Quantity};
-use trilith_protocol::{ExecutorCommitment, HeaderType, RootEvent, RootGenesis};
+use trilith_protocol::root::{
+    Address, EXECUTOR_COMMIT, Fee, GenesisError, Quantity, RootAnswer, RootQuery,
+};
+use trilith_protocol::{
+    ExecutorCommitment, HeaderType, QueryContext, ROOT_RUNTIME, RootEvent, RootGenesis,
+    Runtime as _,
+};
 use trilith_root::{Root, genesis_write_log, registry, staking, state};
-use trilith_types::{Epoch, NodeId, PublicKey, StateRead as _};
+use trilith_types::{Epoch, NodeId, PublicKey, Round, StateRead as _, TimeNanos};
 
 fn q(units: u128) -> Quantity {
     Quantity::new(units)
@@ -329,6 +334,61 @@ fn registered_parts_that_do_not_fit_are_refused() {
             .insert(ThresholdKind::Entity, q(1_000_000));
     });
     assert_eq!(code(poor), ("staking", 4));
+}
+
+#[test]
+fn the_services_answer_questions() {
+    let mut network = Network::new(&registered(|_| ()));
+    let mut ask = |query: RootQuery| {
+        let context = QueryContext {
+            runtime: ROOT_RUNTIME,
+            round: Round(0),
+            time: TimeNanos(0),
+            now: TimeNanos(0),
+            attested: None,
+        };
+        assert_eq!(RootQuery::decode(&query.encode()), Ok(query.clone()));
+        let bytes = query.encode();
+        let answer = network.root.query(&network.view, &bytes, &context).unwrap();
+        let decoded = RootAnswer::decode(&answer).unwrap();
+        assert_eq!(decoded.encode(), answer);
+        network.idle(1);
+        decoded
+    };
+    let (delegate, delegator) = (address(10), address(10));
+    let delegation = ask(RootQuery::Delegation {
+        delegate,
+        delegator,
+    });
+    let RootAnswer::Account(account) = ask(RootQuery::Account(address(10))) else {
+        panic!("an account was asked for");
+    };
+    let shares = account.escrow.active.total_shares;
+    assert_eq!(delegation, RootAnswer::Delegation(Delegation { shares }));
+    let RootAnswer::Staking(summary) = ask(RootQuery::Staking) else {
+        panic!("the sum of stake was asked for");
+    };
+    assert_eq!(summary.total_supply, q(4_300_000));
+    let entity = entity_of(10, NODES[0].1);
+    assert_eq!(
+        ask(RootQuery::Entity(node(10))),
+        RootAnswer::Entity(Some(entity))
+    );
+    assert_eq!(ask(RootQuery::Entity(node(99))), RootAnswer::Entity(None));
+    let RootAnswer::Node(Some(record)) = ask(RootQuery::Node(node(41))) else {
+        panic!("a node was asked for");
+    };
+    assert_eq!(record.descriptor.entity_id, node(10));
+    assert_eq!(ask(RootQuery::Node(node(99))), RootAnswer::Node(None));
+    let RootAnswer::Runtime(Some(record)) = ask(RootQuery::Runtime(RUNTIME)) else {
+        panic!("a runtime was asked for");
+    };
+    assert!(!record.suspended && record.descriptor.entity_id == node(10));
+    assert_eq!(ask(RootQuery::Runtime(OTHER)), RootAnswer::Runtime(None));
+    let RootAnswer::Registry(params) = ask(RootQuery::Registry) else {
+        panic!("the parameters were asked for");
+    };
+    assert!(params.debug_allow_test_runtimes);
 }
 
 /// What entities 10, 20, 30 and their nodes do.
