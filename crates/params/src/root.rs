@@ -190,6 +190,10 @@ params! {
     GAS_RUNTIME_EPOCH_MAINTENANCE: u64 = 1_000, Gas, v 1,
         "Oasis Core go/registry/api, DefaultGasCosts";
 
+    /// Gas of `roothash.ExecutorCommit` in a signed transaction.
+    GAS_EXECUTOR_COMMIT: u64 = 1_000, Gas, v 1,
+        "Oasis Core go/roothash/api, GasOpComputeCommit in DefaultGasCosts";
+
     /// For how many epochs a node can be registered at most.
     NODE_EXPIRATION_MAX: u64 = 2, Epochs, v 1,
         "Oasis mainnet genesis, registry.params.max_node_expiration";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use trilith_params::root::RUNTIMES_MAX;
-use trilith_protocol::root::GenesisError;
+use trilith_protocol::root::{GenesisError, Services};
 use trilith_protocol::{BlockHeader, RootEvent, RootGenesis};
 use trilith_types::state::Visitor;
 use trilith_types::{
@@ -17,7 +17,7 @@ use crate::state::{
     EPOCH, EpochRecord, Events, KEYS, Keys, NETWORK, Network, OfRuntime, Record as _, TIP, Tip,
     events_key, node_key,
 };
-use crate::{registry, scheduler, staking};
+use crate::{registry, scheduler, staking, state};
 
 /// The entries of a document before anything is elected.
 struct Document(BTreeMap<Vec<u8>, Vec<u8>>);
@@ -90,6 +90,19 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
         value: Some(value),
     });
     Ok(entries.collect())
+}
+
+/// What the services hold, as a part of a genesis document: a network that starts from it has the
+/// same stake and the same registrations.
+///
+/// # Errors
+/// [`StateFault`] if the view cannot be read or holds what the root never wrote there.
+pub fn export(view: &dyn StateRead) -> Result<Services, StateFault> {
+    Ok(Services {
+        transactions: state::network(view)?.transactions,
+        staking: staking::export(view)?,
+        registry: registry::export(view)?,
+    })
 }
 
 /// The network's own entries, those of the document's plain list of nodes, and the first blocks of

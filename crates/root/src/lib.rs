@@ -38,7 +38,7 @@ pub mod staking;
 pub mod state;
 mod transaction;
 
-pub use genesis::genesis_write_log;
+pub use genesis::{export, genesis_write_log};
 pub use roothash::{MODULE, Rejection, pool};
 pub use runtime::Root;
 pub use transaction::{MODULE as TRANSACTION_MODULE, TransactionError};

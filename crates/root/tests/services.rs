@@ -25,7 +25,7 @@ use trilith_protocol::{
     ExecutorCommitment, HeaderType, QueryContext, ROOT_RUNTIME, RootEvent, RootGenesis,
     Runtime as _,
 };
-use trilith_root::{Root, genesis_write_log, registry, staking, state};
+use trilith_root::{Root, export, genesis_write_log, registry, staking, state};
 use trilith_types::{Epoch, NodeId, PublicKey, Round, StateRead as _, TimeNanos};
 
 fn q(units: u128) -> Quantity {
@@ -136,21 +136,8 @@ fn commitments_can_come_in_signed_transactions() {
     assert_eq!(general.nonce, 3);
 }
 
-#[test]
-fn wrong_executors_lose_stake_to_the_runtime_and_to_those_who_were_right() {
-    let penalty = Slash {
-        amount: q(99_000),
-        freeze_interval: 0,
-    };
-    let mut document = registered(|runtime| {
-        let rules = &mut runtime.staking;
-        let reason = SlashReason::RuntimeIncorrectResults;
-        rules.slashing.insert(reason, penalty);
-        rules.reward_bad_results = 50;
-    });
-    let thresholds = &mut document.services.staking.params.thresholds;
-    thresholds.insert(ThresholdKind::NodeCompute, q(30_000));
-    let mut network = Network::new(&document);
+/// One primary lies, and the backups settle it. Gives who.
+fn dispute(network: &mut Network) -> NodeId {
     let committee = network.committee();
     let scheduler = network.scheduler(0);
     let mut others = committee
@@ -170,6 +157,60 @@ fn wrong_executors_lose_stake_to_the_runtime_and_to_those_who_were_right() {
         .map(|member| network.vote(member, 0, b"right"))
         .collect();
     assert_eq!(rejection(&network.commit(&votes)), None);
+    liar
+}
+
+#[test]
+fn slashing_takes_from_active_and_debonding_stake_in_proportion() {
+    let penalty = Slash {
+        amount: q(50_001),
+        freeze_interval: 0,
+    };
+    let mut network = Network::new(&registered(|runtime| {
+        let reason = SlashReason::RuntimeIncorrectResults;
+        runtime.staking.slashing.insert(reason, penalty);
+        runtime.staking.reward_bad_results = 100;
+    }));
+    for entity in [10, 20, 30] {
+        let body = ReclaimEscrow {
+            account: address(entity),
+            shares: q(40_000),
+        };
+        ok(&network.free(entity, RECLAIM_ESCROW, body.encode()));
+    }
+    let liar = dispute(&mut network);
+    let wrong = address(entity_number(&liar));
+    let escrow = network.account(&wrong).escrow;
+    // Of 50,001, three fifths and two fifths, each rounded down.
+    assert_eq!(escrow.active.balance, q(60_000 - 30_000));
+    assert_eq!(escrow.debonding.balance, q(40_000 - 20_000));
+    let of_runtime = network.account(&Address::of_runtime(&RUNTIME));
+    assert_eq!(of_runtime.general.balance, q(50_000));
+    network.sound();
+    // What is paid out in the end is what is left.
+    for _ in 0..3 {
+        network.next_epoch();
+    }
+    assert_eq!(network.account(&wrong).general.balance, q(1_020_000));
+    network.sound();
+}
+
+#[test]
+fn wrong_executors_lose_stake_to_the_runtime_and_to_those_who_were_right() {
+    let penalty = Slash {
+        amount: q(99_000),
+        freeze_interval: 0,
+    };
+    let mut document = registered(|runtime| {
+        let rules = &mut runtime.staking;
+        let reason = SlashReason::RuntimeIncorrectResults;
+        rules.slashing.insert(reason, penalty);
+        rules.reward_bad_results = 50;
+    });
+    let thresholds = &mut document.services.staking.params.thresholds;
+    thresholds.insert(ThresholdKind::NodeCompute, q(30_000));
+    let mut network = Network::new(&document);
+    let liar = dispute(&mut network);
     assert_eq!(network.latest().header_type, HeaderType::Normal);
     let results = state::round_results(&network.view, &RUNTIME).unwrap();
     assert_eq!(results.map(|results| results.bad), Some(vec![liar]));
@@ -325,6 +366,11 @@ fn registered_parts_that_do_not_fit_are_refused() {
         statuses.insert(node(99), Default::default());
     });
     assert_eq!(code(stray), ("registry", 10));
+    let keeper = refused(&|d| {
+        let runtime = &mut d.services.registry.runtimes[0];
+        runtime.key_manager = Some(OTHER);
+    });
+    assert_eq!(code(keeper), ("registry", 11));
     let bad = refused(&|d| d.services.registry.runtimes[0].executor.group_size = 0);
     assert_eq!(code(bad), ("registry", 107));
     let poor = refused(&|d| {
@@ -498,8 +544,7 @@ proptest! {
         }
         prop_assert_eq!(network.view.root(), forgetful.view.root());
         let mut other = document.clone();
-        other.services.staking = staking::export(&network.view).unwrap();
-        other.services.registry = registry::export(&network.view).unwrap();
+        other.services = export(&network.view).unwrap();
         let bytes = other.encode();
         prop_assert_eq!(RootGenesis::decode(&bytes), Ok(other.clone()));
         let imported = Network::new(&other);

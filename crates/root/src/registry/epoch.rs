@@ -20,6 +20,25 @@ use crate::state::{OfRuntime, decoded};
 /// By runtime, the nodes that may be elected.
 pub(crate) type Candidates = BTreeMap<RuntimeId, BTreeSet<NodeId>>;
 
+/// Whether accounts' active stake covers their claims, each looked up once.
+#[derive(Default)]
+pub(super) struct Coverage(BTreeMap<Address, bool>);
+
+impl Coverage {
+    pub(super) fn of(
+        &mut self,
+        scope: &mut Scope<'_>,
+        account: Address,
+    ) -> Result<bool, StateFault> {
+        if let Some(covered) = self.0.get(&account) {
+            return Ok(*covered);
+        }
+        let covered = staking::claims_covered(scope, &account)?;
+        self.0.insert(account, covered);
+        Ok(covered)
+    }
+}
+
 /// All registered nodes, ascending.
 fn all_nodes(scope: &Scope<'_>) -> Result<Vec<Node>, StateFault> {
     let entries = scope.overlay.all(NODES)?;
@@ -83,22 +102,13 @@ pub(crate) fn candidates(scope: &mut Scope<'_>) -> Result<Candidates, StateFault
         }
     }
     let mut candidates = Candidates::new();
-    let mut covered: BTreeMap<PublicKey, bool> = BTreeMap::new();
+    let mut coverage = Coverage::default();
     for node in all_nodes(scope)? {
         let status = scope.overlay.status(&node.id)?;
         if !may_be_elected(&node, &status, epoch) {
             continue;
         }
-        let entity = node.entity_id;
-        let covered = match covered.get(&entity) {
-            Some(covered) => *covered,
-            None => {
-                let found = staking::claims_covered(scope, &Address::of_key(&entity))?;
-                covered.insert(entity, found);
-                found
-            }
-        };
-        if !covered {
+        if !coverage.of(scope, Address::of_key(&node.entity_id))? {
             continue;
         }
         for of_node in node.runtimes() {

@@ -15,7 +15,7 @@ use super::store::{
     self, ENTITIES, MARK, NODES, NODES_OF, PARAMETERS, RUNTIMES, RUNTIMES_OF, STATUSES, SUB_KEYS,
     SUSPENDED, index_key, key,
 };
-use super::{NodeRule, RegistryError, entity, node_rules, runtime_rules, stake};
+use super::{NodeRule, RegistryError, RuntimeRule, entity, node_rules, runtime_rules, stake};
 use crate::overlay::{self, Overlay, Values};
 use crate::staking::cover_claims;
 use crate::state::{Record, decoded};
@@ -121,6 +121,18 @@ fn runtimes<'a>(
                 let name = stake::runtime_claim(&runtime.id);
                 claims.add(address, name, stake::of_runtime(runtime));
             }
+        }
+    }
+    for runtime in known.values() {
+        let Some(keeper) = runtime.key_manager else {
+            continue;
+        };
+        match known.get(&keeper) {
+            None => return Err(refused(RegistryError::NoSuchRuntime(keeper))),
+            Some(found) if found.is_compute() => {
+                return Err(refused(RuntimeRule::KeyManager(keeper)));
+            }
+            Some(_) => {}
         }
     }
     Ok(known)

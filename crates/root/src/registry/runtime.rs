@@ -10,6 +10,7 @@ use trilith_protocol::root::registry::{
 use trilith_types::{RuntimeId, StateFault};
 
 use super::entity::{charge, must_be};
+use super::epoch::Coverage;
 use super::error::malformed;
 use super::runtime_rules::{check_form, check_key_manager, check_new, check_update};
 use super::store::{MARK, RUNTIMES, RUNTIMES_OF, SUSPENDED, index_key, key, parameters_of};
@@ -152,12 +153,13 @@ fn shift(scope: &mut Scope<'_>, id: &RuntimeId, from: &[u8], to: &[u8]) -> Resul
 
 /// Suspends the runtimes whose owners have less stake than they must.
 pub(crate) fn suspend_without_stake(scope: &mut Scope<'_>) -> Result<(), StateFault> {
+    let mut coverage = Coverage::default();
     for (_, value) in scope.overlay.all(RUNTIMES)? {
         let runtime: Runtime = decoded(&value)?;
         let Some(account) = stake::account_of(&runtime) else {
             continue;
         };
-        if !staking::claims_covered(scope, &account)? {
+        if !coverage.of(scope, account)? {
             suspend(scope, &runtime.id)?;
         }
     }

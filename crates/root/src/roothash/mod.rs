@@ -13,6 +13,7 @@ mod slashing;
 
 pub use reject::{MODULE, Rejection};
 
+use trilith_params::root::GAS_EXECUTOR_COMMIT;
 use trilith_protocol::root::{EXECUTOR_COMMIT, NodeRoles, RoundFailure, RuntimeDescriptor};
 use trilith_protocol::{
     BlockHeader, ExecutorCommitment, Fault, HeaderType, RootEvent, RootTransaction,
@@ -57,7 +58,8 @@ fn delivers(transaction: RootTransaction) -> Result<RootTransaction, Rejection> 
 }
 
 /// Takes up commitments that a signed transaction delivers.
-fn execute(scope: &mut Scope<'_>, _: &mut Call, body: &[u8]) -> Result<(), Refusal> {
+fn execute(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> Result<(), Refusal> {
+    call.charge(scope, GAS_EXECUTOR_COMMIT)?;
     let transaction = RootTransaction::decode_body(body)
         .map_err(|error| Rejection::Malformed(error.to_string()))
         .and_then(delivers)?;
