@@ -11,8 +11,8 @@ use registered::{
     signed_entity, signed_node,
 };
 use trilith_protocol::root::registry::{
-    DEREGISTER_ENTITY, REGISTER_ENTITY, REGISTER_NODE, REGISTER_RUNTIME, Runtime, UNFREEZE_NODE,
-    UnfreezeNode,
+    DEREGISTER_ENTITY, REGISTER_ENTITY, REGISTER_NODE, REGISTER_RUNTIME, RegistryEvent, Runtime,
+    UNFREEZE_NODE, UnfreezeNode,
 };
 use trilith_protocol::root::staking::{
     ADD_ESCROW, Delegation, Escrow, RECLAIM_ESCROW, ReclaimEscrow, RewardStep, Slash, SlashReason,
@@ -40,6 +40,8 @@ const NODES: [(u8, &[u8]); 3] = [(10, &[41, 42, 43]), (20, &[44, 45]), (30, &[46
 fn registered(change: impl FnOnce(&mut Runtime)) -> RootGenesis {
     let mut document = document();
     document.epoch_interval = 20;
+    // Registered for long: renewals may be for as long.
+    document.services.registry.params.max_node_expiration = 0;
     let mut runtime = runtime_of(10, RUNTIME, 0);
     runtime.executor.group_size = 3;
     runtime.executor.group_backup_size = 4;
@@ -192,6 +194,45 @@ fn slashing_takes_from_active_and_debonding_stake_in_proportion() {
         network.next_epoch();
     }
     assert_eq!(network.account(&wrong).general.balance, q(1_020_000));
+    network.sound();
+}
+
+#[test]
+fn wrong_executors_are_frozen_where_the_runtime_says_so() {
+    let penalty = Slash {
+        amount: q(1),
+        freeze_interval: 2,
+    };
+    let mut network = Network::new(&registered(|runtime| {
+        let reason = SlashReason::RuntimeIncorrectResults;
+        runtime.staking.slashing.insert(reason, penalty);
+    }));
+    let liar = dispute(&mut network);
+    let status = |network: &Network| registry::node_status(&network.view, &liar).unwrap();
+    assert_eq!(status(&network).unwrap().freeze_end_time, 2);
+    let frozen = network.events().into_iter().any(|event| {
+        matches!(event, RootEvent::Registry(RegistryEvent::Freeze(event))
+            if event.node == liar && event.until == 2)
+    });
+    assert!(frozen);
+    // Six nodes are too few for 3 + 4.
+    network.next_epoch();
+    assert_eq!(state::committee(&network.view, &RUNTIME), Ok(None));
+    network.next_epoch();
+    assert_eq!(state::committee(&network.view, &RUNTIME), Ok(None));
+    let entity = entity_number(&liar);
+    let thaw = UnfreezeNode { node_id: liar };
+    ok(&network.free(entity, UNFREEZE_NODE, thaw.encode()));
+    assert_eq!(status(&network).unwrap().freeze_end_time, 0);
+    // The runtime is suspended: a node must register for it before it runs again.
+    network.next_epoch();
+    assert_eq!(state::committee(&network.view, &RUNTIME), Ok(None));
+    let number = NODES[0].1[0];
+    let again = node_of(10, number, 1_000, (COMPUTE | VALIDATOR, &[RUNTIME]));
+    ok(&network.register_node(number, &again));
+    network.next_epoch();
+    let committee = network.committee();
+    assert!(committee.has(&liar), "all seven are needed");
     network.sound();
 }
 

@@ -53,6 +53,7 @@ pub use store::{entity, node, node_status, parameters, runtime, suspended_runtim
 
 pub(crate) use epoch::{Candidates, candidates, entity_of, node_roles, start_epoch};
 pub(crate) use genesis::import;
+pub(crate) use node::freeze;
 pub(crate) use runtime::{is_suspended, suspend, suspend_without_stake};
 pub(crate) use store::running;
 

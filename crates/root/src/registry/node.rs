@@ -8,7 +8,7 @@ use trilith_protocol::root::registry::{
     Runtime, UnfreezeNode,
 };
 use trilith_protocol::root::{Address, MultiSigned};
-use trilith_types::{Epoch, NodeId, RuntimeId};
+use trilith_types::{Epoch, NodeId, RuntimeId, StateFault};
 
 use super::entity::{charge, must_be};
 use super::error::malformed;
@@ -115,7 +115,7 @@ fn resume_runtimes(
 }
 
 /// Takes a node out, with its indexes and its claim.
-pub(super) fn remove(scope: &mut Scope<'_>, node: &Node) -> Result<(), trilith_types::StateFault> {
+pub(super) fn remove(scope: &mut Scope<'_>, node: &Node) -> Result<(), StateFault> {
     let overlay = &mut scope.overlay;
     for sub_key in node.sub_keys() {
         overlay.put(key(SUB_KEYS, sub_key.as_bytes()), None);
@@ -148,6 +148,23 @@ pub(super) fn unfreeze(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> R
     status.freeze_end_time = 0;
     scope.overlay.put_status(&id, &status);
     let event = FreezeEvent { node: id, until: 0 };
+    scope.emit(RootEvent::Registry(RegistryEvent::Freeze(event)));
+    Ok(())
+}
+
+/// Freezes a node for some epochs, if it is registered: it is not elected until the interval is
+/// over and its entity thaws it. A node that is frozen for longer stays so.
+pub(crate) fn freeze(scope: &mut Scope<'_>, id: &NodeId, interval: u64) -> Result<(), StateFault> {
+    if scope.overlay.node(id)?.is_none() {
+        return Ok(());
+    }
+    let mut status = scope.overlay.status(id)?;
+    // The last epoch there can be is for ever.
+    let until = scope.epoch.0.saturating_add(interval);
+    status.freeze_end_time = status.freeze_end_time.max(until);
+    scope.overlay.put_status(id, &status);
+    let (node, until) = (*id, status.freeze_end_time);
+    let event = FreezeEvent { node, until };
     scope.emit(RootEvent::Registry(RegistryEvent::Freeze(event)));
     Ok(())
 }

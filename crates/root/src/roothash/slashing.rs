@@ -1,5 +1,8 @@
 //! What wrong executors lose, and who gets it.
 //!
+//! Deviation from Oasis Core, which has a freeze interval in the same rule and does not use it for
+//! wrong results: where the runtime sets one, the wrong nodes are frozen.
+//!
 //! Source: Oasis Core `apps/roothash/slashing.go` (`onRuntimeIncorrectResults`).
 
 use trilith_protocol::root::staking::SlashReason;
@@ -23,12 +26,17 @@ pub(super) fn for_incorrect_results(
     };
     let rules = &descriptor.staking;
     let penalty = rules.slashing.get(&SlashReason::RuntimeIncorrectResults);
-    let Some(amount) = penalty.map(|penalty| penalty.amount) else {
+    let Some(penalty) = penalty.copied() else {
         return Ok(());
     };
+    if penalty.freeze_interval > 0 {
+        for node in bad {
+            registry::freeze(scope, node, penalty.freeze_interval)?;
+        }
+    }
     let mut taken = Quantity::ZERO;
     for account in accounts(scope, bad)? {
-        let part = staking::slash(scope, &account, amount)?;
+        let part = staking::slash(scope, &account, penalty.amount)?;
         taken = taken
             .plus(part)
             .ok_or_else(|| broken("more stake was slashed than there is"))?;
