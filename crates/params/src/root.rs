@@ -72,8 +72,8 @@ params! {
         "own choice: a reward schedule of 100 years of weekly steps fits ten times";
 
     /// Most bytes of a staking account in the root's state.
-    ACCOUNT_BYTES_MAX: usize = 1024 * 1024, Bytes, v 1,
-        "own choice: the claims of an entity of 4,096 nodes in several runtimes each fit";
+    ACCOUNT_BYTES_MAX: usize = 512 * 1024, Bytes, v 1,
+        "own choice: the claims of an entity of 4,096 nodes fit; reading it takes 5 ms";
 
     /// Most events of one height that no transaction caused. Later ones are not kept.
     EVENTS_HEIGHT_MAX: usize = 65_536, Count, v 1,
@@ -221,6 +221,10 @@ params! {
     /// Bytes of a chunk of a checkpoint at least.
     CHECKPOINT_CHUNK_BYTES_MIN: u64 = 1_048_576, Bytes, v 1,
         "Oasis Core go/registry/api/runtime.go, StorageParameters";
+
+    /// Latest round a runtime may start from.
+    GENESIS_ROUND_MAX: u64 = 1 << 62, Count, v 1,
+        "own choice: as many rounds are left, which no network reaches";
 
     /// Most incoming messages of a runtime that may wait.
     INCOMING_MESSAGES_MAX: u32 = 1_024, Count, v 1,

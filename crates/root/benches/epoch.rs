@@ -1,6 +1,7 @@
 //! What an epoch costs the root: 10,000 registered nodes of 100 entities, each in one of 100
 //! runtimes, are looked at, and 100 committees of 3 + 4 are elected. Also a height in which nothing
-//! happens. Both read everything anew from a map in memory: sealing the state is not part of it.
+//! happens, and one of 1,000 transfers. All read everything anew from a map in memory: sealing the
+//! state is not part of it.
 
 #[path = "../tests/network/mod.rs"]
 mod network;
@@ -16,14 +17,15 @@ use registered::{document, runtime_of};
 use trilith_protocol::RootGenesis;
 use trilith_protocol::Runtime as _;
 use trilith_protocol::root::registry::{Entity, Node};
-use trilith_protocol::root::staking::{Account, Delegation, SharePool};
-use trilith_protocol::root::{Address, MultiSigned, Quantity, Signed};
+use trilith_protocol::root::staking::{Account, Delegation, SharePool, TRANSFER, Transfer};
+use trilith_protocol::root::{Address, MultiSigned, Quantity, RawItem, Signed, Transaction};
 use trilith_root::state;
 use trilith_types::{Hash, RuntimeId, SecretKey, SignatureContext};
 
 const RUNTIMES: u32 = 100;
 const NODES: u32 = 10_000;
 const EPOCH: u64 = 10;
+const TRANSFERS: u32 = 1_000;
 
 fn key(number: u32, kind: u8) -> SecretKey {
     let mut seed = [kind; 32];
@@ -159,5 +161,47 @@ fn epochs(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, epochs);
+/// A height of 1,000 transfers, each signed by another account.
+fn transfers(criterion: &mut Criterion) {
+    let mut document = document();
+    let mut account = Account::default();
+    account.general.balance = Quantity::new(1_000_000);
+    let staking = &mut document.services.staking;
+    for number in 0..TRANSFERS {
+        let address = Address::of_key(&key(number, ENTITY).public());
+        staking.ledger.insert(address, account.clone());
+    }
+    let more = Quantity::new(1_000_000 * u128::from(TRANSFERS));
+    staking.total_supply = staking.total_supply.plus(more).expect("it fits");
+    let network = Network::new(&document);
+    let inputs: Vec<Vec<u8>> = (0..TRANSFERS)
+        .map(|number| {
+            let to = Address::of_key(&key(number + 1, ENTITY).public());
+            let amount = Quantity::new(5);
+            let transaction = Transaction {
+                nonce: 0,
+                fee: Some(network::FEE),
+                method: TRANSFER.into(),
+                body: RawItem(Transfer { to, amount }.encode()),
+            };
+            let signed = transaction.sign(&key(number, ENTITY), &network.chain);
+            signed.encode()
+        })
+        .collect();
+    let context = network.context();
+    let outcome = network
+        .execute(&inputs, &context)
+        .expect("the state can be read");
+    let accepted = |receipt: &&trilith_protocol::Receipt| network::rejection(receipt).is_none();
+    let count = outcome.receipts.iter().filter(accepted).count();
+    assert_eq!(count, TRANSFERS as usize);
+    let mut group = criterion.benchmark_group("root");
+    group.sample_size(10);
+    group.bench_function("height of 1,000 transfers", |bencher| {
+        bencher.iter(|| black_box(network.execute(&inputs, &context)).unwrap());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, epochs, transfers);
 criterion_main!(benches);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use trilith_params::root::RUNTIMES_MAX;
+use trilith_params::root::{PARAMETERS_BYTES_MAX, RUNTIMES_MAX, TRANSACTION_BYTES_MAX};
 use trilith_protocol::root::{GenesisError, Services};
 use trilith_protocol::{BlockHeader, RootEvent, RootGenesis};
 use trilith_types::state::Visitor;
@@ -65,6 +65,7 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
     let mut stakes = genesis.services.staking.clone();
     entries.extend(registry::import(&genesis.services.registry, &mut stakes)?);
     entries.extend(staking::import(&stakes)?);
+    entries.iter().try_for_each(fits)?;
     let document = Document(entries.into_iter().collect());
     let randomness = *network.chain_context.as_bytes();
     let (height, epoch) = (Height(0), Epoch(0));
@@ -90,6 +91,21 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
         value: Some(value),
     });
     Ok(entries.collect())
+}
+
+/// Refuses what could not be read back: a document bounds only all of it together.
+fn fits((key, value): &Entry) -> Result<(), GenesisError> {
+    let (what, limit) = match key.as_slice() {
+        [b'S' | b'R', b'p'] => ("parameters", PARAMETERS_BYTES_MAX),
+        [b'S', b's'] => ("a count of signatures", PARAMETERS_BYTES_MAX),
+        [b'R', ..] => ("a descriptor", TRANSACTION_BYTES_MAX),
+        _ => return Ok(()),
+    };
+    let len = value.len();
+    if len > limit {
+        return Err(GenesisError::TooLarge { what, len, limit });
+    }
+    Ok(())
 }
 
 /// What the services hold, as a part of a genesis document: a network that starts from it has the

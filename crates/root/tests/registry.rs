@@ -553,6 +553,7 @@ fn bad_runtimes() -> Vec<(u32, Runtime)> {
         (107, with(&|r| r.id = RuntimeId::from_bytes(test))),
         (107, with(&|r| r.key_manager = Some(r.id))),
         (107, with(&|r| r.key_manager = Some(real(1)))),
+        (107, with(&|r| r.genesis.round = u64::MAX)),
         (107, with(&|r| r.executor.group_size = 0)),
         (107, with(&|r| r.executor.group_size = 2)),
         (107, with(&|r| r.executor.allowed_stragglers = 2)),

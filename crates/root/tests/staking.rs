@@ -637,6 +637,65 @@ fn fees_without_validators_go_to_the_common_pool() {
     sound(&network);
 }
 
+/// Claims of so many bytes that another does not fit.
+fn full(account: &mut Account, count: u32) {
+    let claims = &mut account.escrow.stake_accumulator.claims;
+    for number in 0..count {
+        let name = format!("{number:0>1000}");
+        claims.insert(trilith_protocol::root::Name(name), Vec::new());
+    }
+}
+
+#[test]
+fn an_account_does_not_grow_without_limit() {
+    let mut network = network(|staking| {
+        full(staking.ledger.get_mut(&address(ALICE)).unwrap(), 521);
+        staking.params.max_allowances = 1_000;
+    });
+    let mut refused_at = 0;
+    for other in 1..120u8 {
+        let beneficiary = Address::from_bytes([other; 21]);
+        let body = Allow {
+            beneficiary,
+            negative: false,
+            amount_change: q(1),
+        };
+        let receipt = network.call(ALICE, ALLOW, body.encode());
+        if rejection(&receipt).is_some() {
+            refused(&receipt, 107);
+            refused_at = other;
+            break;
+        }
+    }
+    assert!(refused_at > 1);
+    let allowances = network.account(&address(ALICE)).general.allowances.len();
+    assert_eq!(allowances, usize::from(refused_at) - 1);
+    // What does not make it grow still works.
+    ok(&network.call(ALICE, TRANSFER, transfer(BOB, 5)));
+    let too_large = document(|staking| {
+        full(staking.ledger.get_mut(&address(ALICE)).unwrap(), 530);
+    });
+    let error = genesis_write_log(&too_large).unwrap_err();
+    let rule = AccountRule::TooLarge;
+    assert_eq!(
+        error,
+        GenesisError::Account {
+            account: address(ALICE),
+            rule
+        }
+    );
+}
+
+#[test]
+fn a_nonce_that_has_run_out_is_refused() {
+    let mut network = network(|staking| {
+        let alice = staking.ledger.get_mut(&address(ALICE)).unwrap();
+        alice.general.nonce = u64::MAX;
+    });
+    of_transaction(&network.call(ALICE, TRANSFER, transfer(BOB, 5)), 1);
+    sound(&network);
+}
+
 #[test]
 fn a_document_that_does_not_add_up_is_refused() {
     let refused = |change: &dyn Fn(&mut StakingGenesis)| {
@@ -670,6 +729,18 @@ fn a_document_that_does_not_add_up_is_refused() {
             alice.escrow.debonding.total_shares = q(1);
         }),
     );
+    sum(
+        "base units of total supply",
+        refused(&|s| {
+            s.common_pool = Quantity::MAX;
+            s.total_supply = Quantity::MAX;
+        }),
+    );
+    let parameters = refused(&|s| {
+        let costs = &mut s.params.gas_costs;
+        costs.extend((0..100_000).map(|n| (format!("{n:0>100}").as_str().into(), 1)));
+    });
+    assert!(matches!(parameters, GenesisError::TooLarge { .. }));
     rule(
         AccountRule::Reserved,
         refused(&|s| {

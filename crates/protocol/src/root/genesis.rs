@@ -406,6 +406,9 @@ pub enum AccountRule {
     /// An account, delegation or claim must not be empty.
     #[error("it is there but empty")]
     Empty,
+    /// An account must not be too large.
+    #[error("its encoding is over the limit of an account")]
+    TooLarge,
     /// Delegations that end must be ascending by epoch.
     #[error("delegations to it that end are not ascending by epoch")]
     Order,
@@ -457,6 +460,16 @@ pub enum GenesisError {
     Order {
         /// Which list.
         what: &'static str,
+    },
+    /// Something is too large.
+    #[error("{what} with {len} bytes, the limit is {limit}")]
+    TooLarge {
+        /// What.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
     },
     /// The parts of something do not add up.
     #[error("the {what} are {found}, the parts add up to {expected}")]

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use trilith_params::root::{
-    CHECKPOINT_CHUNK_BYTES_MIN, CHECKPOINT_INTERVAL_MIN, INCOMING_MESSAGES_MAX,
+    CHECKPOINT_CHUNK_BYTES_MIN, CHECKPOINT_INTERVAL_MIN, GENESIS_ROUND_MAX, INCOMING_MESSAGES_MAX,
     RUNTIME_DEPLOYMENTS_MIN,
 };
 use trilith_protocol::root::registry::{
@@ -125,6 +125,8 @@ fn numbers(runtime: &Runtime) -> Result<(), RuntimeRule> {
         0,
         100,
     )?;
+    // Rounds count up from here for ever.
+    in_range("genesis.round", runtime.genesis.round, 0, GENESIS_ROUND_MAX)?;
     if runtime.kind != KIND_COMPUTE {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use trilith_protocol::root::{Address, Name, Quantity};
 use trilith_types::StateFault;
 
 use super::StakingError;
-use super::store::{load, parameters_of, save};
+use super::store::{load, parameters_of, save, save_grown};
 use crate::Refusal;
 use crate::scope::{Scope, broken};
 
@@ -67,8 +67,7 @@ pub(crate) fn add_claim(
     }
     let claims = &mut account.escrow.stake_accumulator.claims;
     claims.insert(name, thresholds);
-    save(scope, address, &account);
-    Ok(())
+    Ok(save_grown(scope, address, &account)?)
 }
 
 /// Checks that the active stake of accounts of a genesis document covers their claims.

@@ -14,7 +14,7 @@ use trilith_protocol::root::staking::{
 };
 use trilith_types::Epoch;
 
-use super::store::{load, parameters_of, save};
+use super::store::{load, parameters_of, save_grown};
 use super::transfer::{charge, not_reserved};
 use super::{CommissionError, StakingError};
 use crate::Refusal;
@@ -50,8 +50,7 @@ pub(super) fn amend(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> Resu
     let rules = &parameters.commission_schedule_rules;
     let schedule = &mut account.escrow.commission_schedule;
     apply(schedule, body.amendment, rules, scope.epoch).map_err(StakingError::from)?;
-    save(scope, &call.caller, &account);
-    Ok(())
+    Ok(save_grown(scope, &call.caller, &account)?)
 }
 
 /// Applies an amendment. The schedule must not be used if that fails.

@@ -211,6 +211,16 @@ pub enum StakingError {
         /// Shares that were to be taken back.
         wanted: Quantity,
     },
+    /// The account would take up too much state.
+    #[error("account {account} would have {len} bytes, the limit is {limit}")]
+    AccountTooLarge {
+        /// The account.
+        account: Address,
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
 }
 
 impl StakingError {
@@ -232,6 +242,7 @@ impl StakingError {
             Self::SameAccount(_) => 104,
             Self::Commission(_) => 105,
             Self::InsufficientShares { .. } => 106,
+            Self::AccountTooLarge { .. } => 107,
         }
     }
 }

@@ -98,7 +98,7 @@ pub(crate) fn pay_fee(
     account.general.balance = balance.minus(fee).ok_or_else(too_much)?;
     account.general.nonce = expected
         .checked_add(1)
-        .ok_or_else(|| broken("a nonce has run out"))?;
+        .ok_or_else(|| wrong_nonce(&call.caller, nonce, expected))?;
     scope.fees = scope.fees.plus(fee).ok_or_else(too_much)?;
     save(scope, &call.caller, &account);
     if !fee.is_zero() {

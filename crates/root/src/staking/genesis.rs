@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use trilith_params::root::ACCOUNT_BYTES_MAX;
 use trilith_protocol::root::staking::{
     Account, DebondingDelegation, Delegation, EpochSigning, StakingGenesis,
 };
@@ -87,6 +88,9 @@ fn accounts(genesis: &StakingGenesis) -> Result<(), GenesisError> {
         if *account == Account::default() {
             return Err(refused(AccountRule::Empty));
         }
+        if account.encode().len() > ACCOUNT_BYTES_MAX {
+            return Err(refused(AccountRule::TooLarge));
+        }
         let both = |threshold: &trilith_protocol::root::staking::StakeThreshold| {
             threshold.global.is_some() == threshold.constant.is_some()
         };
@@ -121,20 +125,24 @@ fn last_epoch(schedule: &trilith_protocol::root::staking::CommissionSchedule) ->
     rates.max(bounds).unwrap_or_default()
 }
 
-fn add(sum: Quantity, part: Quantity) -> Quantity {
-    sum.plus(part).unwrap_or(Quantity::MAX)
+/// The sum; `None` if it does not fit.
+fn sum(mut parts: impl Iterator<Item = Quantity>) -> Option<Quantity> {
+    parts.try_fold(Quantity::ZERO, Quantity::plus)
 }
 
-fn equal(what: &'static str, found: Quantity, expected: Quantity) -> Result<(), GenesisError> {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(GenesisError::Sum {
-            what,
-            found,
-            expected,
-        })
+fn equal(
+    what: &'static str,
+    found: Quantity,
+    expected: Option<Quantity>,
+) -> Result<(), GenesisError> {
+    if Some(found) == expected {
+        return Ok(());
     }
+    Err(GenesisError::Sum {
+        what,
+        found,
+        expected: expected.unwrap_or(Quantity::MAX),
+    })
 }
 
 fn supply(genesis: &StakingGenesis) -> Result<(), GenesisError> {
@@ -150,13 +158,12 @@ fn supply(genesis: &StakingGenesis) -> Result<(), GenesisError> {
             account.escrow.debonding.balance,
         ]
     });
-    let parts = pools.into_iter().chain(of_accounts);
-    let expected = parts.fold(Quantity::ZERO, add);
+    let expected = sum(pools.into_iter().chain(of_accounts));
     equal("base units of total supply", genesis.total_supply, expected)
 }
 
 fn pools(genesis: &StakingGenesis) -> Result<(), GenesisError> {
-    let mut active: BTreeMap<Address, Quantity> = BTreeMap::new();
+    let mut active: BTreeMap<Address, Vec<Quantity>> = BTreeMap::new();
     for (delegate, delegators) in &genesis.delegations {
         if delegators
             .values()
@@ -168,22 +175,23 @@ fn pools(genesis: &StakingGenesis) -> Result<(), GenesisError> {
             });
         }
         let shares = delegators.values().map(|delegation| delegation.shares);
-        active.insert(*delegate, shares.fold(Quantity::ZERO, add));
+        active.insert(*delegate, shares.collect());
     }
-    let mut debonding: BTreeMap<Address, Quantity> = BTreeMap::new();
+    let mut debonding: BTreeMap<Address, Vec<Quantity>> = BTreeMap::new();
     for (ending, record) in debondings(genesis) {
-        let sum = debonding.entry(ending.delegate).or_default();
-        *sum = add(*sum, record.shares);
+        let shares = debonding.entry(ending.delegate).or_default();
+        shares.push(record.shares);
     }
+    let of = |pools: &BTreeMap<Address, Vec<Quantity>>, address: &Address| {
+        sum(pools.get(address).into_iter().flatten().copied())
+    };
     let delegates = active.keys().chain(debonding.keys());
     for address in genesis.ledger.keys().chain(delegates) {
         let account = genesis.ledger.get(address).cloned().unwrap_or_default();
         let found = account.escrow.active.total_shares;
-        let expected = active.get(address).copied().unwrap_or_default();
-        equal("shares of an active pool", found, expected)?;
+        equal("shares of an active pool", found, of(&active, address))?;
         let found = account.escrow.debonding.total_shares;
-        let expected = debonding.get(address).copied().unwrap_or_default();
-        equal("shares of a debonding pool", found, expected)?;
+        equal("shares of a debonding pool", found, of(&debonding, address))?;
     }
     Ok(())
 }

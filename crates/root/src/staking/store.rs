@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use trilith_params::root::ACCOUNT_BYTES_MAX;
 use trilith_protocol::root::staking::{
     Account, DebondingDelegation, Delegation, EpochSigning, StakingParameters,
 };
@@ -9,6 +10,7 @@ use trilith_protocol::root::{Address, Quantity};
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Epoch, StateFault, StateRead};
 
+use super::StakingError;
 use crate::overlay::Overlay;
 use crate::scope::{Scope, broken};
 use crate::state::{Record, read, read_required, record_of_encoded};
@@ -162,6 +164,24 @@ pub(super) fn load(scope: &mut Scope<'_>, address: &Address) -> Result<Account, 
 /// Writes an account. An empty one is not kept.
 pub(super) fn save(scope: &mut Scope<'_>, address: &Address, account: &Account) {
     put_unless_default(&mut scope.overlay, account_key(address), account);
+}
+
+/// Writes an account that has grown, unless it would take up too much state.
+pub(super) fn save_grown(
+    scope: &mut Scope<'_>,
+    address: &Address,
+    account: &Account,
+) -> Result<(), StakingError> {
+    let (len, limit) = (account.encode().len(), ACCOUNT_BYTES_MAX);
+    if len > limit {
+        return Err(StakingError::AccountTooLarge {
+            account: *address,
+            len,
+            limit,
+        });
+    }
+    save(scope, address, account);
+    Ok(())
 }
 
 fn put_unless_default<R: Record + Default + PartialEq>(

@@ -8,7 +8,7 @@ use trilith_protocol::root::staking::{
 use trilith_protocol::root::{Address, BURN_ADDRESS, Quantity};
 use trilith_types::StateFault;
 
-use super::store::{Total, load, load_total, parameters_of, save, save_total};
+use super::store::{Total, load, load_total, parameters_of, save, save_grown, save_total};
 use super::{Forbidden, StakingError};
 use crate::Refusal;
 use crate::scope::{Call, Scope, broken};
@@ -226,7 +226,7 @@ pub(super) fn allow(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> Resu
     if count as u64 > u64::from(limit) {
         return Err(StakingError::TooManyAllowances { count, limit }.into());
     }
-    save(scope, &owner, &account);
+    save_grown(scope, &owner, &account)?;
     let event = AllowanceChangeEvent {
         owner,
         beneficiary,
