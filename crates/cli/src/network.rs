@@ -25,6 +25,7 @@ use trilith_proof::CertificateKey;
 use trilith_protocol::RootGenesis;
 use trilith_protocol::root::{
     BackupRule, ExecutorParameters, GenesisNode, NodeRoles, RuntimeDescriptor, SchedulerParameters,
+    Services,
 };
 use trilith_root::{Root, genesis_write_log};
 use trilith_store::{RecoveryReport, Store, StoreFault};
@@ -206,6 +207,7 @@ fn genesis(keys: &NodeKeys, time: TimeNanos) -> RootGenesis {
         }],
         consensus_key,
         certification_key,
+        services: Services::default(),
     }
 }
 

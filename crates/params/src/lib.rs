@@ -28,6 +28,10 @@ pub enum Unit {
     Count,
     /// Cycles, in which canisters pay.
     Cycles,
+    /// Spans of heights between elections.
+    Epochs,
+    /// Units of work of root transactions, in which they are limited and priced.
+    Gas,
     /// Root blocks.
     Heights,
     /// WebAssembly instructions, weighted.

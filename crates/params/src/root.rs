@@ -34,8 +34,8 @@ params! {
         "own choice: the root looks at every runtime at every height";
 
     /// Most bytes of an encoded genesis document.
-    GENESIS_BYTES_MAX: usize = 4 * 1024 * 1024, Bytes, v 1,
-        "own choice: holds the most nodes and runtimes with room to spare";
+    GENESIS_BYTES_MAX: usize = 64 * 1024 * 1024, Bytes, v 2,
+        "own choice: 10,000 nodes with signed descriptors of 2 KiB, and 100,000 accounts";
 
     /// Most bytes of the name of a network.
     CHAIN_NAME_BYTES_MAX: usize = 64, Bytes, v 1,
@@ -62,6 +62,173 @@ params! {
     /// while a round waits for a timeout counted in heights.
     HEARTBEAT: u64 = 1_000_000_000, Nanoseconds, v 1,
         "own choice: round timeouts of 5 to 20 heights then take 5 to 20 s, as on Oasis networks";
+
+    /// Most bytes of the name of a method: `service.Method`.
+    METHOD_BYTES_MAX: usize = 64, Bytes, v 1,
+        "own choice: twice the longest of Oasis Core's names, staking.AmendCommissionSchedule";
+
+    /// Most bytes of the parameters of a service.
+    PARAMETERS_BYTES_MAX: usize = 1024 * 1024, Bytes, v 1,
+        "own choice: a reward schedule of 100 years of weekly steps fits ten times";
+
+    /// Most bytes of a staking account in the root's state.
+    ACCOUNT_BYTES_MAX: usize = 512 * 1024, Bytes, v 1,
+        "own choice: the claims of an entity of 4,096 nodes fit; reading it takes 5 ms";
+
+    /// Most events of one height that no transaction caused. Later ones are not kept.
+    EVENTS_HEIGHT_MAX: usize = 65_536, Count, v 1,
+        "own choice: 10,000 nodes that expire and 50,000 delegations that end at one epoch";
+
+    /// Gas a block of the root may use where the genesis document says nothing; 0 is unlimited.
+    BLOCK_GAS_MAX: u64 = 0, Gas, v 1,
+        "own choice: BLOCK_TRANSACTIONS_MAX and BLOCK_BYTES_MAX bound a block already";
+
+    /// Base units a unit of gas costs at least where the genesis document says nothing.
+    GAS_PRICE_MIN: u64 = 0, Count, v 1,
+        "own choice: a network without stake cannot ask for fees";
+
+    /// Gas of each byte of a signed transaction.
+    GAS_TRANSACTION_BYTE: u64 = 1, Gas, v 1,
+        "Oasis Core go/consensus/genesis, tx_byte 1 on its networks";
+
+    /// Gas of `staking.Transfer`.
+    GAS_TRANSFER: u64 = 1_000, Gas, v 1, "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.Burn`.
+    GAS_BURN: u64 = 1_000, Gas, v 1, "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.AddEscrow`.
+    GAS_ADD_ESCROW: u64 = 1_000, Gas, v 1, "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.ReclaimEscrow`.
+    GAS_RECLAIM_ESCROW: u64 = 1_000, Gas, v 1,
+        "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.AmendCommissionSchedule`.
+    GAS_AMEND_COMMISSION_SCHEDULE: u64 = 1_000, Gas, v 1,
+        "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.Allow`.
+    GAS_ALLOW: u64 = 1_000, Gas, v 1, "own choice: as the operations of Oasis Core's registry";
+
+    /// Gas of `staking.Withdraw`.
+    GAS_WITHDRAW: u64 = 1_000, Gas, v 1, "own choice: as the operations of Oasis Core's registry";
+
+    /// How long stake stays slashable after it is taken back, where the genesis document says
+    /// nothing.
+    DEBONDING_INTERVAL: u64 = 336, Epochs, v 1,
+        "Oasis mainnet genesis, staking.params.debonding_interval: two weeks of hours";
+
+    /// Signing rewards go to who signed this part of an epoch's heights.
+    SIGNING_REWARD_THRESHOLD_NUMERATOR: u64 = 3, Count, v 1,
+        "Oasis mainnet genesis, staking.params.signing_reward_threshold: 3 of 4";
+
+    /// See [`SIGNING_REWARD_THRESHOLD_NUMERATOR`].
+    SIGNING_REWARD_THRESHOLD_DENOMINATOR: u64 = 4, Count, v 1,
+        "Oasis mainnet genesis, staking.params.signing_reward_threshold: 3 of 4";
+
+    /// What a reward's scale of 1 is a part of: a millionth of a percent.
+    REWARD_DENOMINATOR: u64 = 100_000_000, Count, v 1,
+        "Oasis Core go/staking/api/rewards.go, RewardAmountDenominator";
+
+    /// Factor of the reward for signing through an epoch.
+    REWARD_FACTOR_EPOCH_SIGNED: u64 = 1, Count, v 1,
+        "Oasis mainnet genesis, staking.params.reward_factor_epoch_signed";
+
+    /// What a commission rate is a part of: a thousandth of a percent.
+    COMMISSION_RATE_DENOMINATOR: u64 = 100_000, Count, v 1,
+        "Oasis Core go/staking/api/commission.go, CommissionRateDenominator";
+
+    /// Rates and bounds of commissions start at multiples of this.
+    COMMISSION_RATE_CHANGE_INTERVAL: u64 = 1, Epochs, v 1,
+        "Oasis mainnet genesis, staking.params.commission_schedule_rules";
+
+    /// How long in advance a bound of commissions must be announced.
+    COMMISSION_RATE_BOUND_LEAD: u64 = 336, Epochs, v 1,
+        "Oasis mainnet genesis, staking.params.commission_schedule_rules: two weeks of hours";
+
+    /// Most rate steps of a commission schedule.
+    COMMISSION_RATE_STEPS_MAX: u16 = 10, Count, v 1,
+        "Oasis mainnet genesis, staking.params.commission_schedule_rules";
+
+    /// Most bound steps of a commission schedule.
+    COMMISSION_BOUND_STEPS_MAX: u16 = 10, Count, v 1,
+        "Oasis mainnet genesis, staking.params.commission_schedule_rules";
+
+    /// Most allowances of an account.
+    ALLOWANCES_MAX: u32 = 16, Count, v 1,
+        "Oasis mainnet genesis, staking.params.max_allowances";
+
+    /// Weight of a height's proposer among those who get its fees.
+    FEE_SPLIT_WEIGHT_PROPOSE: u64 = 2, Count, v 1,
+        "Oasis mainnet genesis, staking.params.fee_split_weight_propose";
+
+    /// Weight of a height's voters among those who get its fees.
+    FEE_SPLIT_WEIGHT_VOTE: u64 = 1, Count, v 1,
+        "Oasis mainnet genesis, staking.params.fee_split_weight_vote";
+
+    /// Weight of the next height's proposer among those who get the fees.
+    FEE_SPLIT_WEIGHT_NEXT_PROPOSE: u64 = 1, Count, v 1,
+        "Oasis mainnet genesis, staking.params.fee_split_weight_next_propose";
+
+    /// Gas of `registry.RegisterEntity`.
+    GAS_REGISTER_ENTITY: u64 = 1_000, Gas, v 1, "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// Gas of `registry.DeregisterEntity`.
+    GAS_DEREGISTER_ENTITY: u64 = 1_000, Gas, v 1, "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// Gas of each node that an entity lists when it is registered.
+    GAS_REGISTER_NODE: u64 = 1_000, Gas, v 1, "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// Gas of `registry.UnfreezeNode`.
+    GAS_UNFREEZE_NODE: u64 = 1_000, Gas, v 1, "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// Gas of `registry.RegisterRuntime`.
+    GAS_REGISTER_RUNTIME: u64 = 1_000, Gas, v 1, "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// Gas of `registry.RegisterNode` for each runtime and epoch the registration is extended by.
+    GAS_RUNTIME_EPOCH_MAINTENANCE: u64 = 1_000, Gas, v 1,
+        "Oasis Core go/registry/api, DefaultGasCosts";
+
+    /// Gas of `roothash.ExecutorCommit` in a signed transaction.
+    GAS_EXECUTOR_COMMIT: u64 = 1_000, Gas, v 1,
+        "Oasis Core go/roothash/api, GasOpComputeCommit in DefaultGasCosts";
+
+    /// For how many epochs a node can be registered at most.
+    NODE_EXPIRATION_MAX: u64 = 2, Epochs, v 1,
+        "Oasis mainnet genesis, registry.params.max_node_expiration";
+
+    /// Most deployments of a runtime.
+    RUNTIME_DEPLOYMENTS_MAX: u8 = 5, Count, v 1,
+        "Oasis mainnet genesis, registry.params.max_runtime_deployments";
+
+    /// Deployments a runtime may have whatever the parameters say.
+    RUNTIME_DEPLOYMENTS_MIN: u8 = 2, Count, v 1,
+        "Oasis Core go/registry/api/runtime.go, ValidateDeployments";
+
+    /// Most bytes of what a node says it runs.
+    SOFTWARE_VERSION_BYTES_MAX: usize = 128, Bytes, v 1,
+        "Oasis Core go/common/node, nodeSoftwareVersionMaxLength";
+
+    /// Most runtimes of the registry, suspended ones included.
+    RUNTIMES_MAX: usize = 1_024, Count, v 1,
+        "own choice: the root looks at every runtime at every height";
+
+    /// Rounds between two checkpoints at least, where there are any.
+    CHECKPOINT_INTERVAL_MIN: u64 = 10, Count, v 1,
+        "Oasis Core go/registry/api/runtime.go, StorageParameters";
+
+    /// Bytes of a chunk of a checkpoint at least.
+    CHECKPOINT_CHUNK_BYTES_MIN: u64 = 1_048_576, Bytes, v 1,
+        "Oasis Core go/registry/api/runtime.go, StorageParameters";
+
+    /// Latest round a runtime may start from.
+    GENESIS_ROUND_MAX: u64 = 1 << 62, Count, v 1,
+        "own choice: as many rounds are left, which no network reaches";
+
+    /// Most incoming messages of a runtime that may wait.
+    INCOMING_MESSAGES_MAX: u32 = 1_024, Count, v 1,
+        "own choice: a queue of 128 MiB with the largest messages";
 }
 
 const _: () = assert!(COMMITTEE_MEMBERS_MAX <= GENESIS_NODES_MAX);
@@ -74,3 +241,6 @@ const _: () = assert!(COMMITMENTS_MAX * 700 <= TRANSACTION_BYTES_MAX);
 const _: () = assert!(
     crate::host::MESSAGES_BYTES_MAX + STORAGE_RECEIPTS_MAX * 130 + 1024 <= TRANSACTION_BYTES_MAX
 );
+const _: () = assert!(ACCOUNT_BYTES_MAX >= TRANSACTION_BYTES_MAX);
+const _: () = assert!(SIGNING_REWARD_THRESHOLD_NUMERATOR <= SIGNING_REWARD_THRESHOLD_DENOMINATOR);
+const _: () = assert!(RUNTIMES_MAX >= GENESIS_RUNTIMES_MAX);

@@ -3,18 +3,35 @@
 //!
 //! Here are formats only. What the root does with them is the business of the root runtime.
 
+mod address;
 mod event;
 mod genesis;
+mod quantity;
 mod query;
+pub mod registry;
+mod services;
+mod signed;
+pub mod staking;
 mod transaction;
+
+pub use address::{
+    Address, AddressError, BURN as BURN_ADDRESS, COMMON_POOL, FEE_ACCUMULATOR, GOVERNANCE_DEPOSITS,
+};
+pub use quantity::Quantity;
+pub use services::{Services, TransactionParameters};
+pub use signed::{Fee, MultiSigned, SignatureOf, Signed, Transaction};
+
+pub use crate::wire::{Blob, Name, RawItem};
 
 pub use event::{EVENT_BYTES_MAX, RootEvent, RoundFailure};
 pub use genesis::{
-    BackupRule, ExecutorParameters, GENESIS_BYTES_MAX, GenesisError, GenesisNode, NodeRoles,
-    RootGenesis, RuntimeDescriptor, SchedulerParameters, ThresholdKey,
+    AccountRule, BackupRule, ExecutorParameters, GENESIS_BYTES_MAX, GenesisError, GenesisNode,
+    NodeRoles, RootGenesis, RuntimeDescriptor, SchedulerParameters, ThresholdKey,
 };
-pub use query::{QUERY_BYTES_MAX, RootAnswer, RootQuery};
-pub use transaction::{COMMITMENTS_MAX, RootTransaction, TRANSACTION_BYTES_MAX};
+pub use query::{
+    NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary,
+};
+pub use transaction::{COMMITMENTS_MAX, EXECUTOR_COMMIT, RootTransaction, TRANSACTION_BYTES_MAX};
 
 pub use trilith_params::root::COMMITTEE_MEMBERS_MAX;
 

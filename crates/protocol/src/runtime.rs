@@ -101,7 +101,9 @@ pub struct RoundContext {
     pub height: Height,
     /// The epoch of that height.
     pub epoch: Epoch,
-    /// Public keys of the committee's primary executors, in committee order.
+    /// Public keys of the committee's primary executors, in committee order. For the root: the
+    /// validators that signed for the height before, the proposer of this one first; empty where
+    /// the ordering does not tell.
     pub committee: Vec<NodeId>,
     /// Randomness that was unknown when the previous round was fixed: 32 bytes from a threshold
     /// signature over a height finalised after it; `None` where there is none yet. May only answer

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use trilith_protocol::root::{
     BackupRule, ExecutorParameters, GenesisError, GenesisNode, NodeRoles, RoundFailure,
-    RuntimeDescriptor, SchedulerParameters, ThresholdKey,
+    RuntimeDescriptor, SchedulerParameters, Services, ThresholdKey,
 };
 use trilith_protocol::{
     Batch, BlockHeader, Committee, ComputeResultsHeader, ExecutorCommitment,
@@ -62,6 +62,7 @@ fn genesis() -> RootGenesis {
         runtimes: vec![descriptor()],
         consensus_key: ThresholdKey([1; 96]),
         certification_key: ThresholdKey([2; 96]),
+        services: Services::default(),
     }
 }
 

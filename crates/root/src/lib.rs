@@ -16,20 +16,31 @@
 //! not look at a clock (time comes with the block) or hold anything that could change an outcome
 //! (its cache holds bytes of the very state it is asked to continue).
 //!
-//! Not here yet: stake, slashing and liveness statistics; registration of nodes and runtimes after
-//! genesis; incoming messages; handlers of outgoing messages.
+//! What it does is divided into services, a folder each: `staking`, `registry`, `scheduler`, `roothash`. A
+//! service has keys of its own in the state, methods of signed transactions, errors of its own
+//! module, and events. See `scope` for what a service may do, and `transaction` for how a
+//! transaction comes to a method.
 //!
-//! Source: Oasis Core `roothash`, `scheduler`, `beacon`; deviations stand at the items.
+//! Not here yet: liveness statistics; incoming messages; handlers of outgoing messages.
+//!
+//! Source: Oasis Core `roothash`, `scheduler`, `beacon`, `staking`; deviations stand at the items.
 
-mod admission;
-mod election;
+mod genesis;
 mod ledger;
 mod overlay;
-pub mod pool;
-mod reject;
+mod refusal;
+pub mod registry;
+mod roothash;
 mod runtime;
+mod scheduler;
+mod scope;
+pub mod staking;
 pub mod state;
+mod transaction;
 
-pub use ledger::genesis_write_log;
-pub use reject::{MODULE, Rejection};
+pub use genesis::{export, genesis_write_log};
+pub use roothash::{MODULE, Rejection, pool};
 pub use runtime::Root;
+pub use transaction::{MODULE as TRANSACTION_MODULE, TransactionError};
+
+pub(crate) use refusal::Refusal;

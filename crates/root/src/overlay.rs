@@ -4,11 +4,15 @@
 //! own, which is kept or dropped: dropping it is the rollback.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use trilith_types::{StateFault, StateRead, WriteLog, WriteLogEntry};
 
 /// Values by key; `None` where there is none.
 pub(crate) type Values = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Key and value.
+pub(crate) type Entry = (Vec<u8>, Vec<u8>);
 
 /// Writes on top of a view.
 pub(crate) struct Overlay<'a> {
@@ -30,11 +34,6 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// The view below.
-    pub(crate) fn view(&self) -> &'a dyn StateRead {
-        self.view
-    }
-
     /// The value of `key`, as written last.
     pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
         let written = self.layer.as_ref().and_then(|layer| layer.get(key));
@@ -47,6 +46,52 @@ impl<'a> Overlay<'a> {
         let value = self.view.get(key)?;
         self.known.insert(key.to_vec(), value.clone());
         Ok(value)
+    }
+
+    /// The entries whose keys start with `prefix` and for which `wanted` holds, ascending, as
+    /// written last. `wanted` may end the search where keys that follow cannot be wanted.
+    pub(crate) fn entries(
+        &self,
+        prefix: &[u8],
+        mut wanted: impl FnMut(&[u8]) -> ControlFlow<(), bool>,
+    ) -> Result<Vec<Entry>, StateFault> {
+        let mut values: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        self.view.iterate(prefix, &mut |key, value| {
+            match wanted(key) {
+                ControlFlow::Break(()) => return ControlFlow::Break(()),
+                ControlFlow::Continue(false) => {}
+                ControlFlow::Continue(true) => {
+                    values.insert(key.to_vec(), value.to_vec());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        for layer in [Some(&self.changes), self.layer.as_ref()] {
+            let written = layer
+                .into_iter()
+                .flat_map(|layer| layer.range(prefix.to_vec()..));
+            for (key, value) in written {
+                if !key.starts_with(prefix) {
+                    break;
+                }
+                match (value, wanted(key)) {
+                    (_, ControlFlow::Break(())) => break,
+                    (Some(value), ControlFlow::Continue(true)) => {
+                        values.insert(key.clone(), value.clone());
+                    }
+                    (None, ControlFlow::Continue(true)) => {
+                        values.remove(key);
+                    }
+                    (_, ControlFlow::Continue(false)) => {}
+                }
+            }
+        }
+        Ok(values.into_iter().collect())
+    }
+
+    /// All entries whose keys start with `prefix`, ascending, as written last.
+    pub(crate) fn all(&self, prefix: &[u8]) -> Result<Vec<Entry>, StateFault> {
+        self.entries(prefix, |_| ControlFlow::Continue(true))
     }
 
     /// Writes or removes a value.

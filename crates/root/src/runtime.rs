@@ -3,18 +3,21 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trilith_params::root::HEARTBEAT;
-use trilith_protocol::root::RootTransaction;
+use trilith_protocol::root::{
+    NodeRecord, Quantity, RootTransaction, RuntimeRecord, Signed, StakingSummary,
+};
 use trilith_protocol::{
     Admission, Batch, CheckContext, Demand, Fault, Outcome, QueryContext, QueryError, Reject,
     RootAnswer, RootQuery, RoundContext, RoundLimits, Runtime, Usage,
 };
-use trilith_types::{Hash, StateRead, TimeNanos};
+use trilith_types::{Hash, StateFault, StateRead, TimeNanos};
 
-use crate::Rejection;
-use crate::admission::{self, Refusal, Running};
-use crate::ledger::{Ledger, decode};
+use crate::ledger::Ledger;
 use crate::overlay::{Overlay, Values};
-use crate::state;
+use crate::roothash::admission::{self, Running};
+use crate::roothash::roles_of;
+use crate::transaction::{self, Arrived};
+use crate::{Refusal, Rejection, TransactionError, registry, staking, state};
 
 /// Most entries that are remembered between heights. Not a consensus number.
 const KNOWN_ENTRIES_MAX: usize = 16_384;
@@ -55,53 +58,24 @@ impl Runtime for Root {
         transaction: &[u8],
         _: &CheckContext,
     ) -> Result<Admission, Reject> {
-        let decoded = decode(transaction).map_err(Reject::from)?;
-        let RootTransaction::ExecutorCommit {
-            runtime,
-            commitments,
-        } = &decoded;
-        let unreadable = |fault: trilith_types::StateFault| Reject {
-            module: crate::MODULE,
-            code: UNREADABLE,
-            message: fault.to_string(),
-        };
-        let running = (|| {
-            let descriptor = state::descriptor(view, runtime)?;
-            let committee = state::committee(view, runtime)?;
-            let last = state::latest_block(view, runtime)?;
-            let chain = state::network(view)?.chain_context;
-            Ok((descriptor, committee, last, chain))
-        })();
-        let (descriptor, committee, last, chain) = running.map_err(unreadable)?;
-        let (Some(descriptor), Some(last)) = (descriptor, last) else {
-            return Err(Rejection::UnknownRuntime(*runtime).into());
-        };
-        let committee = committee
-            .ok_or(Rejection::Suspended(*runtime))
-            .map_err(Reject::from)?;
-        let last_hash = last.hash();
-        let running = Running {
-            chain,
-            descriptor,
-            committee,
-            last,
-            last_hash,
-        };
-        for commitment in commitments {
-            admission::check(&running, commitment, &mut |node| state::node(view, node)).map_err(
-                |refusal| match refusal {
-                    Refusal::Reject(rejection) => rejection.into(),
-                    Refusal::Fault(fault) => unreadable(fault),
-                },
-            )?;
-        }
-        let sender = commitments
-            .first()
-            .map(|first| first.node_id.as_bytes().to_vec());
+        let result = transaction::arrive(transaction)
+            .map_err(Refusal::from)
+            .and_then(|arrived| match arrived {
+                Arrived::Commitments(commitments) => check_commitments(view, &commitments),
+                Arrived::Signed(signed) => check_signed(view, &signed),
+            });
+        let (sender, priority) = result.map_err(|refusal| match refusal {
+            Refusal::Reject(reject) => reject,
+            Refusal::Fault(fault) => Reject {
+                module: crate::MODULE,
+                code: UNREADABLE,
+                message: fault.to_string(),
+            },
+        })?;
         Ok(Admission {
             id: Hash::of(transaction),
-            sender: sender.unwrap_or_default(),
-            priority: 0,
+            sender,
+            priority,
             expires: TimeNanos(u64::MAX),
         })
     }
@@ -152,29 +126,7 @@ impl Runtime for Root {
     ) -> Result<Vec<u8>, QueryError> {
         let query = RootQuery::decode(request)
             .map_err(|error| Reject::from(Rejection::Malformed(error.to_string())))?;
-        let answer = match query {
-            RootQuery::Committee(runtime) => {
-                RootAnswer::Committee(state::committee(view, &runtime)?)
-            }
-            RootQuery::LatestBlock(runtime) => {
-                RootAnswer::LatestBlock(state::latest_block(view, &runtime)?)
-            }
-            RootQuery::Epoch => {
-                let record = state::epoch(view)?;
-                RootAnswer::Epoch {
-                    epoch: record.epoch,
-                    since: record.since,
-                }
-            }
-            RootQuery::Tip => {
-                let tip = state::tip(view)?;
-                RootAnswer::Tip {
-                    height: tip.height,
-                    time: tip.time,
-                    randomness: tip.randomness,
-                }
-            }
-        };
+        let answer = answer(view, query)?;
         Ok(answer.encode())
     }
 
@@ -201,3 +153,107 @@ impl Runtime for Root {
 
 /// Code of a check that failed because this node could not read its state. Never in a receipt.
 const UNREADABLE: u32 = 100;
+
+fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFault> {
+    Ok(match query {
+        RootQuery::Committee(runtime) => RootAnswer::Committee(state::committee(view, &runtime)?),
+        RootQuery::LatestBlock(runtime) => {
+            RootAnswer::LatestBlock(state::latest_block(view, &runtime)?)
+        }
+        RootQuery::Epoch => {
+            let record = state::epoch(view)?;
+            RootAnswer::Epoch {
+                epoch: record.epoch,
+                since: record.since,
+            }
+        }
+        RootQuery::Tip => {
+            let tip = state::tip(view)?;
+            RootAnswer::Tip {
+                height: tip.height,
+                time: tip.time,
+                randomness: tip.randomness,
+            }
+        }
+        RootQuery::Account(address) => {
+            RootAnswer::Account(Box::new(staking::account(view, &address)?))
+        }
+        RootQuery::Delegation {
+            delegate,
+            delegator,
+        } => RootAnswer::Delegation(staking::delegation(view, &delegate, &delegator)?),
+        RootQuery::Staking => RootAnswer::Staking(Box::new(StakingSummary {
+            total_supply: staking::total_supply(view)?,
+            params: staking::parameters(view)?,
+        })),
+        RootQuery::Entity(id) => RootAnswer::Entity(registry::entity(view, &id)?),
+        RootQuery::Node(id) => {
+            let record = registry::node(view, &id)?.zip(registry::node_status(view, &id)?);
+            let record = record.map(|(descriptor, status)| NodeRecord { descriptor, status });
+            RootAnswer::Node(record.map(Box::new))
+        }
+        RootQuery::Runtime(id) => {
+            let suspended = registry::suspended_runtime(view, &id)?;
+            let running = registry::runtime(view, &id)?.map(|runtime| (runtime, false));
+            let found = running.or(suspended.map(|runtime| (runtime, true)));
+            let record = found.map(|(descriptor, suspended)| RuntimeRecord {
+                descriptor,
+                suspended,
+            });
+            RootAnswer::Runtime(record.map(Box::new))
+        }
+        RootQuery::Registry => RootAnswer::Registry(Box::new(registry::parameters(view)?)),
+    })
+}
+
+/// Who sent what may enter the pool, and how much it hurries.
+type Checked = Result<(Vec<u8>, u64), Refusal>;
+
+fn check_commitments(view: &dyn StateRead, transaction: &RootTransaction) -> Checked {
+    let RootTransaction::ExecutorCommit {
+        runtime,
+        commitments,
+    } = transaction;
+    let descriptor = state::descriptor(view, runtime)?;
+    let committee = state::committee(view, runtime)?;
+    let last = state::latest_block(view, runtime)?;
+    let chain = state::network(view)?.chain_context;
+    let (Some(descriptor), Some(last)) = (descriptor, last) else {
+        return Err(Rejection::UnknownRuntime(*runtime).into());
+    };
+    let committee = committee.ok_or(Rejection::Suspended(*runtime))?;
+    let last_hash = last.hash();
+    let mut overlay = Overlay::new(view, Values::new());
+    let epoch = state::epoch(view)?.epoch;
+    let running = Running {
+        chain,
+        descriptor,
+        committee,
+        last,
+        last_hash,
+    };
+    for commitment in commitments {
+        admission::check(&running, commitment, &mut |node| {
+            roles_of(&mut overlay, node, epoch)
+        })?;
+    }
+    let first = commitments
+        .first()
+        .map(|first| first.node_id.as_bytes().to_vec());
+    Ok((first.unwrap_or_default(), 0))
+}
+
+/// Signature, method, nonce and fee. A nonce above the account's may enter: the transactions
+/// before it may be in the pool already.
+fn check_signed(view: &dyn StateRead, signed: &Signed) -> Checked {
+    let network = state::network(view)?;
+    let opened = transaction::open(signed, &network.chain_context)?;
+    let price = opened.transaction.gas_price();
+    let min = Quantity::from(network.transactions.min_gas_price);
+    if price < min {
+        return Err(TransactionError::GasPrice { found: price, min }.into());
+    }
+    staking::check_fee(view, &opened.call.caller, &opened.transaction)?;
+    let priority = u64::try_from(price.units()).unwrap_or(u64::MAX);
+    Ok((opened.call.caller.as_bytes().to_vec(), priority))
+}

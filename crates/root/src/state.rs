@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `g` | network: `[chain context, epoch interval, [runtime id, …]]` |
+//! | `g` | network: `[chain context, epoch interval, [runtime id, …], transaction parameters]` |
 //! | `k` | keys: `[consensus key, certification key]` |
 //! | `n` ‖ node | roles |
 //! | `r` ‖ runtime | descriptor |
@@ -13,12 +13,13 @@
 //! | `o` ‖ runtime | pool of the running round; absent while empty |
 //! | `q` ‖ runtime | results of the newest round with an outcome |
 //! | `v` ‖ height, big-endian | events of a height, for `EVENTS_KEPT` heights |
+//! | `S` ‖ …, `R` ‖ … | staking and registry; their keys are listed in their modules |
 //!
 //! Every function fails with [`StateFault`] if the view cannot be read or holds what the root
 //! never wrote there.
 
-use trilith_params::root::{COMMITTEE_MEMBERS_MAX, GENESIS_RUNTIMES_MAX};
-use trilith_protocol::root::{NodeRoles, RuntimeDescriptor, ThresholdKey};
+use trilith_params::root::{COMMITTEE_MEMBERS_MAX, EVENTS_HEIGHT_MAX, RUNTIMES_MAX};
+use trilith_protocol::root::{NodeRoles, RuntimeDescriptor, ThresholdKey, TransactionParameters};
 use trilith_protocol::{BlockHeader, Committee, RootEvent};
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{
@@ -26,11 +27,8 @@ use trilith_types::{
 };
 
 use crate::overlay::Overlay;
-use crate::pool::Pool;
+use crate::roothash::pool::Pool;
 
-/// Most events of one height that are read back: a dispute and its end of every runtime, an
-/// election, and a block each.
-const EVENTS_MAX: usize = 1 + 5 * GENESIS_RUNTIMES_MAX;
 /// Most messages of a round, for reading results back.
 const MESSAGES_MAX: usize = trilith_params::host::MESSAGES_MAX;
 
@@ -82,6 +80,8 @@ pub struct Network {
     pub epoch_interval: u64,
     /// The runtimes, ascending.
     pub runtimes: Vec<RuntimeId>,
+    /// What holds for every signed transaction.
+    pub transactions: TransactionParameters,
 }
 
 /// The newest height.
@@ -125,7 +125,7 @@ pub(crate) trait Record: Sized {
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError>;
 }
 
-fn decoded<R: Record>(bytes: &[u8]) -> Result<R, StateFault> {
+pub(crate) fn decoded<R: Record>(bytes: &[u8]) -> Result<R, StateFault> {
     R::from_bytes(bytes)
         .map_err(|error| StateFault(format!("the root's state has a bad {}: {error}", R::NAME)))
 }
@@ -134,11 +134,11 @@ fn missing<R: Record>() -> StateFault {
     StateFault(format!("the root's state has no {}", R::NAME))
 }
 
-fn read<R: Record>(view: &dyn StateRead, key: &[u8]) -> Result<Option<R>, StateFault> {
+pub(crate) fn read<R: Record>(view: &dyn StateRead, key: &[u8]) -> Result<Option<R>, StateFault> {
     view.get(key)?.map(|bytes| decoded(&bytes)).transpose()
 }
 
-fn read_required<R: Record>(view: &dyn StateRead, key: &[u8]) -> Result<R, StateFault> {
+pub(crate) fn read_required<R: Record>(view: &dyn StateRead, key: &[u8]) -> Result<R, StateFault> {
     read(view, key)?.ok_or_else(missing::<R>)
 }
 
@@ -298,21 +298,22 @@ impl Record for Network {
     fn to_bytes(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
         encoder
-            .array(3)
+            .array(4)
             .bytes(self.chain_context.as_bytes())
             .uint(self.epoch_interval);
         encoder.array(self.runtimes.len());
         for runtime in &self.runtimes {
             encoder.bytes(runtime.as_bytes());
         }
+        encoder.raw(&self.transactions.encode());
         encoder.finish()
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        tuple(bytes, 3, |d| {
+        tuple(bytes, 4, |d| {
             let chain_context = Hash::from_bytes(d.bytes_exact::<32>("chain context")?);
             let epoch_interval = d.uint()?;
-            let count = d.array("runtimes", GENESIS_RUNTIMES_MAX)?;
+            let count = d.array("runtimes", RUNTIMES_MAX)?;
             let runtimes = (0..count)
                 .map(|_| Ok(RuntimeId::from_bytes(d.bytes_exact::<32>("runtime")?)))
                 .collect::<Result<_, DecodeError>>()?;
@@ -320,6 +321,7 @@ impl Record for Network {
                 chain_context,
                 epoch_interval,
                 runtimes,
+                transactions: TransactionParameters::decode(d.skip()?)?,
             })
         })
     }
@@ -448,25 +450,28 @@ impl Record for Events {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        RootEvent::decode_list(bytes, EVENTS_MAX).map(Self)
+        RootEvent::decode_list(bytes, EVENTS_HEIGHT_MAX).map(Self)
     }
 }
 
+/// Makes a [`Record`] of what has `encode` and `decode`.
 macro_rules! record_of_encoded {
     ($type:ty, $name:literal) => {
-        impl Record for $type {
+        impl $crate::state::Record for $type {
             const NAME: &'static str = $name;
 
             fn to_bytes(&self) -> Vec<u8> {
                 self.encode()
             }
 
-            fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+            fn from_bytes(bytes: &[u8]) -> Result<Self, trilith_types::cbor::DecodeError> {
                 Self::decode(bytes)
             }
         }
     };
 }
+
+pub(crate) use record_of_encoded;
 
 record_of_encoded!(RuntimeDescriptor, "descriptor");
 record_of_encoded!(Committee, "committee");

@@ -24,15 +24,21 @@ pub enum SignatureContext {
     StorageReceipt,
     /// A transaction of the root ledger.
     RootTransaction,
+    /// An entity's descriptor.
+    RegisterEntity,
+    /// A node's descriptor, which each of the node's keys signs.
+    RegisterNode,
 }
 
 impl SignatureContext {
     /// Every context, for tests that look for collisions.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::ExecutorCommitment,
         Self::Proposal,
         Self::StorageReceipt,
         Self::RootTransaction,
+        Self::RegisterEntity,
+        Self::RegisterNode,
     ];
 
     /// The bytes before the suffixes.
@@ -42,6 +48,8 @@ impl SignatureContext {
             Self::Proposal => "oasis-core/roothash: proposal",
             Self::StorageReceipt => "oasis-core/storage: receipt",
             Self::RootTransaction => "oasis-core/consensus: tx",
+            Self::RegisterEntity => "oasis-core/registry: register entity",
+            Self::RegisterNode => "oasis-core/registry: register node",
         }
     }
 
@@ -50,15 +58,23 @@ impl SignatureContext {
         matches!(self, Self::ExecutorCommitment | Self::Proposal)
     }
 
+    /// Whether statements under this context belong to one network. Descriptors do not, so that a
+    /// genesis document can take them over from an older network.
+    pub const fn of_network(self) -> bool {
+        !matches!(self, Self::RegisterEntity | Self::RegisterNode)
+    }
+
     /// The full context: base, runtime suffix where the context is one of a runtime, and network
-    /// suffix. `chain` is the hash of the genesis document.
+    /// suffix where it is one of a network. `chain` is the hash of the genesis document.
     pub fn full(self, runtime: Option<&RuntimeId>, chain: &Hash) -> Vec<u8> {
         let mut context = self.base().as_bytes().to_vec();
         if self.of_runtime() {
             let runtime = runtime.expect("a context of a runtime is used with its identifier");
             context.extend_from_slice(format!(" for runtime {runtime}").as_bytes());
         }
-        context.extend_from_slice(format!(" for chain {chain}").as_bytes());
+        if self.of_network() {
+            context.extend_from_slice(format!(" for chain {chain}").as_bytes());
+        }
         context
     }
 }

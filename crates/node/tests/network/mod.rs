@@ -13,6 +13,7 @@ use trilith_node::{
 };
 use trilith_protocol::root::{
     BackupRule, ExecutorParameters, GenesisNode, NodeRoles, RuntimeDescriptor, SchedulerParameters,
+    Services,
 };
 use trilith_protocol::{
     Admission, AttestedForm, AttestedLeaf, Batch, CheckContext, Demand, Fault, Outcome,
@@ -321,6 +322,7 @@ impl Setup {
             runtimes: self.runtimes.iter().map(descriptor).collect(),
             consensus_key,
             certification_key,
+            services: Services::default(),
         }
     }
 }

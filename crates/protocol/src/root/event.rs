@@ -3,9 +3,11 @@
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Hash, Height, NodeId, Round, RuntimeId};
 
+use super::registry::RegistryEvent;
+use super::staking::StakingEvent;
 use super::{Committee, read_variant, variant};
 use crate::BlockHeader;
-use crate::wire::{self, put};
+use crate::wire::{self, Wire, put};
 
 /// Most bytes of an encoded event: a committee of the most members, or a message of a rejection.
 pub const EVENT_BYTES_MAX: usize = 2 * super::COMMITTEE_MEMBERS_MAX * 34 + 4096;
@@ -104,13 +106,23 @@ pub enum RootEvent {
         /// States fact, value and limit.
         message: String,
     },
+    /// Something happened to stake.
+    Staking(StakingEvent),
+    /// Something happened to what is registered.
+    Registry(RegistryEvent),
 }
 
 impl RootEvent {
     /// Canonical encoding: `{kind: {fields}}`.
     pub fn encode(&self) -> Vec<u8> {
-        let (name, map) = self.parts();
-        variant(name, &map.finish())
+        match self {
+            Self::Staking(event) => variant("staking", &encoded(event)),
+            Self::Registry(event) => variant("registry", &encoded(event)),
+            _ => {
+                let (name, map) = self.parts();
+                variant(name, &map.finish())
+            }
+        }
     }
 
     /// The kind's name and its fields.
@@ -182,6 +194,9 @@ impl RootEvent {
                 .field("code", put::uint((*code).into()))
                 .field("message", put::text(message)),
             ),
+            // Events of services have forms of their own.
+            Self::Staking(_) => ("staking", MapBuilder::new()),
+            Self::Registry(_) => ("registry", MapBuilder::new()),
         }
     }
 
@@ -191,7 +206,11 @@ impl RootEvent {
     /// [`DecodeError`] if the bytes are not the canonical encoding of an event.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let event = wire::whole(bytes, "event", EVENT_BYTES_MAX, |decoder| {
-            read_variant(decoder, "event", |name, d| Fields::read(d)?.event(name))
+            read_variant(decoder, "event", |name, d| match name {
+                "staking" => Ok(Self::Staking(Wire::read(d, "staking")?)),
+                "registry" => Ok(Self::Registry(Wire::read(d, "registry")?)),
+                _ => Fields::read(d)?.event(name),
+            })
         })?;
         // A field that the kind does not have would be lost.
         if event.encode() == bytes {
@@ -223,6 +242,12 @@ impl RootEvent {
         }
         encoder.finish()
     }
+}
+
+fn encoded(event: &impl Wire) -> Vec<u8> {
+    let mut encoder = trilith_types::cbor::Encoder::new();
+    event.put(&mut encoder);
+    encoder.finish()
 }
 
 /// Adds a field of 32 bytes if it is there.

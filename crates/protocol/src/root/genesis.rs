@@ -16,9 +16,9 @@ use trilith_params::root::{
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Hash, NodeId, RuntimeId, TimeNanos};
 
-use super::{COMMITTEE_MEMBERS_MAX, ROOT_RUNTIME};
-use crate::RoundLimits;
+use super::{Address, COMMITTEE_MEMBERS_MAX, Quantity, ROOT_RUNTIME, Services};
 use crate::wire::{self, put};
+use crate::{Reject, RoundLimits};
 
 /// What a node does, as a set of bits. Source of the numbers: Oasis Core `common/node`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub struct NodeRoles(u32);
 impl NodeRoles {
     /// Executes runtimes.
     pub const COMPUTE: Self = Self(1);
+    /// Executes runtimes for itself, outside committees.
+    pub const OBSERVER: Self = Self(2);
+    /// Keeps secrets of runtimes.
+    pub const KEY_MANAGER: Self = Self(4);
     /// Orders root blocks.
     pub const VALIDATOR: Self = Self(8);
     /// Keeps states and signs storage receipts.
@@ -39,7 +43,11 @@ impl NodeRoles {
 
     /// The roles with these bits; `None` if one of them is no role.
     pub const fn from_bits(bits: u32) -> Option<Self> {
-        let known = Self::COMPUTE.0 | Self::VALIDATOR.0 | Self::STORAGE.0;
+        let known = Self::COMPUTE.0
+            | Self::OBSERVER.0
+            | Self::KEY_MANAGER.0
+            | Self::VALIDATOR.0
+            | Self::STORAGE.0;
         if bits & !known == 0 {
             Some(Self(bits))
         } else {
@@ -382,6 +390,31 @@ pub struct RootGenesis {
     pub consensus_key: ThresholdKey,
     /// The validators' group key for attested leaves.
     pub certification_key: ThresholdKey,
+    /// What the services of the root start from; not in the document if it is the default.
+    pub services: Services,
+}
+
+/// A rule of accounts in a genesis document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AccountRule {
+    /// The address must not be reserved.
+    #[error("its address is reserved")]
+    Reserved,
+    /// The commission schedule must be acceptable.
+    #[error("its commission schedule breaks the rules")]
+    Commission,
+    /// An account, delegation or claim must not be empty.
+    #[error("it is there but empty")]
+    Empty,
+    /// An account must not be too large.
+    #[error("its encoding is over the limit of an account")]
+    TooLarge,
+    /// Delegations that end must be ascending by epoch.
+    #[error("delegations to it that end are not ascending by epoch")]
+    Order,
+    /// A claim gives exactly one of two amounts.
+    #[error("a claim of it gives not exactly one amount")]
+    Claim,
 }
 
 /// Why a genesis document is refused.
@@ -428,6 +461,37 @@ pub enum GenesisError {
         /// Which list.
         what: &'static str,
     },
+    /// Something is too large.
+    #[error("{what} with {len} bytes, the limit is {limit}")]
+    TooLarge {
+        /// What.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The parts of something do not add up.
+    #[error("the {what} are {found}, the parts add up to {expected}")]
+    Sum {
+        /// What does not add up.
+        what: &'static str,
+        /// What the document says.
+        found: Quantity,
+        /// What the parts are; the largest quantity if they do not fit.
+        expected: Quantity,
+    },
+    /// An account cannot be as the document says.
+    #[error("account {account}: {rule}")]
+    Account {
+        /// The account.
+        account: Address,
+        /// What it breaks.
+        rule: AccountRule,
+    },
+    /// The registry's part breaks a rule.
+    #[error("the registry's part of the document: {0}")]
+    Registry(Reject),
     /// A runtime has the root's identifier.
     #[error("a runtime has the identifier {ROOT_RUNTIME}, which is the root's")]
     RootIdentifier,
@@ -493,6 +557,11 @@ impl RootGenesis {
             )
             .field("consensus_key", put::bytes(&self.consensus_key.0))
             .field("certification_key", put::bytes(&self.certification_key.0))
+            .field_if(
+                self.services != Services::default(),
+                "services",
+                put::raw(&self.services.encode()),
+            )
             .finish()
     }
 
@@ -506,7 +575,8 @@ impl RootGenesis {
             let (mut chain, mut time, mut interval) = (None, None, None);
             let (mut nodes, mut runtimes) = (None, None);
             let (mut consensus, mut certification) = (None, None);
-            decoder.fields("genesis", 7, |name, d| {
+            let mut services = Services::default();
+            decoder.fields("genesis", 8, |name, d| {
                 match name {
                     "chain" => chain = Some(d.text("chain", CHAIN_NAME_BYTES_MAX)?.to_owned()),
                     "time" => time = Some(TimeNanos(d.uint()?)),
@@ -519,6 +589,12 @@ impl RootGenesis {
                     "consensus_key" => consensus = Some(d.bytes_exact("consensus_key")?),
                     "certification_key" => {
                         certification = Some(d.bytes_exact("certification_key")?);
+                    }
+                    "services" => {
+                        services = Services::decode(d.skip()?)?;
+                        if services == Services::default() {
+                            return Err(DecodeError::Field("services"));
+                        }
                     }
                     _ => return Err(DecodeError::Field("genesis")),
                 }
@@ -535,6 +611,7 @@ impl RootGenesis {
                     certification,
                     "certification_key",
                 )?),
+                services,
             })
         })
     }

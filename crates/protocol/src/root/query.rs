@@ -1,11 +1,22 @@
 //! Questions to the root and their answers.
 
+use trilith_params::root::{ACCOUNT_BYTES_MAX, PARAMETERS_BYTES_MAX};
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
-use trilith_types::{Epoch, Height, RuntimeId, TimeNanos};
+use trilith_types::{Epoch, Height, NodeId, PublicKey, RuntimeId, TimeNanos};
 
-use super::{Committee, read_variant, variant};
+use super::registry::{Entity, Node, NodeStatus, RegistryParameters, Runtime};
+use super::staking::{Account, Delegation, StakingParameters};
+use super::{Address, Committee, Quantity, read_variant, variant};
 use crate::BlockHeader;
-use crate::wire::{self, put};
+use crate::wire::{self, Wire, put, wire_struct};
+
+/// Most bytes of an encoded answer: an account or parameters.
+const ANSWER_BYTES_MAX: usize = 1024
+    + if ACCOUNT_BYTES_MAX > PARAMETERS_BYTES_MAX {
+        ACCOUNT_BYTES_MAX
+    } else {
+        PARAMETERS_BYTES_MAX
+    };
 
 /// Most bytes of an encoded question.
 pub const QUERY_BYTES_MAX: usize = 256;
@@ -21,6 +32,25 @@ pub enum RootQuery {
     Epoch,
     /// Which height was executed last?
     Tip,
+    /// What does this staking account have?
+    Account(Address),
+    /// How much has a delegator delegated?
+    Delegation {
+        /// To whom.
+        delegate: Address,
+        /// Who.
+        delegator: Address,
+    },
+    /// All stake there is, and what the staking service's rules depend on.
+    Staking,
+    /// What is registered of this entity?
+    Entity(PublicKey),
+    /// What is registered of this node, and how does it stand?
+    Node(NodeId),
+    /// What is registered of this runtime, and is it suspended?
+    Runtime(RuntimeId),
+    /// What the registry's rules depend on.
+    Registry,
 }
 
 impl RootQuery {
@@ -39,6 +69,16 @@ impl RootQuery {
             Self::Tip => MapBuilder::new().field("tip", |encoder| {
                 encoder.null();
             }),
+            Self::Account(address) => of("account", address),
+            Self::Delegation {
+                delegate,
+                delegator,
+            } => of("delegation", &vec![*delegate, *delegator]),
+            Self::Staking => of("staking", &None::<u64>),
+            Self::Entity(id) => of("entity", id),
+            Self::Node(id) => of("node", id),
+            Self::Runtime(id) => of("runtime", id),
+            Self::Registry => of("registry", &None::<u64>),
         }
         .finish()
     }
@@ -54,9 +94,60 @@ impl RootQuery {
                 "latest_block" => Ok(Self::LatestBlock(wire::runtime(d, "runtime")?)),
                 "epoch" if d.null() => Ok(Self::Epoch),
                 "tip" if d.null() => Ok(Self::Tip),
+                "account" => Ok(Self::Account(Wire::read(d, "address")?)),
+                "delegation" => match Vec::read(d, "addresses")?[..] {
+                    [delegate, delegator] => Ok(Self::Delegation {
+                        delegate,
+                        delegator,
+                    }),
+                    _ => Err(DecodeError::Field("addresses")),
+                },
+                "staking" if d.null() => Ok(Self::Staking),
+                "entity" => Ok(Self::Entity(Wire::read(d, "entity")?)),
+                "node" => Ok(Self::Node(wire::node(d, "node")?)),
+                "runtime" => Ok(Self::Runtime(wire::runtime(d, "runtime")?)),
+                "registry" if d.null() => Ok(Self::Registry),
                 _ => Err(DecodeError::Field("query")),
             })
         })
+    }
+}
+
+/// A map of one field.
+fn of(name: &'static str, value: &impl Wire) -> MapBuilder {
+    MapBuilder::new().field(name, |encoder| value.put(encoder))
+}
+
+wire_struct! {
+    /// The whole of stake.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct StakingSummary as "staking summary", at most ANSWER_BYTES_MAX, {
+        /// All stake there is, in base units.
+        total_supply: Quantity = always "total_supply",
+        /// What the rules depend on.
+        params: StakingParameters = always "params",
+    }
+}
+
+wire_struct! {
+    /// A registered node and how it stands.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct NodeRecord as "node record", at most ANSWER_BYTES_MAX, {
+        /// Its descriptor.
+        descriptor: Node = always "descriptor",
+        /// Frozen, expired, waiting.
+        status: NodeStatus = always "status",
+    }
+}
+
+wire_struct! {
+    /// A registered runtime and whether it runs.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct RuntimeRecord as "runtime record", at most ANSWER_BYTES_MAX, {
+        /// Its descriptor.
+        descriptor: Runtime = always "descriptor",
+        /// Whether it is suspended.
+        suspended: bool = always "suspended",
     }
 }
 
@@ -83,6 +174,31 @@ pub enum RootAnswer {
         /// The newest randomness the root was given; the chain context before the first.
         randomness: [u8; 32],
     },
+    /// The account; an empty one if there is none.
+    Account(Box<Account>),
+    /// The shares of the active pool; none if nothing is delegated.
+    Delegation(Delegation),
+    /// The whole of stake.
+    Staking(Box<StakingSummary>),
+    /// The entity; `None` if it is not registered.
+    Entity(Option<Entity>),
+    /// The node; `None` if it is not registered.
+    Node(Option<Box<NodeRecord>>),
+    /// The runtime; `None` if it is not registered.
+    Runtime(Option<Box<RuntimeRecord>>),
+    /// The registry's parameters.
+    Registry(Box<RegistryParameters>),
+}
+
+/// A map of one field, null where there is no value.
+fn boxed(name: &'static str, value: Option<&impl Wire>) -> Vec<u8> {
+    let map = MapBuilder::new().field(name, |encoder| match value {
+        None => {
+            encoder.null();
+        }
+        Some(value) => value.put(encoder),
+    });
+    map.finish()
 }
 
 impl RootAnswer {
@@ -111,6 +227,13 @@ impl RootAnswer {
                     .field("randomness", put::bytes(randomness));
                 variant("tip", &map.finish())
             }
+            Self::Account(account) => of("account", &**account).finish(),
+            Self::Delegation(delegation) => of("delegation", delegation).finish(),
+            Self::Staking(summary) => of("staking", &**summary).finish(),
+            Self::Entity(entity) => of("entity", entity).finish(),
+            Self::Node(node) => boxed("node", node.as_deref()),
+            Self::Runtime(runtime) => boxed("runtime", runtime.as_deref()),
+            Self::Registry(params) => of("registry", &**params).finish(),
         }
     }
 
@@ -119,7 +242,7 @@ impl RootAnswer {
     /// # Errors
     /// [`DecodeError`] if the bytes are not the canonical encoding of an answer.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        wire::whole(bytes, "answer", super::EVENT_BYTES_MAX, |decoder| {
+        wire::whole(bytes, "answer", ANSWER_BYTES_MAX, |decoder| {
             read_variant(decoder, "answer", |name, d| match name {
                 "committee" if d.null() => Ok(Self::Committee(None)),
                 "committee" => Ok(Self::Committee(Some(Committee::read(d)?))),
@@ -127,6 +250,13 @@ impl RootAnswer {
                 "latest_block" => Ok(Self::LatestBlock(Some(BlockHeader::read(d)?))),
                 "epoch" => Self::read_epoch(d),
                 "tip" => Self::read_tip(d),
+                "account" => Ok(Self::Account(Box::new(Wire::read(d, "account")?))),
+                "delegation" => Ok(Self::Delegation(Wire::read(d, "delegation")?)),
+                "staking" => Ok(Self::Staking(Box::new(Wire::read(d, "staking")?))),
+                "entity" => Ok(Self::Entity(Wire::read(d, "entity")?)),
+                "node" => Ok(Self::Node(Option::read(d, "node")?.map(Box::new))),
+                "runtime" => Ok(Self::Runtime(Option::read(d, "runtime")?.map(Box::new))),
+                "registry" => Ok(Self::Registry(Box::new(Wire::read(d, "registry")?))),
                 _ => Err(DecodeError::Field("answer")),
             })
         })

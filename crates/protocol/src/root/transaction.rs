@@ -22,7 +22,7 @@ pub enum RootTransaction {
 }
 
 /// Name of the method. Source: Oasis Core `roothash/api` (`MethodExecutorCommit`).
-const EXECUTOR_COMMIT: &str = "roothash.ExecutorCommit";
+pub const EXECUTOR_COMMIT: &str = "roothash.ExecutorCommit";
 
 impl RootTransaction {
     /// Canonical encoding: `{body, method}` as in Oasis Core, without fee and nonce.
@@ -70,10 +70,17 @@ impl RootTransaction {
                 if !known {
                     return Err(DecodeError::Field("method"));
                 }
-                let body = wire::required(body, "body")?;
-                wire::whole(&body, "body", TRANSACTION_BYTES_MAX, read_executor_commit)
+                Self::decode_body(&wire::required(body, "body")?)
             },
         )
+    }
+
+    /// Reads the body of such a transaction, which a signed transaction may have too.
+    ///
+    /// # Errors
+    /// Those of [`RootTransaction::decode`].
+    pub fn decode_body(body: &[u8]) -> Result<Self, DecodeError> {
+        wire::whole(body, "body", TRANSACTION_BYTES_MAX, read_executor_commit)
     }
 }
 

@@ -6,16 +6,17 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use trilith_protocol::root::staking::Account;
 use trilith_protocol::root::{
-    BackupRule, ExecutorParameters, GenesisNode, NodeRoles, RuntimeDescriptor, SchedulerParameters,
-    ThresholdKey,
+    Address, BackupRule, ExecutorParameters, Fee, GenesisNode, NodeRoles, Quantity, RawItem,
+    RuntimeDescriptor, SchedulerParameters, Services, ThresholdKey, Transaction,
 };
 use trilith_protocol::{
     Batch, BlockHeader, Committee, ComputeResultsHeader, ExecutorCommitment,
-    ExecutorCommitmentHeader, Failure, Fault, Input, Outcome, ROOT_RUNTIME, Receipt, RootEvent,
-    RootGenesis, RootTransaction, RoundContext, RoundLimits, Runtime as _, io,
+    ExecutorCommitmentHeader, Failure, Fault, Input, Outcome, ROOT_RUNTIME, Receipt, ReceiptStatus,
+    RootEvent, RootGenesis, RootTransaction, RoundContext, RoundLimits, Runtime as _, io,
 };
-use trilith_root::{Root, genesis_write_log, state};
+use trilith_root::{Root, genesis_write_log, staking, state};
 use trilith_types::state::Visitor;
 use trilith_types::{
     Epoch, Hash, Height, Image, ImageId, NodeId, Round, RuntimeId, SecretKey, StateFault,
@@ -123,6 +124,7 @@ pub fn genesis(nodes: u8, runtimes: Vec<RuntimeDescriptor>) -> RootGenesis {
         runtimes,
         consensus_key: ThresholdKey([1; 96]),
         certification_key: ThresholdKey([2; 96]),
+        services: Services::default(),
     }
 }
 
@@ -252,6 +254,48 @@ impl Network {
     pub fn sign(&self, member: &NodeId, header: ExecutorCommitmentHeader) -> ExecutorCommitment {
         let key = self.key_of(member);
         ExecutorCommitment::sign(&key, header, Vec::new(), &RUNTIME, &self.chain)
+    }
+}
+
+/// Gas and fee of calls in tests: 100,000 gas for 1,000 base units.
+pub const FEE: Fee = Fee {
+    amount: Quantity::new(1_000),
+    gas: 100_000,
+};
+
+pub fn address(number: u8) -> Address {
+    Address::of_key(&node(number))
+}
+
+impl Network {
+    /// The staking account of a key.
+    pub fn account(&self, address: &Address) -> Account {
+        staking::account(&self.view, address).unwrap()
+    }
+
+    /// A signed transaction with the next nonce of the key's account.
+    pub fn signed(&self, number: u8, method: &str, body: Vec<u8>, fee: Option<Fee>) -> Vec<u8> {
+        let transaction = Transaction {
+            nonce: self.account(&address(number)).general.nonce,
+            fee,
+            method: method.into(),
+            body: RawItem(body),
+        };
+        transaction.sign(&key(number), &self.chain).encode()
+    }
+
+    /// Executes one height with one signed transaction, for the usual fee.
+    pub fn call(&mut self, number: u8, method: &str, body: Vec<u8>) -> Receipt {
+        let transaction = self.signed(number, method, body, Some(FEE));
+        self.height(&[transaction]).receipts.remove(0)
+    }
+}
+
+/// Module and code of a rejection; `None` if the input was accepted.
+pub fn rejection(receipt: &Receipt) -> Option<(&str, u32)> {
+    match &receipt.status {
+        ReceiptStatus::Accepted => None,
+        ReceiptStatus::Rejected { module, code, .. } => Some((module, *code)),
     }
 }
 

@@ -9,7 +9,8 @@ use trilith_protocol::root::{NodeRoles, RuntimeDescriptor};
 use trilith_protocol::{BlockHeader, Committee, ExecutorCommitment, StorageReceipt, io};
 use trilith_types::{Hash, NodeId, StateFault};
 
-use crate::Rejection;
+use super::Rejection;
+use crate::Refusal;
 
 /// What commitments of a runtime are checked against.
 pub(crate) struct Running {
@@ -18,24 +19,6 @@ pub(crate) struct Running {
     pub(crate) committee: Committee,
     pub(crate) last: BlockHeader,
     pub(crate) last_hash: Hash,
-}
-
-/// Why a commitment was not admitted: it is bad, or this node cannot tell.
-pub(crate) enum Refusal {
-    Reject(Rejection),
-    Fault(StateFault),
-}
-
-impl From<Rejection> for Refusal {
-    fn from(rejection: Rejection) -> Self {
-        Self::Reject(rejection)
-    }
-}
-
-impl From<StateFault> for Refusal {
-    fn from(fault: StateFault) -> Self {
-        Self::Fault(fault)
-    }
 }
 
 /// Checks one commitment. `roles` gives the roles of a node the root knows.

@@ -41,7 +41,7 @@ use trilith_protocol::{Committee, ExecutorCommitment};
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Hash, Height, NodeId, PublicKey};
 
-use crate::Rejection;
+use super::Rejection;
 
 /// A member's vote: the hash of its results, or `None` where it failed.
 type Vote = Option<Hash>;

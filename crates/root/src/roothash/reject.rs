@@ -4,6 +4,8 @@ use thiserror::Error;
 use trilith_protocol::Reject;
 use trilith_types::{Hash, NodeId, Round, RuntimeId};
 
+use crate::Refusal;
+
 /// The module under which receipts name these reasons.
 pub const MODULE: &str = "root";
 
@@ -163,6 +165,12 @@ impl Rejection {
             Self::NotBackup(_) => 20,
             Self::NotDisputed { .. } => 21,
         }
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self::Reject(rejection.into())
     }
 }
 

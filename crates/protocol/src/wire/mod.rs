@@ -1,6 +1,11 @@
 //! Reading and writing the pieces that many of the encoded types have in common. Private to this
 //! crate: the formats themselves are described where their types are.
 
+mod form;
+
+pub use form::{Blob, Name, RawItem};
+pub(crate) use form::{Wire, filled, wire_choice, wire_field, wire_number, wire_struct};
+
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Hash, NodeId, PublicKey, RuntimeId, Signature};
 
