@@ -277,7 +277,7 @@ impl Shared {
                 break;
             }
             bytes += used.live;
-            for_each_blob(file, &mut |place, blob| {
+            let read = for_each_blob(file, &mut |place, blob| {
                 let blob = SparseBlob::new(place, &blob);
                 if let Some(blob) = blob
                     && blob.is_used(&state)?
@@ -285,7 +285,13 @@ impl Shared {
                     found.push(blob);
                 }
                 Ok(())
-            })?;
+            });
+            match read {
+                // Nothing may need what is damaged. Whatever lies behind it stays where it is, and
+                // whoever needs it learns of the damage when it is read.
+                Err(StoreFault::Damaged { .. }) => {}
+                read => read?,
+            }
         }
         Ok(found)
     }

@@ -95,6 +95,160 @@ fn a_flipped_bit_is_found_or_was_in_the_tail() {
     );
 }
 
+/// Flips a bit, opens and checks the store; gives whether that was found.
+fn flip_and_check(disk: &SimulatedDisk, (name, byte): (&str, u64), shown: &str) -> bool {
+    disk.flip(name, byte, (byte % 8) as u32);
+    let found = open(disk).and_then(|(store, _)| {
+        store.check()?;
+        assert_eq!(show(&store), shown, "{name} at {byte}: a wrong state");
+        Ok(())
+    });
+    disk.flip(name, byte, (byte % 8) as u32);
+    if let Err(fault) = &found {
+        let fault = fault.to_string();
+        assert!(
+            fault.contains(name),
+            "{name} at {byte} is damaged, but {fault}"
+        );
+    }
+    found.is_err()
+}
+
+#[test]
+fn a_check_finds_what_is_damaged_of_trees_and_tables() {
+    let (disk, calls, shown) = filled(11, 40);
+    let store = open(&disk).unwrap().0;
+    store.checkpoint().unwrap();
+    let summary = store.summary().unwrap();
+    drop(store);
+    let mut found = 0;
+    for file in summary.files.iter().filter(|file| file.live.is_some()) {
+        let mut of_file = 0;
+        let offsets: Vec<u64> = (128..file.bytes).step_by(61).collect();
+        for byte in &offsets {
+            of_file += u64::from(flip_and_check(
+                &disk,
+                (&file.name, *byte),
+                &shown[calls.len()],
+            ));
+        }
+        // Padding is not checked, nor what no version needs; the rest is found.
+        let live = file.live.unwrap() * offsets.len() as u64 / file.bytes;
+        assert!(
+            of_file * 10 + 20 >= live * 7,
+            "{of_file} of about {live} found in {}",
+            file.name
+        );
+        found += of_file;
+    }
+    assert!(found > 100, "{found} found");
+}
+
+#[test]
+fn damage_of_what_no_version_needs_keeps_no_checkpoint_from_being_written() {
+    let namespace = trilith_types::RuntimeId::test(1);
+    let log = |value: u8, count: u8| -> trilith_types::WriteLog {
+        let entries = (0..count).map(|at| history::entry(&[b'k', at], Some(&[value; 90])));
+        entries.collect()
+    };
+    let disk = SimulatedDisk::new();
+    let store = open(&disk).unwrap().0;
+    let first = store
+        .seal(namespace, 1, trilith_types::Hash::EMPTY, &log(1, 80), &[])
+        .unwrap();
+    store.finalise(namespace, 1, first).unwrap();
+    store.checkpoint().unwrap();
+    let file = store
+        .summary()
+        .unwrap()
+        .files
+        .into_iter()
+        .find(|file| file.live.is_some());
+    let file = file.unwrap();
+    let second = store.seal(namespace, 2, first, &log(2, 70), &[]).unwrap();
+    store.finalise(namespace, 2, second).unwrap();
+    store.checkpoint().unwrap();
+    let shown = show(&store);
+    drop(store);
+    let mut harmless = 0;
+    for byte in (128..file.bytes).step_by(97) {
+        let disk = disk.copy();
+        disk.flip(&file.name, byte, 1);
+        let store = open(&disk).unwrap().0;
+        if store.check().is_ok() {
+            harmless += 1;
+            store
+                .checkpoint()
+                .unwrap_or_else(|fault| panic!("{byte}: {fault}"));
+            assert_eq!(show(&store), shown);
+            store.check().unwrap();
+        }
+    }
+    assert!(
+        harmless > 30,
+        "{harmless} places hold what no version needs"
+    );
+}
+
+/// A store with a candidate, pages and trees in files that the next checkpoint empties, and what
+/// it shows.
+fn before_a_checkpoint(seed: u64) -> (SimulatedDisk, Store, String) {
+    let (disk, _, shown) = filled(seed, 60);
+    let store = open(&disk).unwrap().0;
+    (disk, store, shown[60].clone())
+}
+
+#[test]
+fn a_fault_at_any_operation_or_read_of_a_checkpoint_loses_nothing() {
+    for seed in [3, 17] {
+        let (disk, store, _) = before_a_checkpoint(seed);
+        let (operations, reads) = (disk.operations(), disk.reads());
+        store.checkpoint().unwrap();
+        let operations = disk.operations() - operations;
+        let reads = disk.reads() - reads;
+        let mut failed = 0;
+        for at in 1..=operations + reads {
+            let (disk, store, shown) = before_a_checkpoint(seed);
+            if at <= operations {
+                let next = disk.operations() + at;
+                disk.full_during(next, next + 1 + at % 3);
+            } else {
+                let next = disk.reads() + at - operations;
+                disk.fail_reads_during(next, next + 1);
+            }
+            failed += u32::from(store.checkpoint().is_err());
+            disk.full_during(0, 0);
+            disk.fail_reads_during(0, 0);
+            assert_eq!(show(&store), shown, "fault at {at}");
+            store
+                .check()
+                .unwrap_or_else(|fault| panic!("{at}: {fault}"));
+            check_past(&store).unwrap_or_else(|fault| panic!("{at}: {fault}"));
+            // It goes on, unless it cannot know what is on disk.
+            match store.put_signed(b"goes on", b"1") {
+                Ok(()) => {
+                    store.checkpoint().unwrap();
+                    store
+                        .check()
+                        .unwrap_or_else(|fault| panic!("{at}: {fault}"));
+                    assert_eq!(show(&store), shown, "fault at {at}");
+                }
+                Err(fault) => assert!(matches!(fault, StoreFault::Stopped { .. }), "{fault}"),
+            }
+            drop(store);
+            disk.power_cycle(at);
+            let store = open(&disk)
+                .unwrap_or_else(|fault| panic!("{at}: {fault}"))
+                .0;
+            assert_eq!(show(&store), shown, "fault at {at}");
+            store
+                .check()
+                .unwrap_or_else(|fault| panic!("{at}: {fault}"));
+        }
+        assert!(failed > 15, "{failed} of {operations} and {reads}");
+    }
+}
+
 #[test]
 fn damage_in_the_middle_names_file_and_offset() {
     let disk = SimulatedDisk::new();

@@ -168,6 +168,25 @@ impl SimulatedDisk {
         self.0.lock().unwrap()
     }
 
+    /// Another disk that holds the same, all of it durable.
+    pub fn copy(&self) -> Self {
+        let inner = self.inner();
+        let mut copy = Inner::default();
+        for (name, inode) in &inner.live {
+            let live = &inner.inodes[*inode].live;
+            let mut bytes = vec![0u8; live.metadata().unwrap().len() as usize];
+            live.read_exact_at(&mut bytes, 0).unwrap();
+            copy.live.insert(name.clone(), copy.inodes.len());
+            copy.inodes.push(Inode {
+                live: live_file(&bytes),
+                durable: bytes,
+                pending: Vec::new(),
+            });
+        }
+        copy.durable = copy.live.clone();
+        Self(Arc::new(Mutex::new(copy)))
+    }
+
     /// How many changing operations there were.
     pub fn operations(&self) -> u64 {
         self.inner().operations
