@@ -92,6 +92,9 @@ pub(crate) struct WrittenFragment {
     pub(crate) whole: bool,
 }
 
+/// An image, the cell that it had and the one that replaces that.
+pub(crate) type Replaced = (ImageId, Arc<ImageCell>, Arc<ImageCell>);
+
 /// What a checkpoint made of a namespace.
 pub(crate) struct WrittenNamespace {
     /// Where the top fragment of its tree is.
@@ -99,7 +102,7 @@ pub(crate) struct WrittenNamespace {
     /// The images of its current version, all of them stored.
     pub(crate) images: Images,
     /// Cells that were replaced, with what replaced them.
-    pub(crate) cells: Vec<(ImageId, Arc<ImageCell>, Arc<ImageCell>)>,
+    pub(crate) cells: Vec<Replaced>,
     /// Where the seals of candidates lay, and where they lie now.
     pub(crate) candidates: Vec<(RecordPlace, RecordPlace)>,
 }
@@ -363,7 +366,7 @@ impl Pass<'_> {
         &mut self,
         namespace: RuntimeId,
         found: &Namespace,
-    ) -> Result<(Images, Vec<(ImageId, Arc<ImageCell>, Arc<ImageCell>)>)> {
+    ) -> Result<(Images, Vec<Replaced>)> {
         let mut images = found.view.images.clone();
         let mut cells = Vec::new();
         for (id, cell) in found.view.images.iter() {

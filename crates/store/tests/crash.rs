@@ -138,7 +138,7 @@ fn change(round: u64) -> (WriteLog, Vec<Edit>) {
         .collect();
     keys.sort();
     keys.dedup();
-    let value = vec![round as u8; 80];
+    let value = [round as u8; 80];
     let mut log = WriteLog::new();
     for key in keys {
         log.push(entry(&key, (numbers.below(3) > 0).then_some(&value[..])));
