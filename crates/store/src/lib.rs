@@ -7,8 +7,17 @@
 //!
 //! There is one log. Sealing a version appends one record with the write log and the pages whose
 //! bytes differ; one `fdatasync` ([`Store::sync`]) makes tree, pages and signed bytes durable
-//! together. Checkpoints bound how much log there is. Trees and page hashes live in memory and are
-//! rebuilt at start; pages stay on disk and are handed out as references into immutable files.
+//! together. Checkpoints write what is new of the trees as *fragments*, subtrees of about 4 KiB, and
+//! tables that say where pages lie; from then on they are read when they are needed, through a
+//! bounded cache. A finalised version of the past is the checkpoint before it and the log from
+//! there.
+//!
+//! ```text
+//! *.log          what was sealed, finalised and signed, in order; pages lie in it
+//! *.checkpoint   where everything was when the log behind it began; pages that were moved
+//! *.blobs        fragments of trees and tables of images
+//! CURRENT        which of these files make up the store
+//! ```
 //!
 //! The crate knows the tree, the disk ([`Disk`]) and records. It knows no protocol, no clock, and
 //! nothing of what keys mean. Randomness is used for one thing, the secrets that key the check
@@ -17,11 +26,13 @@
 //! Invariants:
 //! - After a crash the store holds what a prefix of the appended records adds up to, and that
 //!   prefix includes everything for which [`Store::sync`] had returned.
-//! - Every root is recomputed when it is read back; what is damaged is an error that names the
-//!   file, never another root. The one thing that cannot be told from a torn tail is damage of the
-//!   very last records, behind which nothing was written that vouches for them.
+//! - What is read back was checked, and roots that follow from the log are computed anew; what is
+//!   damaged is an error that names the file, never another root. The one thing that cannot be told
+//!   from a torn tail is damage of the very last records, behind which nothing was written that
+//!   vouches for them.
 //! - No slot ever holds two different signed bytes.
-//! - When checkpoints are written, and where pages lie, never changes a root.
+//! - When checkpoints are written, how many threads seal, what is cached and where anything lies
+//!   never changes a root.
 
 mod blob;
 mod checkpoint;
