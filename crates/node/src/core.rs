@@ -237,6 +237,10 @@ fn begin(
                 asked: chain,
             });
         }
+    } else if let Some((round, _)) = store.current(ROOT) {
+        let what = format!("the store has the root's round {round} but no genesis document");
+        let next = "it was imported to be looked at; start the node on a folder of its own";
+        return Err(NodeError::State(format!("{what}: {next}")));
     }
     if store.current(ROOT).is_none() {
         store.put_meta(GENESIS, &genesis.encode())?;

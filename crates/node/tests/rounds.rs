@@ -14,6 +14,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use trilith_node::{NodeError, PoolError, PoolLimits, SubmitError, Submitted};
 use trilith_proof::CertificateKey;
 use trilith_protocol::ReceiptStatus;
+use trilith_protocol::root::ROOT_RUNTIME;
 use trilith_types::{Hash, Round, TimeNanos};
 
 fn fresh(setup: &Setup) -> Net {
@@ -409,6 +410,25 @@ fn a_store_of_another_network_is_refused() {
     ));
     let net = Net::open(&disk, &Setup::default(), START);
     assert_eq!(net.counted(), ids([1]), "the refused start changed nothing");
+}
+
+#[test]
+fn a_store_with_a_root_and_no_genesis_is_refused() {
+    let disk = SimulatedDisk::new();
+    let net = Net::open(&disk, &Setup::default(), START);
+    let held = net.store.current(ROOT_RUNTIME);
+    net.store.remove_meta("genesis").unwrap();
+    net.store.sync().unwrap();
+    drop(net);
+    let refused = Net::try_open(&disk, &Setup::default(), START)
+        .err()
+        .expect("refused");
+    assert!(
+        refused.to_string().contains("no genesis document"),
+        "{refused}"
+    );
+    let store = open_store(&disk);
+    assert_eq!(store.current(ROOT_RUNTIME), held, "nothing was sealed");
 }
 
 #[test]

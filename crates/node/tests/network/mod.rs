@@ -341,6 +341,13 @@ fn small() -> StoreConfig {
     }
 }
 
+/// The store on `disk`.
+#[allow(dead_code, reason = "each test binary uses another part")]
+pub fn open_store(disk: &SimulatedDisk) -> Store {
+    let opened = Store::open(Arc::new(disk.clone()), small());
+    opened.expect("the store opens").0
+}
+
 /// A running node and everything around it.
 pub struct Net {
     pub core: Core,
