@@ -190,25 +190,24 @@ fn damage_of_what_no_version_needs_keeps_no_checkpoint_from_being_written() {
     );
 }
 
-/// A store with a candidate, pages and trees in files that the next checkpoint empties, and what
-/// it shows.
-fn before_a_checkpoint(seed: u64) -> (SimulatedDisk, Store, String) {
-    let (disk, _, shown) = filled(seed, 60);
-    let store = open(&disk).unwrap().0;
-    (disk, store, shown[60].clone())
-}
-
 #[test]
 fn a_fault_at_any_operation_or_read_of_a_checkpoint_loses_nothing() {
     for seed in [3, 17] {
-        let (disk, store, _) = before_a_checkpoint(seed);
+        let (filled, _, shown) = filled(seed, 60);
+        let shown = &shown[60];
+        let before_it = || {
+            let disk = filled.copy();
+            let store = open(&disk).unwrap().0;
+            (disk, store)
+        };
+        let (disk, store) = before_it();
         let (operations, reads) = (disk.operations(), disk.reads());
         store.checkpoint().unwrap();
         let operations = disk.operations() - operations;
         let reads = disk.reads() - reads;
         let mut failed = 0;
         for at in 1..=operations + reads {
-            let (disk, store, shown) = before_a_checkpoint(seed);
+            let (disk, store) = before_it();
             if at <= operations {
                 let next = disk.operations() + at;
                 disk.full_during(next, next + 1 + at % 3);
@@ -219,7 +218,7 @@ fn a_fault_at_any_operation_or_read_of_a_checkpoint_loses_nothing() {
             failed += u32::from(store.checkpoint().is_err());
             disk.full_during(0, 0);
             disk.fail_reads_during(0, 0);
-            assert_eq!(show(&store), shown, "fault at {at}");
+            assert_eq!(&show(&store), shown, "fault at {at}");
             store
                 .check()
                 .unwrap_or_else(|fault| panic!("{at}: {fault}"));
@@ -231,7 +230,7 @@ fn a_fault_at_any_operation_or_read_of_a_checkpoint_loses_nothing() {
                     store
                         .check()
                         .unwrap_or_else(|fault| panic!("{at}: {fault}"));
-                    assert_eq!(show(&store), shown, "fault at {at}");
+                    assert_eq!(&show(&store), shown, "fault at {at}");
                 }
                 Err(fault) => assert!(matches!(fault, StoreFault::Stopped { .. }), "{fault}"),
             }
@@ -240,7 +239,7 @@ fn a_fault_at_any_operation_or_read_of_a_checkpoint_loses_nothing() {
             let store = open(&disk)
                 .unwrap_or_else(|fault| panic!("{at}: {fault}"))
                 .0;
-            assert_eq!(show(&store), shown, "fault at {at}");
+            assert_eq!(&show(&store), shown, "fault at {at}");
             store
                 .check()
                 .unwrap_or_else(|fault| panic!("{at}: {fault}"));
