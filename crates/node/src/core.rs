@@ -46,7 +46,7 @@ pub enum NodeError {
     },
     /// The genesis document breaks a rule.
     #[error("the genesis document is refused: {0}")]
-    Genesis(#[from] trilith_protocol::root::GenesisError),
+    Genesis(#[source] Box<trilith_protocol::root::GenesisError>),
     /// The genesis names a runtime that this node was not given.
     #[error("this node was not given the runtime {0}")]
     MissingRuntime(RuntimeId),
@@ -64,6 +64,12 @@ pub enum NodeError {
         /// Why it cannot be read.
         reason: String,
     },
+}
+
+impl From<trilith_protocol::root::GenesisError> for NodeError {
+    fn from(error: trilith_protocol::root::GenesisError) -> Self {
+        Self::Genesis(Box::new(error))
+    }
 }
 
 impl From<StateFault> for NodeError {

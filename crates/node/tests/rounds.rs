@@ -92,7 +92,7 @@ fn two_nodes_with_the_same_history_have_the_same_state() {
             net.step().unwrap();
             (
                 net.store.current(RUNTIME),
-                net.store.current(trilith_protocol::ROOT_RUNTIME),
+                net.store.current(ROOT_RUNTIME),
             )
         });
         assert!(roots[0].0.is_some());
