@@ -283,7 +283,7 @@ impl Flush<'_> {
         loop {
             let mut edge = match next.take() {
                 Some(node) => match &node.kind {
-                    Kind::Leaf { key, value } => Edge::Here(encode_leaf(&node.hash(), key, value)),
+                    Kind::Leaf { key, value } => Edge::Here(encode_leaf(key, value)),
                     Kind::Internal { label, .. } => {
                         let depth = self.path.bits;
                         self.path.extend(&label.bits());

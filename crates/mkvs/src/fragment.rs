@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! fragment = node
-//! node     = 0x00 ‖ hash ‖ key length u16 ‖ key ‖ value length u32 ‖ value
+//! node     = 0x00 ‖ key length u16 ‖ key ‖ value length u32 ‖ value
 //!          | 0x01 ‖ hash ‖ label bits u16 ‖ label ‖ edge ‖ edge ‖ edge       (own leaf, left, right)
 //! edge     = 0x00                                                            (nothing there)
 //!          | 0x01 ‖ node                                                     (in this fragment)
 //!          | 0x02 ‖ hash ‖ place u64                                         (in another)
 //! ```
 //!
-//! Numbers are little-endian. Hashes are stored so that a change need not hash its neighbours; they
-//! are believed, so whoever keeps fragments checks their bytes before they are decoded
-//! ([`Node::check_hashes`] computes them anew). The format is this program's own and no part of any
+//! Numbers are little-endian. The hashes of internal nodes are stored so that a change need not hash
+//! all that lies below its neighbours; they are believed, so whoever keeps fragments checks their
+//! bytes before they are decoded ([`Node::check_hashes`] computes them anew). That of a leaf is
+//! computed when it is asked for, which costs less than its space. The format is this program's own and no part of any
 //! root.
 
 use std::sync::Arc;
@@ -72,10 +73,9 @@ impl Edge {
 }
 
 /// Encodes a leaf.
-pub(crate) fn encode_leaf(hash: &Hash, key: &[u8], value: &[u8]) -> Encoded {
-    let mut out = Vec::with_capacity(1 + Hash::LEN + 6 + key.len() + value.len());
+pub(crate) fn encode_leaf(key: &[u8], value: &[u8]) -> Encoded {
+    let mut out = Vec::with_capacity(7 + key.len() + value.len());
     out.push(LEAF);
-    out.extend_from_slice(hash.as_bytes());
     out.extend_from_slice(&(key.len() as u16).to_le_bytes());
     out.extend_from_slice(key);
     out.extend_from_slice(&(value.len() as u32).to_le_bytes());
@@ -217,10 +217,9 @@ impl<'b> Input<'b> {
 
     fn node(&mut self) -> Result<Begun, TreeError> {
         let [kind] = self.array()?;
-        let hash = self.hash()?;
-        let len = usize::from(u16::from_le_bytes(self.array()?));
         match kind {
             LEAF => {
+                let len = usize::from(u16::from_le_bytes(self.array()?));
                 if len > KEY_BYTES_MAX {
                     return Err(TreeError::MalformedNode("has a key that is too long"));
                 }
@@ -231,9 +230,11 @@ impl<'b> Input<'b> {
                 }
                 let value = self.take(len)?.into();
                 let kind = Kind::Leaf { key, value };
-                Ok(Begun::Whole(Arc::new(Node::vouched(kind, hash))))
+                Ok(Begun::Whole(Arc::new(Node::unhashed(kind))))
             }
             INTERNAL => {
+                let hash = self.hash()?;
+                let len = usize::from(u16::from_le_bytes(self.array()?));
                 let bytes = self.take(len.div_ceil(8))?;
                 let label = Label::from_parts(bytes, len)
                     .ok_or(TreeError::MalformedNode("has a label that is none"))?;

@@ -130,6 +130,11 @@ impl Node {
         Self::new(kind, OnceLock::from(hash))
     }
 
+    /// A node whose hash is computed when it is asked for.
+    pub(crate) fn unhashed(kind: Kind) -> Self {
+        Self::new(kind, OnceLock::new())
+    }
+
     /// Where the fragment lies whose top this node is.
     pub(crate) fn place(&self) -> Place {
         Place(self.place.load(Ordering::Acquire))

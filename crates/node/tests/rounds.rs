@@ -90,10 +90,7 @@ fn two_nodes_with_the_same_history_have_the_same_state() {
             drop(net.handle().submit(add(round, 1)));
             drop(net.handle().submit(add(round + 100, round as u8)));
             net.step().unwrap();
-            (
-                net.store.current(RUNTIME),
-                net.store.current(ROOT_RUNTIME),
-            )
+            (net.store.current(RUNTIME), net.store.current(ROOT_RUNTIME))
         });
         assert!(roots[0].0.is_some());
         assert_eq!(roots[0], roots[1]);
