@@ -256,7 +256,7 @@ impl Source {
 fn sources() -> Vec<Source> {
     let root = root();
     let mut found = Vec::new();
-    for folder in ["crates", "xtask", "fuzz"] {
+    for folder in ["bench", "crates", "xtask", "fuzz"] {
         collect(&root, &root.join(folder), &mut found);
     }
     assert!(found.len() > 20, "only {} Rust files found", found.len());
