@@ -184,6 +184,47 @@ proptest! {
     }
 
     #[test]
+    fn a_tree_that_went_on_is_released_in_parts_as_it_is_at_once(
+        first in proptest::collection::btree_map(key(), vec(any::<u8>(), 0..40), 50..300),
+        then in proptest::collection::btree_map(key(), vec(any::<u8>(), 0..40), 1..20),
+        bytes in 100usize..600,
+    ) {
+        let shelf = Shelf::default();
+        let mut tree = Tree::empty();
+        for (key, value) in &first {
+            tree.insert(key, value).unwrap();
+        }
+        flush(&tree, &shelf, bytes);
+        // What was changed since lies above and beside what is stored.
+        for (key, value) in &then {
+            tree.insert(key, value).unwrap();
+        }
+        tree.insert(b"one that is new", b"value").unwrap();
+        let held = |tree: &Tree| {
+            let mut hashes = BTreeSet::new();
+            tree.visit_held(&mut |node| {
+                hashes.insert(node.hash());
+            });
+            hashes
+        };
+        let before = held(&tree);
+        let (mut whole, mut parts) = (tree.clone(), tree.clone());
+        whole.release(Arc::new(shelf.clone()));
+        parts.set_source(Arc::new(shelf.clone()));
+        for part in 0..RELEASE_PARTS {
+            parts.release_part(part);
+        }
+        let after = held(&parts);
+        // Below the levels that parts tell apart, nothing is missed either.
+        prop_assert_eq!(&after, &held(&whole));
+        prop_assert!(after.len() < before.len());
+        prop_assert!(!after.is_empty());
+        prop_assert_eq!(parts.root(), tree.root());
+        prop_assert_eq!(held(&tree), before, "what others hold stays");
+        prop_assert_eq!(diff(&parts, &tree).unwrap(), vec![]);
+    }
+
+    #[test]
     fn a_touched_fragment_moves_and_nothing_else_changes(
         entries in proptest::collection::btree_map(key(), vec(any::<u8>(), 0..40), 1..300),
         bytes in 100usize..1_000,
