@@ -15,8 +15,9 @@ use crate::blob::{Blob, BlobKind, file_of, no_file, offset_of, read_blob};
 use crate::fault::{Result, StoreFault};
 use crate::log_file::StoreFile;
 
-/// Bytes of memory for each byte of a fragment's file. Keys of 32 bytes with values of 100 take 2.3,
-/// and shorter ones more: 128 bytes of a node, and an allocation for each key and value.
+/// Bytes of memory for each byte of a fragment's file, by the sizes of the parts: a key of 32 bytes
+/// with a value of 100 is stored in about 185 bytes, and in memory is two nodes and an allocation each
+/// for key and value, about 470. Shorter entries take more for each byte that is stored.
 const HELD_PER_STORED: u64 = 3;
 /// Memory that a fragment is taken to need, to tell the cache how many to expect.
 const FRAGMENT_HELD_BYTES: u64 = 8 << 10;
