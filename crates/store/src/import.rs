@@ -4,7 +4,7 @@
 //! at the end makes it the current version of its namespace, all of it or nothing. A crash before
 //! leaves files that the next start removes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use trilith_mkvs::{Place, Tree};
@@ -64,10 +64,14 @@ impl Store {
     /// [`Refusal::Import`] if the namespace has a version or is being imported.
     pub fn import(&self, namespace: RuntimeId) -> Result<Import<'_>> {
         let shared = self.shared();
+        // A seal holds the log from where it looks for its parent to where it is a candidate, so
+        // none that began before can come in between.
+        let log = shared.lock_log();
         let begun = shared.write(|state| {
             let taken = state.namespaces.contains_key(&namespace);
             !taken && state.importing.insert(namespace)
         });
+        drop(log);
         if !begun {
             let what = "it has a version already, or is being imported".to_owned();
             return Err(Refusal::Import { namespace, what }.into());
@@ -230,13 +234,13 @@ impl Import<'_> {
             (Arc::clone(&log.disk), Arc::clone(&log.numbers))
         };
         let mut blobs = BlobWriter::new(disk, numbers);
-        let (mut used, mut written) = (std::collections::BTreeMap::new(), Vec::new());
+        let (mut used, mut written) = (BTreeMap::new(), Vec::new());
         let mut sink = Sink {
             namespace: self.namespace,
             blobs: &mut blobs,
             used: &mut used,
             written: &mut written,
-            kept: std::collections::BTreeSet::new(),
+            kept: BTreeSet::new(),
             fault: None,
         };
         let top = self.tree.flush(shared.config.fragment_bytes, &mut sink);
