@@ -187,7 +187,7 @@ async fn certified_end(gateway: &Gateway, id: [u8; 32]) -> Option<Vec<u8>> {
     let mut rounds = gateway.port.certified_rounds();
     loop {
         rounds.borrow_and_update();
-        match gateway.port.query(question.clone()).await {
+        match gateway.port.query_now(&question) {
             Ok(answer) => match QueryResponse::decode(&answer) {
                 Ok(QueryResponse::RequestStatus {
                     status,

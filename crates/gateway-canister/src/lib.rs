@@ -19,6 +19,7 @@ mod answer;
 mod body;
 mod call;
 mod failure;
+mod lanes;
 pub mod limits;
 mod node;
 pub mod port;
@@ -37,6 +38,7 @@ use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
 use failure::Failure;
+use lanes::Lanes;
 pub use limits::Limits;
 pub use node::CanisterPort;
 pub use port::{NodePort, NodeStatus, SubmitError, Submitted};
@@ -49,6 +51,8 @@ struct Gateway {
     limits: Limits,
     /// What is left of [`Limits::bodies_bytes`], in units of [`body::BODY_UNIT_BYTES`].
     bodies: Arc<Semaphore>,
+    /// Turns of query calls at each canister.
+    lanes: Arc<Lanes>,
 }
 
 /// The endpoints, without a server around them; [`serve`] adds one.
@@ -58,6 +62,7 @@ pub fn router(port: Arc<dyn NodePort>, limits: Limits) -> Router {
         port,
         limits,
         bodies,
+        lanes: Arc::new(Lanes::new(limits.canister_queries)),
     };
     Router::new()
         .route("/api/v2/status", get(status::status))

@@ -29,6 +29,9 @@ pub struct Limits {
     pub reply_wait: Duration,
     /// Longest wait for the answer to a query or a read.
     pub query_wait: Duration,
+    /// Most query calls of one canister that run at a time; further ones wait in line, within
+    /// [`Limits::query_wait`].
+    pub canister_queries: usize,
 }
 
 impl Limits {
@@ -46,5 +49,6 @@ impl Limits {
         inclusion_wait: Duration::from_secs(30),
         reply_wait: Duration::from_secs(10),
         query_wait: Duration::from_secs(30),
+        canister_queries: 4,
     };
 }

@@ -99,6 +99,10 @@ impl NodePort for CanisterPort {
         })
     }
 
+    fn query_now(&self, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+        self.handle.query(&self.handle.snapshot(), request)
+    }
+
     fn certified_rounds(&self) -> watch::Receiver<Round> {
         self.rounds.clone()
     }

@@ -20,6 +20,13 @@ pub trait NodePort: Send + Sync + 'static {
     /// Asks the runtime about its newest certified state.
     fn query(&self, request: Vec<u8>) -> BoxFuture<Result<Vec<u8>, QueryError>>;
 
+    /// Asks the runtime about its newest certified state as it stands, on the caller's thread: for
+    /// questions that take microseconds.
+    ///
+    /// # Errors
+    /// [`QueryError`] of the runtime.
+    fn query_now(&self, request: &[u8]) -> Result<Vec<u8>, QueryError>;
+
     /// The newest round whose state is certified. The value changes with every such round.
     fn certified_rounds(&self) -> watch::Receiver<Round>;
 

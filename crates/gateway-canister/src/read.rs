@@ -3,6 +3,8 @@
 //! Source: Internet Computer interface specification, "Request: Query call" and "Request: Read
 //! state".
 
+use std::time::Duration;
+
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use tokio::time::timeout;
@@ -31,13 +33,14 @@ pub(crate) async fn ask(
         Ok(Ok(answer)) => answer,
         Ok(Err(QueryError::Reject(reject))) => return Err(NoAnswer::Reject(reject)),
         Ok(Err(QueryError::Fault(fault))) => return Err(NoAnswer::Failure(fault.into())),
-        Err(_) => {
-            let text = format!("there was no answer after {} ms", wait.as_millis());
-            return Err(NoAnswer::Failure(Failure::unavailable(text)));
-        }
+        Err(_) => return Err(NoAnswer::Failure(no_answer_in(wait))),
     };
     QueryResponse::decode(&answer)
         .map_err(|error| NoAnswer::Failure(Fault(format!("the engine's answer: {error}")).into()))
+}
+
+fn no_answer_in(wait: Duration) -> Failure {
+    Failure::unavailable(format!("there was no answer after {} ms", wait.as_millis()))
 }
 
 /// The failure of a node whose engine answers another question than it was asked.
@@ -57,7 +60,14 @@ pub(crate) async fn query(
         envelope: received.bytes,
         effective,
     };
-    match ask(&gateway, &question).await {
+    let asked = async {
+        let _turn = gateway.lanes.enter(effective).await;
+        ask(&gateway, &question).await
+    };
+    let Ok(asked) = timeout(gateway.limits.query_wait, asked).await else {
+        return Err(no_answer_in(gateway.limits.query_wait));
+    };
+    match asked {
         Ok(QueryResponse::Call { id, result }) => Ok(answer::query(&*gateway.port, &id, &result)),
         Ok(_) => Err(other_question()),
         Err(NoAnswer::Failure(failure)) => Err(failure),

@@ -148,12 +148,17 @@ impl Channel {
             return self.send_bytes(&header, payload, deadline);
         }
         self.send_bytes(&header, &[], deadline)?;
-        for group in descriptors.chunks(DESCRIPTORS_PER_MESSAGE) {
+        let last = (descriptors.len() - 1) / DESCRIPTORS_PER_MESSAGE;
+        let groups = descriptors.chunks(DESCRIPTORS_PER_MESSAGE);
+        for (number, group) in groups.enumerate() {
             let raw: Vec<_> = group.iter().map(AsRawFd::as_raw_fd).collect();
-            let sent = self.send_some(&[IoSlice::new(&[0])], &raw, deadline)?;
-            debug_assert_eq!(sent, 1, "a message of one byte is sent whole");
+            // The payload follows the byte of the last group, in one call where it fits.
+            let after = if number == last { payload } else { &[] };
+            let parts = [IoSlice::new(&[0]), IoSlice::new(after)];
+            let sent = self.send_some(&parts, &raw, deadline)?;
+            self.send_bytes(&after[sent - 1..], &[], deadline)?;
         }
-        self.send_bytes(payload, &[], deadline)
+        Ok(())
     }
 
     fn send_bytes(
@@ -180,10 +185,15 @@ impl Channel {
     ) -> Result<usize, ChannelError> {
         let rights = [ControlMessage::ScmRights(raw)];
         let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+        // There is nearly always room: only where there is none is it waited for.
+        let mut flags = MsgFlags::MSG_NOSIGNAL | now_or_never(deadline);
         loop {
-            let flags = MsgFlags::MSG_NOSIGNAL | self.await_ready(PollFlags::POLLOUT, deadline)?;
             match sendmsg::<UnixAddr>(self.stream.as_raw_fd(), parts, control, flags, None) {
-                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    flags =
+                        MsgFlags::MSG_NOSIGNAL | self.await_ready(PollFlags::POLLOUT, deadline)?;
+                }
                 result => return Ok(result?),
             }
         }
@@ -199,6 +209,8 @@ impl Channel {
         deadline: Option<Instant>,
     ) -> Result<Message, ChannelError> {
         let mut header = [0; HEADER_BYTES];
+        // What follows the header came with it; the header itself is yet to come.
+        self.await_ready(PollFlags::POLLIN, deadline)?;
         self.receive_exact(&mut header, deadline)?;
         let number = |at: usize| {
             u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
@@ -235,8 +247,8 @@ impl Channel {
         mut buffer: &mut [u8],
         deadline: Option<Instant>,
     ) -> Result<(), ChannelError> {
+        let mut flags = now_or_never(deadline);
         while !buffer.is_empty() {
-            let flags = self.await_ready(PollFlags::POLLIN, deadline)?;
             // Without room for ancillary data the kernel drops descriptors that come unasked.
             let received = {
                 let mut parts = [IoSliceMut::new(buffer)];
@@ -246,7 +258,8 @@ impl Channel {
             match received {
                 Ok(0) => return Err(ChannelError::Closed),
                 Ok(count) => buffer = &mut buffer[count..],
-                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => flags = self.await_ready(PollFlags::POLLIN, deadline)?,
                 Err(errno) => return Err(errno.into()),
             }
         }
@@ -262,13 +275,16 @@ impl Channel {
         let mut control = nix::cmsg_space!([i32; DESCRIPTORS_PER_MESSAGE]);
         let mut byte = [0];
         let before = into.len();
+        let mut flags = now_or_never(deadline) | MsgFlags::MSG_CMSG_CLOEXEC;
         let (bytes, truncated) = loop {
-            let flags = self.await_ready(PollFlags::POLLIN, deadline)?;
-            let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
             let mut parts = [IoSliceMut::new(&mut byte)];
             let fd = self.stream.as_raw_fd();
             match recvmsg::<UnixAddr>(fd, &mut parts, Some(&mut control), flags) {
-                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    flags =
+                        self.await_ready(PollFlags::POLLIN, deadline)? | MsgFlags::MSG_CMSG_CLOEXEC;
+                }
                 Err(errno) => return Err(errno.into()),
                 Ok(message) => {
                     for item in message.cmsgs().into_iter().flatten() {
@@ -317,5 +333,14 @@ impl Channel {
                 Err(errno) => return Err(errno.into()),
             }
         }
+    }
+}
+
+/// The flags for a call that is tried before it is waited for: it must not block if there is a
+/// deadline.
+fn now_or_never(deadline: Option<Instant>) -> MsgFlags {
+    match deadline {
+        Some(_) => MsgFlags::MSG_DONTWAIT,
+        None => MsgFlags::empty(),
     }
 }

@@ -87,6 +87,8 @@ pub struct Pool {
     limits: PoolLimits,
     waiting: BTreeMap<Hash, Waiting>,
     order: BTreeSet<(Place, Hash)>,
+    /// What expires when.
+    expiries: BTreeSet<(TimeNanos, Hash)>,
     senders: BTreeMap<Vec<u8>, Sender>,
     bytes: usize,
     arrivals: u64,
@@ -101,6 +103,7 @@ impl Pool {
             limits,
             waiting: BTreeMap::new(),
             order: BTreeSet::new(),
+            expiries: BTreeSet::new(),
             senders: BTreeMap::new(),
             bytes: 0,
             arrivals: 0,
@@ -169,6 +172,7 @@ impl Pool {
         self.arrivals += 1;
         self.bytes = total;
         self.order.insert((place, admission.id));
+        self.expiries.insert((admission.expires, admission.id));
         self.waiting.insert(
             admission.id,
             Waiting {
@@ -182,12 +186,8 @@ impl Pool {
 
     /// Drops transactions that are useless at `now`; gives their identities.
     pub fn expire(&mut self, now: TimeNanos) -> Vec<Hash> {
-        let gone: Vec<Hash> = self
-            .waiting
-            .iter()
-            .filter(|(_, waiting)| waiting.admission.expires < now)
-            .map(|(id, _)| *id)
-            .collect();
+        let past = self.expiries.iter().take_while(|(at, _)| *at < now);
+        let gone: Vec<Hash> = past.map(|(_, id)| *id).collect();
         for id in &gone {
             self.remove(id);
         }
@@ -226,6 +226,7 @@ impl Pool {
     fn remove(&mut self, id: &Hash) -> Option<Waiting> {
         let waiting = self.waiting.remove(id)?;
         self.order.remove(&(waiting.place, *id));
+        self.expiries.remove(&(waiting.admission.expires, *id));
         self.bytes -= waiting.bytes.len();
         if let Some(sender) = self.senders.get_mut(&waiting.admission.sender) {
             sender.waiting -= 1;

@@ -176,3 +176,64 @@ pub fn descendants(root: Pid) -> Vec<Descendant> {
     }
     found
 }
+
+/// Processor time that a process and all that it started used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    ticks: u64,
+}
+
+impl Usage {
+    /// In seconds; Linux counts hundredths for user space.
+    pub fn seconds(self) -> f64 {
+        self.ticks as f64 / 100.0
+    }
+}
+
+impl std::ops::Sub for Usage {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        let ticks = self.ticks.saturating_sub(earlier.ticks);
+        Self { ticks }
+    }
+}
+
+/// What a node and its sandboxes used so far; what sandboxes that have ended used is left out.
+pub fn usage(node: Pid) -> Usage {
+    let stat = std::fs::read_to_string(format!("/proc/{node}/stat")).expect("the node runs");
+    let (_, rest) = stat.rsplit_once(") ").expect("the name is in parentheses");
+    let fields = rest.split(' ').skip(11).take(2);
+    let own: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
+    let others = descendants(node).into_iter().map(|process| process.ticks);
+    Usage {
+        ticks: own + others.sum::<u64>(),
+    }
+}
+
+/// Memory of a node in bytes: its own share of what it and others map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Of the node's process.
+    pub node: u64,
+    /// With its sandboxes.
+    pub all: u64,
+}
+
+/// What a node and its sandboxes hold in memory.
+pub fn memory(node: Pid) -> Memory {
+    let of = |pid: i32| {
+        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
+        let kib = rollup.ok().and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("Pss:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+        kib.unwrap_or(0) * 1024
+    };
+    let own = of(node.as_raw());
+    let others = descendants(node).into_iter().map(|process| of(process.pid));
+    Memory {
+        node: own,
+        all: own + others.sum::<u64>(),
+    }
+}

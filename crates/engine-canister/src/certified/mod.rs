@@ -15,8 +15,10 @@
 //! Source: interface specification, "The system state tree".
 
 mod branch;
+mod label_map;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candid::Principal;
 use trilith_params::canister::INDEX_MAX;
@@ -25,6 +27,7 @@ use trilith_types::cbor::Encoder;
 use trilith_types::representation_hash::leb128;
 
 pub use branch::{Branch, Tree, Wanted};
+pub use label_map::LabelMap;
 
 use crate::controller::record::{Canister, Meta, Reply, RequestRecord, RequestState, canister_id};
 use crate::controller::snapshot::Snapshot;
@@ -150,66 +153,77 @@ pub(crate) fn request_digest(record: &RequestRecord) -> [u8; 32] {
     request_tree(record).digest()
 }
 
-/// The state tree of a snapshot.
-pub(crate) struct StateTree<'a> {
-    snapshot: &'a Snapshot,
+/// What stands above canisters and ingress statuses. It follows from a snapshot and the engine's
+/// identity, and is made once for each snapshot.
+#[derive(Debug)]
+pub(crate) struct Top {
     time: Tree,
     subnet: Tree,
     ranges: Tree,
-    top: Branch,
+    branch: Branch,
 }
 
-impl<'a> StateTree<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot, identity: &Identity<'_>) -> Self {
+impl Top {
+    fn new(snapshot: &Snapshot, identity: &Identity<'_>) -> Self {
         let time = leb(snapshot.meta.time);
         let subnet = subnet_tree(&snapshot.meta, identity);
         let ranges = ranges_tree(identity);
-        let top = Branch::new(vec![
-            (b"canister".to_vec(), snapshot.canister_branch.digest()),
+        let branch = Branch::new(vec![
+            (b"canister".to_vec(), snapshot.canisters.digest()),
             (b"canister_ranges".to_vec(), ranges.digest()),
-            (b"request_status".to_vec(), snapshot.request_branch.digest()),
+            (b"request_status".to_vec(), snapshot.requests.digest()),
             (b"subnet".to_vec(), subnet.digest()),
             (b"time".to_vec(), time.digest()),
         ]);
         Self {
-            snapshot,
             time,
             subnet,
             ranges,
-            top,
+            branch,
         }
+    }
+}
+
+/// The state tree of a snapshot.
+pub(crate) struct StateTree<'a> {
+    snapshot: &'a Snapshot,
+    top: &'a Top,
+}
+
+impl<'a> StateTree<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, identity: &Identity<'_>) -> Self {
+        let top = snapshot
+            .top
+            .get_or_init(|| Arc::new(Top::new(snapshot, identity)));
+        Self { snapshot, top }
     }
 
     /// The digest of the root.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        self.top.digest()
+        self.top.branch.digest()
     }
 
     /// The tree with only what is wanted, same digest.
     pub(crate) fn prune(&self, wanted: &Wanted) -> HashTree {
-        self.top.prune(wanted, &mut |label, under| match label {
-            b"canister" => self
-                .snapshot
-                .canister_branch
-                .prune(under, &mut |label, under| {
-                    let canister = Principal::try_from_slice(label).ok();
-                    let canister = canister.and_then(|id| self.snapshot.canisters.get(&id));
-                    canister.map_or(HashTree::Empty, |canister| {
+        self.top
+            .branch
+            .prune(wanted, &mut |label, under| match label {
+                b"canister" => {
+                    let canisters = &self.snapshot.canisters;
+                    canisters.prune(under, &mut |_, canister, under| {
                         canister_tree(canister).prune(under)
                     })
-                }),
-            b"request_status" => self
-                .snapshot
-                .request_branch
-                .prune(under, &mut |label, under| {
-                    let id = <[u8; 32]>::try_from(label).ok();
-                    let record = id.and_then(|id| self.snapshot.requests.get(&id));
-                    record.map_or(HashTree::Empty, |record| request_tree(record).prune(under))
-                }),
-            b"canister_ranges" => self.ranges.prune(under),
-            b"subnet" => self.subnet.prune(under),
-            _ => self.time.prune(under),
-        })
+                }
+                b"request_status" => {
+                    let requests = &self.snapshot.requests;
+                    requests.prune(under, &mut |_, record, under| {
+                        request_tree(record).prune(under)
+                    })
+                }
+                b"canister_ranges" => self.top.ranges.prune(under),
+                b"subnet" => self.top.subnet.prune(under),
+                _ => self.top.time.prune(under),
+            })
     }
 }
 

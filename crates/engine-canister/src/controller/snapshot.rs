@@ -2,19 +2,21 @@
 //! from it.
 //!
 //! A snapshot is immutable once made, so that queries read it while rounds go on. It can always be
-//! made anew from the view; both ways give equal snapshots.
+//! made anew from the view; both ways give equal snapshots. Versions share what they have in common:
+//! a round costs what it changed, not what there is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candid::Principal;
+use rpds::RedBlackTreeSetSync as Set;
 use trilith_protocol::Fault;
 use trilith_types::StateRead;
 
 use super::codec::Record;
 use super::record::{Canister, Meta, RequestRecord};
-use crate::certified::{self, Branch};
+use crate::certified::{self, LabelMap, Top};
 
 /// Key of the record of what belongs to no canister.
 pub(crate) const META_KEY: &[u8] = b"meta";
@@ -32,21 +34,20 @@ pub(crate) type RequestId = [u8; 32];
 #[derive(Clone, Default)]
 pub(crate) struct Snapshot {
     pub(crate) meta: Arc<Meta>,
-    pub(crate) canisters: BTreeMap<Principal, Arc<Canister>>,
-    pub(crate) requests: BTreeMap<RequestId, Arc<RequestRecord>>,
+    /// By id, with the digests of their subtrees in the certified tree.
+    pub(crate) canisters: LabelMap<Principal, Arc<Canister>>,
+    /// Ingress statuses by request id, with the digests of their subtrees.
+    pub(crate) requests: LabelMap<RequestId, Arc<RequestRecord>>,
     /// Canisters with something to execute.
     pub(crate) active: BTreeSet<Principal>,
     /// Canisters that want a task in every round.
     pub(crate) heartbeats: BTreeSet<Principal>,
     /// When canisters have something due.
-    pub(crate) wakes: BTreeSet<(u64, Principal)>,
+    pub(crate) wakes: Set<(u64, Principal)>,
     /// Up to when ingress statuses are kept.
-    pub(crate) kept: BTreeSet<(u64, RequestId)>,
-    /// Digests of the canisters' subtrees.
-    canister_digests: BTreeMap<Principal, [u8; 32]>,
-    request_digests: BTreeMap<RequestId, [u8; 32]>,
-    pub(crate) canister_branch: Arc<Branch>,
-    pub(crate) request_branch: Arc<Branch>,
+    pub(crate) kept: Set<(u64, RequestId)>,
+    /// The top of the certified tree, once it was asked for.
+    pub(crate) top: OnceLock<Arc<Top>>,
 }
 
 /// What a round changed.
@@ -107,25 +108,12 @@ impl Snapshot {
     pub(crate) fn with(&self, changes: &Changes) -> Self {
         let mut next = self.clone();
         next.meta = Arc::new(changes.meta.clone());
+        next.top = OnceLock::new();
         for (id, canister) in &changes.canisters {
             next.put_canister(*id, canister.clone());
         }
         for (id, record) in &changes.requests {
             next.put_request(*id, record.clone());
-        }
-        if !changes.canisters.is_empty() || self.canisters.is_empty() {
-            let labels = next.canister_digests.iter();
-            next.canister_branch = Arc::new(Branch::new(
-                labels
-                    .map(|(id, digest)| (id.as_slice().to_vec(), *digest))
-                    .collect(),
-            ));
-        }
-        if !changes.requests.is_empty() || self.requests.is_empty() {
-            let labels = next.request_digests.iter();
-            next.request_branch = Arc::new(Branch::new(
-                labels.map(|(id, digest)| (id.to_vec(), *digest)).collect(),
-            ));
         }
         next
     }
@@ -135,9 +123,8 @@ impl Snapshot {
             self.active.remove(&id);
             self.heartbeats.remove(&id);
             if let Some(wake) = old.wake() {
-                self.wakes.remove(&(wake, id));
+                self.wakes.remove_mut(&(wake, id));
             }
-            self.canister_digests.remove(&id);
         }
         if let Some(new) = canister {
             if new.has_work() {
@@ -147,24 +134,21 @@ impl Snapshot {
                 self.heartbeats.insert(id);
             }
             if let Some(wake) = new.wake() {
-                self.wakes.insert((wake, id));
+                self.wakes.insert_mut((wake, id));
             }
-            self.canister_digests
-                .insert(id, certified::canister_digest(&new));
-            self.canisters.insert(id, new);
+            let digest = certified::canister_digest(&new);
+            self.canisters.insert(id, new, digest);
         }
     }
 
     fn put_request(&mut self, id: RequestId, record: Option<Arc<RequestRecord>>) {
         if let Some(old) = self.requests.remove(&id) {
-            self.kept.remove(&(old.kept_until, id));
-            self.request_digests.remove(&id);
+            self.kept.remove_mut(&(old.kept_until, id));
         }
         if let Some(new) = record {
-            self.kept.insert((new.kept_until, id));
-            self.request_digests
-                .insert(id, certified::request_digest(&new));
-            self.requests.insert(id, new);
+            self.kept.insert_mut((new.kept_until, id));
+            let digest = certified::request_digest(&new);
+            self.requests.insert(id, new, digest);
         }
     }
 }

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use trilith_protocol::Fault;
+use trilith_types::PageFile;
 
 use super::cache::Compiled;
-use super::files;
+use super::files::{self, Readers};
 use super::frame::{Request, Response};
 use super::policy::FILES_MAX;
 use super::pool::{Lease, Remembered, Seat};
@@ -20,6 +21,8 @@ use crate::executor::wire;
 pub(super) struct SandboxedExecution {
     /// `None` once the message has ended or failed.
     lease: Option<Lease>,
+    /// The request and its page files, until the first slice is asked for.
+    unsent: Option<(Request, Vec<PageFile>)>,
     bounds: Bounds,
     /// The memory that the request named, if the sandbox has it.
     given: Option<Remembered>,
@@ -34,6 +37,7 @@ impl SandboxedExecution {
         compiled: &Compiled,
         mut request: ExecutionRequest,
         versions: Arc<AtomicU64>,
+        readers: &Readers,
         watchdog: Duration,
     ) -> Result<Self, Fault> {
         let deadline = Instant::now() + watchdog;
@@ -53,18 +57,15 @@ impl SandboxedExecution {
         let shared = encoded
             .files
             .iter()
-            .map(files::read_only)
+            .map(|file| readers.of(file))
             .collect::<Result<Vec<_>, _>>();
         let shared = shared.map_err(|error| Fault(format!("a page file is unusable: {error}")))?;
-        seat.process.send(
-            &Request::Start {
-                request: encoded.bytes,
-            },
-            &shared,
-            deadline,
-        )?;
+        let request = Request::Start {
+            request: encoded.bytes,
+        };
         Ok(Self {
             lease: Some(lease),
+            unsent: Some((request, shared)),
             bounds,
             given,
             versions,
@@ -125,7 +126,9 @@ impl Execution for SandboxedExecution {
         };
         let deadline = Instant::now() + self.watchdog;
         let seat = lease.seat();
-        seat.process.send(&Request::Run, &[], deadline)?;
+        // The first slice is run with the request itself, so that the sandbox wakes up once.
+        let (request, files) = self.unsent.take().unwrap_or((Request::Run, Vec::new()));
+        seat.process.send(&request, &files, deadline)?;
         match seat.process.receive(deadline)? {
             (Response::Paused, _) => {
                 self.lease = Some(lease);
@@ -149,6 +152,10 @@ impl Drop for SandboxedExecution {
         let Some(mut lease) = self.lease.take() else {
             return;
         };
+        if self.unsent.is_some() {
+            lease.give_back();
+            return;
+        }
         let deadline = Instant::now() + self.watchdog;
         // If it cannot be told, the lease ends here and the process with it.
         if lease

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -58,6 +58,41 @@ pub(super) fn read_whole(file: &File, len: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
+}
+
+/// Most page files whose second descriptor is kept. Dead ones are forgotten first.
+const READERS_MAX: usize = 1_024;
+
+/// Descriptors for reading of page files that this process can write to, each opened once.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    /// By the address of the file, which is that of no other as long as it lives.
+    opened: Mutex<BTreeMap<usize, (Weak<File>, PageFile)>>,
+}
+
+impl Readers {
+    /// A file that is safe to hand to a sandbox.
+    pub(super) fn of(&self, file: &PageFile) -> io::Result<PageFile> {
+        let address = Arc::as_ptr(file) as usize;
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, reader)) = opened.get(&address)
+            && known.strong_count() > 0
+        {
+            return Ok(reader.clone());
+        }
+        let reader = read_only(file)?;
+        if opened.len() >= READERS_MAX {
+            opened.retain(|_, (known, _)| known.strong_count() > 0);
+        }
+        if opened.len() >= READERS_MAX {
+            opened.clear();
+        }
+        // A reader that is the file itself would keep it alive here.
+        if !Arc::ptr_eq(file, &reader) {
+            opened.insert(address, (Arc::downgrade(file), reader.clone()));
+        }
+        Ok(reader)
+    }
 }
 
 /// A file that is safe to hand to a sandbox: the same if it cannot be written through this
@@ -187,6 +222,23 @@ mod tests {
         assert!(Arc::ptr_eq(&read_only(&shared).unwrap(), &shared));
         let sealed = Arc::new(sealed_copy("sealed", b"x").unwrap());
         assert!(Arc::ptr_eq(&read_only(&sealed).unwrap(), &sealed));
+    }
+
+    #[test]
+    fn a_file_is_opened_for_reading_once_while_it_lives() {
+        let readers = Readers::default();
+        let writable = Arc::new(tempfile::tempfile().unwrap());
+        writable.write_all_at(b"x", 0).unwrap();
+        let first = readers.of(&writable).unwrap();
+        assert!(first.write_at(b"y", 0).is_err());
+        assert!(Arc::ptr_eq(&first, &readers.of(&writable).unwrap()));
+        drop(writable);
+        for _ in 0..2 * READERS_MAX {
+            let other = Arc::new(tempfile::tempfile().unwrap());
+            let reader = readers.of(&other).unwrap();
+            assert!(!Arc::ptr_eq(&first, &reader) && reader.write_at(b"y", 0).is_err());
+        }
+        assert!(readers.opened.lock().unwrap().len() <= READERS_MAX);
     }
 
     #[test]

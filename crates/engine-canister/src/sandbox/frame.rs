@@ -28,13 +28,12 @@ pub enum Request {
         /// Length of the code.
         code_bytes: u64,
     },
-    /// Set up an execution; the page files come along. Not answered: the answer to the first
-    /// [`Request::Run`] tells if it failed.
+    /// Set up an execution and run its first slice; the page files come along.
     Start {
         /// The encoded [`crate::api::ExecutionRequest`].
         request: Vec<u8>,
     },
-    /// Run a slice of the execution.
+    /// Run the next slice of the execution.
     Run,
     /// Drop the execution. Not answered.
     Abandon,

@@ -40,6 +40,7 @@ use trilith_protocol::Fault;
 
 use self::cache::{CODE_BYTES_MAX, Cache, Compiled, Found};
 use self::execution::SandboxedExecution;
+use self::files::Readers;
 pub use self::frame::{Request, Response};
 use self::metrics::Counters;
 pub use self::metrics::SandboxMetrics;
@@ -117,6 +118,7 @@ pub struct SandboxedExecutor {
     counters: Arc<Counters>,
     /// Names versions of memories across all sandboxes.
     versions: Arc<AtomicU64>,
+    readers: Readers,
 }
 
 impl SandboxedExecutor {
@@ -145,6 +147,7 @@ impl SandboxedExecutor {
             compiling: Mutex::new(()),
             counters,
             versions: Arc::new(AtomicU64::new(0)),
+            readers: Readers::default(),
         })
     }
 
@@ -261,7 +264,12 @@ impl Executor for SandboxedExecutor {
         let versions = self.versions.clone();
         let watchdog = self.slice_watchdog;
         Ok(Box::new(SandboxedExecution::start(
-            lease, &compiled, request, versions, watchdog,
+            lease,
+            &compiled,
+            request,
+            versions,
+            &self.readers,
+            watchdog,
         )?))
     }
 }

@@ -142,8 +142,6 @@ fn serve(channel: &Channel, mut served: Served) -> ExitCode {
     if answer(channel, &Response::Ready, &[]).is_err() {
         return ExitCode::FAILURE;
     }
-    // A start that failed, told when the first slice is asked for: a start is not answered.
-    let mut failed_start = None;
     loop {
         // An end of the channel is how a sandbox is told to go.
         let Ok(message) = channel.receive(&limits, None) else {
@@ -158,21 +156,13 @@ fn serve(channel: &Channel, mut served: Served) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
-        let is_start = matches!(request, Request::Start { .. });
-        let answered = match (&request, failed_start.take()) {
-            (Request::Run, Some(fault)) => Err(fault),
-            _ => guarded(|| match &mut served {
-                Served::Execute(desk) => execute(desk.as_mut(), request, files),
-                Served::Compile(desk) => compile(desk.as_mut(), &request, files),
-            }),
-        };
+        let answered = guarded(|| match &mut served {
+            Served::Execute(desk) => execute(desk.as_mut(), request, files),
+            Served::Compile(desk) => compile(desk.as_mut(), &request, files),
+        });
         let sent = match answered {
             Ok(None) => Ok(()),
             Ok(Some((response, files))) => answer(channel, &response, &files),
-            Err(fault) if is_start => {
-                failed_start = Some(fault);
-                Ok(())
-            }
             Err(Fault(reason)) => answer(channel, &Response::Failed { reason }, &[]),
         };
         if sent.is_err() {
@@ -195,23 +185,27 @@ fn execute(desk: &mut dyn ExecuteDesk, request: Request, files: Vec<File>) -> An
         Request::Start { request } => {
             let files: Vec<PageFile> = files.into_iter().map(Arc::new).collect();
             desk.start(&request, &files)?;
-            Ok(None)
+            run(desk)
         }
-        Request::Run => Ok(Some(match desk.run()? {
-            Progress::Paused => (Response::Paused, Vec::new()),
-            Progress::Finished(encoded) => (
-                Response::Finished {
-                    result: encoded.bytes,
-                },
-                encoded.files,
-            ),
-        })),
+        Request::Run => run(desk),
         Request::Abandon => {
             desk.abandon();
             Ok(None)
         }
         Request::Compile { .. } => Err(Fault("a sandbox to execute does not compile".into())),
     }
+}
+
+fn run(desk: &mut dyn ExecuteDesk) -> Answered {
+    Ok(Some(match desk.run()? {
+        Progress::Paused => (Response::Paused, Vec::new()),
+        Progress::Finished(encoded) => (
+            Response::Finished {
+                result: encoded.bytes,
+            },
+            encoded.files,
+        ),
+    }))
 }
 
 fn compile(desk: &mut dyn CompileDesk, request: &Request, files: Vec<File>) -> Answered {

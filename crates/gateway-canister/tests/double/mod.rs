@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+use std::future::Future;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -166,6 +168,15 @@ impl NodePort for Double {
             Answers::Hangs => return Box::pin(std::future::pending()),
         };
         Box::pin(async { answer })
+    }
+
+    fn query_now(&self, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+        match std::pin::pin!(self.query(request.to_vec()))
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => Err(QueryError::Fault(Fault("it hangs".into()))),
+        }
     }
 
     fn certified_rounds(&self) -> watch::Receiver<Round> {
