@@ -61,14 +61,17 @@ async fn fresh(handle: &RuntimeHandle) -> Arc<Snapshot> {
         let _elapsed = tokio::time::timeout(FIRST_CERTIFIED_WAIT_MAX, certified).await;
         return handle.snapshot();
     }
-    let age = handle.now().0.saturating_sub(newest.time.0);
-    let old = u128::from(age) > SNAPSHOT_AGE_MAX.as_nanos();
-    if old && handle.refresh() {
+    if !is_fresh(handle, &newest) && handle.refresh() {
         // As above.
         let _elapsed = tokio::time::timeout(RENEWAL_WAIT_MAX, snapshots.changed()).await;
         return handle.snapshot();
     }
     newest
+}
+
+fn is_fresh(handle: &RuntimeHandle, snapshot: &Snapshot) -> bool {
+    let age = handle.now().0.saturating_sub(snapshot.time.0);
+    snapshot.attested.is_some() && u128::from(age) <= SNAPSHOT_AGE_MAX.as_nanos()
 }
 
 impl NodePort for CanisterPort {
@@ -101,6 +104,10 @@ impl NodePort for CanisterPort {
 
     fn query_now(&self, request: &[u8]) -> Result<Vec<u8>, QueryError> {
         self.handle.query(&self.handle.snapshot(), request)
+    }
+
+    fn is_fresh(&self) -> bool {
+        is_fresh(&self.handle, &self.handle.snapshot())
     }
 
     fn certified_rounds(&self) -> watch::Receiver<Round> {

@@ -27,6 +27,10 @@ pub trait NodePort: Send + Sync + 'static {
     /// [`QueryError`] of the runtime.
     fn query_now(&self, request: &[u8]) -> Result<Vec<u8>, QueryError>;
 
+    /// Whether the newest certified state is young enough for reads. If not, [`NodePort::query`]
+    /// renews it first.
+    fn is_fresh(&self) -> bool;
+
     /// The newest round whose state is certified. The value changes with every such round.
     fn certified_rounds(&self) -> watch::Receiver<Round>;
 

@@ -56,8 +56,22 @@ pub(crate) async fn query(
 ) -> Result<Response, Failure> {
     let effective = body::principal(&id)?;
     let received = body::read(&gateway, request).await?;
-    let question = QueryRequest::Call {
+    let again = QueryRequest::CallAgain {
         envelope: received.bytes,
+        effective,
+    };
+    // Refused or not remembered: asked in full. An old state is renewed first.
+    if gateway.port.is_fresh()
+        && let Ok(answer) = gateway.port.query_now(&again.encode())
+        && let Ok(QueryResponse::Call { id, result }) = QueryResponse::decode(&answer)
+    {
+        return Ok(answer::query(&*gateway.port, &id, &result));
+    }
+    let QueryRequest::CallAgain { envelope, .. } = again else {
+        return Err(other_question());
+    };
+    let question = QueryRequest::Call {
+        envelope,
         effective,
     };
     let asked = async {

@@ -131,6 +131,10 @@ pub struct SignatureShare {
     pub bytes: [u8; SIGNATURE_BYTES],
 }
 
+/// A share that is its signer's over some message.
+#[derive(Clone, Debug)]
+pub struct VerifiedShare(PartialSignature<IcMinSig>);
+
 /// A signer's secret share. Its `Debug` shows the index only.
 #[derive(Clone)]
 pub struct KeyShare(Share);
@@ -143,15 +147,24 @@ impl KeyShare {
 
     /// Signs. Deterministic.
     pub(crate) fn sign(&self, domain: Domain, message: &[u8]) -> SignatureShare {
+        let VerifiedShare(PartialSignature { value, .. }) = self.sign_own(domain, message);
+        SignatureShare {
+            index: self.index(),
+            bytes: point_bytes(&value),
+        }
+    }
+
+    /// Signs, for a group that holds this share.
+    pub(crate) fn sign_own(&self, domain: Domain, message: &[u8]) -> VerifiedShare {
         let value = ops::sign::<IcMinSig>(
             &self.0.private,
             SIGNATURE_DST,
             &domain.signed_bytes(message),
         );
-        SignatureShare {
-            index: self.index(),
-            bytes: point_bytes(&value),
-        }
+        VerifiedShare(PartialSignature {
+            index: self.0.index,
+            value,
+        })
     }
 }
 
@@ -195,16 +208,8 @@ impl GroupKey {
         domain: Domain,
         message: &[u8],
         share: &SignatureShare,
-    ) -> Result<(), ShareError> {
+    ) -> Result<VerifiedShare, ShareError> {
         let hashed = ops::hash::<IcMinSig>(SIGNATURE_DST, &domain.signed_bytes(message));
-        self.verified_partial(&hashed, share).map(drop)
-    }
-
-    fn verified_partial(
-        &self,
-        hashed: &G1,
-        share: &SignatureShare,
-    ) -> Result<PartialSignature<IcMinSig>, ShareError> {
         let index = Participant::new(share.index);
         let unknown = ShareError::UnknownSigner {
             index: share.index,
@@ -213,33 +218,51 @@ impl GroupKey {
         let public = self.0.partial_public(index).map_err(|_| unknown)?;
         let invalid = ShareError::Invalid { index: share.index };
         let value = G1::decode(Copying(&share.bytes)).map_err(|_| invalid.clone())?;
-        IcMinSig::verify(&public, hashed, &value).map_err(|_| invalid)?;
-        Ok(PartialSignature { index, value })
+        IcMinSig::verify(&public, &hashed, &value).map_err(|_| invalid)?;
+        Ok(VerifiedShare(PartialSignature { index, value }))
     }
 
-    /// Combines shares into the group's signature. Every share is verified, because errors of
-    /// several shares could cancel out and hide their signers.
+    /// Whether `share` is a secret share of this group. Its signatures need no check then.
+    pub fn holds(&self, share: &KeyShare) -> bool {
+        self.0
+            .partial_public(share.0.index)
+            .is_ok_and(|public| public == share.0.public::<IcMinSig>())
+    }
+
+    /// Combines shares into the group's signature. Each was verified over the same message, because
+    /// errors of several shares could cancel out and hide their signers.
     ///
     /// # Errors
-    /// [`ShareError`] naming the first share that is wrong, or that there are too few.
+    /// [`ShareError::TooFew`] if there are not shares of enough signers.
+    pub fn recover(&self, shares: &[VerifiedShare]) -> Result<[u8; SIGNATURE_BYTES], ShareError> {
+        let partials: BTreeMap<u32, _> = shares
+            .iter()
+            .map(|VerifiedShare(partial)| (partial.index.get(), partial))
+            .collect();
+        let too_few = ShareError::TooFew {
+            count: partials.len(),
+            required: self.required(),
+        };
+        threshold::recover::<IcMinSig, _>(&self.0, partials.into_values(), &Sequential)
+            .map(|signature| point_bytes(&signature))
+            .map_err(|_| too_few)
+    }
+
+    /// Combines shares into the group's signature, each verified first.
+    ///
+    /// # Errors
+    /// [`ShareError`] if a share is not its signer's, or there are too few.
     pub fn combine(
         &self,
         domain: Domain,
         message: &[u8],
         shares: &[SignatureShare],
     ) -> Result<[u8; SIGNATURE_BYTES], ShareError> {
-        let hashed = ops::hash::<IcMinSig>(SIGNATURE_DST, &domain.signed_bytes(message));
-        let mut partials = BTreeMap::new();
-        for share in shares {
-            partials.insert(share.index, self.verified_partial(&hashed, share)?);
-        }
-        let too_few = ShareError::TooFew {
-            count: partials.len(),
-            required: self.required(),
-        };
-        threshold::recover::<IcMinSig, _>(&self.0, partials.values(), &Sequential)
-            .map(|signature| point_bytes(&signature))
-            .map_err(|_| too_few)
+        let verified = shares
+            .iter()
+            .map(|share| self.verify_share(domain, message, share))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.recover(&verified)
     }
 
     /// Whether `signature` is the group's signature over `message`.

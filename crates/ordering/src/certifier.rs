@@ -18,7 +18,7 @@ use trilith_proof::certificate::SIGNATURE_BYTES;
 use trilith_proof::mkvs::{ProofError, verify_value};
 use trilith_types::{Hash, Round, RuntimeId};
 
-use crate::bls::{Domain, GroupKey, KeyShare, ShareError, SignatureShare};
+use crate::bls::{Domain, GroupKey, KeyShare, ShareError, SignatureShare, VerifiedShare};
 
 /// Most bytes of the proof of a leaf: a path of 128 nodes with their siblings, and the value.
 pub const PROOF_BYTES_MAX: usize = 256 * 1024;
@@ -125,7 +125,7 @@ pub struct ShareCollector {
     group: GroupKey,
     domain: Domain,
     message: Vec<u8>,
-    shares: BTreeMap<u32, SignatureShare>,
+    shares: BTreeMap<u32, VerifiedShare>,
     signature: Option<[u8; SIGNATURE_BYTES]>,
 }
 
@@ -150,12 +150,13 @@ impl ShareCollector {
         share: SignatureShare,
     ) -> Result<Option<[u8; SIGNATURE_BYTES]>, ShareError> {
         if self.signature.is_none() {
-            self.group
+            let verified = self
+                .group
                 .verify_share(self.domain, &self.message, &share)?;
-            self.shares.insert(share.index, share);
+            self.shares.insert(share.index, verified);
             if self.shares.len() >= self.group.required() as usize {
-                let shares: Vec<_> = self.shares.values().copied().collect();
-                self.signature = Some(self.group.combine(self.domain, &self.message, &shares)?);
+                let shares: Vec<_> = self.shares.values().cloned().collect();
+                self.signature = Some(self.group.recover(&shares)?);
             }
         }
         Ok(self.signature)

@@ -57,6 +57,9 @@ impl Solo {
     /// Ordering of the network `chain` that goes on after `start`, with the consensus key `group`
     /// and enough of its shares to sign.
     pub fn new(chain: Hash, group: GroupKey, shares: Vec<KeyShare>, start: SoloStart) -> Self {
+        // Checked once here: what they sign needs no check then.
+        let shares = shares.into_iter().filter(|share| group.holds(share));
+        let shares = shares.collect();
         let mut solo = Self {
             chain,
             group,
@@ -92,13 +95,11 @@ impl Solo {
 
     /// `None` if the shares this validator holds are too few or not the group's.
     fn signature(&self, domain: Domain, message: &[u8]) -> Option<[u8; 48]> {
-        let shares: Vec<_> = self
-            .shares
-            .iter()
-            .take(self.group.required() as usize)
-            .map(|share| share.sign(domain, message))
+        let shares = self.shares.iter().take(self.group.required() as usize);
+        let shares: Vec<_> = shares
+            .map(|share| share.sign_own(domain, message))
             .collect();
-        self.group.combine(domain, message, &shares).ok()
+        self.group.recover(&shares).ok()
     }
 
     fn cut(&mut self) -> Vec<Vec<u8>> {

@@ -59,7 +59,9 @@ fn main() {
     }
     if wanted("queries") {
         let requests = number("--requests", 200_000, 200);
-        steady(Kind::Query, requests, connections.min(64), canisters);
+        for kind in [Kind::Query, Kind::DistinctQuery] {
+            steady(kind, requests, connections.min(64), canisters);
+        }
     }
     if wanted("overload") {
         let seconds = number("--seconds", 60, 1);
@@ -119,7 +121,7 @@ fn verify(client: &Client, nodes: &NodeKeys, load: &Load, samples: &[Sample], ki
         let answer = Answer { status: 200, body };
         match kind {
             Kind::Update => signed::verify_update(client, request, &answer),
-            Kind::Query => signed::verify_query(nodes, request, &answer),
+            Kind::Query | Kind::DistinctQuery => signed::verify_query(nodes, request, &answer),
         }
     }
     println!("  {} answers verified", samples.len());

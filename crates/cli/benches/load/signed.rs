@@ -18,8 +18,10 @@ const USERS: u8 = 16;
 pub enum Kind {
     /// Synchronous update calls, answered with a certificate.
     Update,
-    /// Queries, answered with the node's signature.
+    /// Queries, answered with the node's signature; users ask the same again and again.
     Query,
+    /// Queries no two of which ask the same.
+    DistinctQuery,
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
         match self {
             Self::Update => "updates",
             Self::Query => "queries",
+            Self::DistinctQuery => "distinct queries",
         }
     }
 }
@@ -50,7 +53,12 @@ pub fn load(node: &Node, kind: Kind, counters: &[Principal], requests: usize) ->
                 let signed = call.with_arg(argument.clone()).sign().expect("it can sign");
                 ("v4", "call", signed.signed_update, *signed.request_id)
             }
-            Kind::Query => {
+            Kind::Query | Kind::DistinctQuery => {
+                let mut argument = argument.clone();
+                if kind == Kind::DistinctQuery {
+                    // The counters do not look at it.
+                    argument.extend(index.to_be_bytes());
+                }
                 let query = user.agent.query(&canister, "get");
                 let query = query.with_arg(argument.clone()).with_nonce_generation();
                 let signed = query.sign().expect("it can sign");

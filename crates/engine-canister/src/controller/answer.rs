@@ -15,6 +15,7 @@ use super::query_format::{
 };
 use super::record::{Canister, Reply, RequestRecord, RequestState, Status, canister_id};
 use super::reject::{ErrorCode, Rejection};
+use super::remembered::Question;
 use super::snapshot::Snapshot;
 use super::{
     CODE_NO_CERTIFICATE, CODE_QUERY, CanisterEngine, MODULE, composite, management, price,
@@ -65,6 +66,10 @@ pub(crate) fn answer(
             envelope,
             effective,
         } => asked.call(&envelope, effective),
+        QueryRequest::CallAgain {
+            envelope,
+            effective,
+        } => asked.call_again(&envelope, effective),
         QueryRequest::ReadState {
             envelope,
             effective,
@@ -89,6 +94,10 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn call(&self, envelope: &[u8], effective: Principal) -> Answered<QueryResponse> {
         let (call, id) = authenticate_query(self.engine, envelope, effective, self.now)?;
+        let question = Question::new(&call, self.signature.is_some());
+        if let Some(result) = self.snapshot.remembered.get(&question) {
+            return Ok(QueryResponse::Call { id, result });
+        }
         let now = self.snapshot.meta.time;
         let (engine, view, snapshot) = (self.engine, self.view, self.snapshot);
         let onlooker = Onlooker {
@@ -109,7 +118,21 @@ impl Asked<'_> {
                 }
             }
         };
+        self.snapshot.remembered.put(question, &result);
         Ok(QueryResponse::Call { id, result })
+    }
+
+    /// The answer that the same query had before, if it is remembered.
+    fn call_again(&self, envelope: &[u8], effective: Principal) -> Answered<QueryResponse> {
+        let (call, id) = authenticate_query(self.engine, envelope, effective, self.now)?;
+        let question = Question::new(&call, self.signature.is_some());
+        let remembered = self.snapshot.remembered.get(&question);
+        Ok(
+            remembered.map_or(QueryResponse::NotRemembered, |result| QueryResponse::Call {
+                id,
+                result,
+            }),
+        )
     }
 
     fn read_state(&self, envelope: &[u8], effective: Effective) -> Answered<QueryResponse> {

@@ -35,6 +35,7 @@ mod price;
 pub mod query_format;
 pub(crate) mod record;
 pub(crate) mod reject;
+mod remembered;
 mod respond;
 mod round;
 pub(crate) mod snapshot;

@@ -19,6 +19,14 @@ pub enum QueryRequest {
         /// The effective canister id of the address.
         effective: Principal,
     },
+    /// As [`QueryRequest::Call`], but only if the same was asked before of this version of the
+    /// state and the answer is remembered: takes microseconds and no sandbox.
+    CallAgain {
+        /// The envelope as received; its content is a query.
+        envelope: Vec<u8>,
+        /// The effective canister id of the address.
+        effective: Principal,
+    },
     /// Read the certified state.
     ReadState {
         /// The envelope as received; its content is a read_state.
@@ -55,6 +63,8 @@ pub enum QueryResponse {
         /// What it gave.
         result: CallResult,
     },
+    /// To [`QueryRequest::CallAgain`]: the answer is not remembered.
+    NotRemembered,
     /// A certificate (tagged CBOR) over what was asked.
     ReadState {
         /// The certificate.
@@ -170,6 +180,15 @@ impl QueryRequest {
             Self::Topology => {
                 e.array(1).uint(3);
             }
+            Self::CallAgain {
+                envelope,
+                effective,
+            } => {
+                e.array(3)
+                    .uint(4)
+                    .bytes(envelope)
+                    .bytes(effective.as_slice());
+            }
         }
         e.finish()
     }
@@ -202,6 +221,10 @@ impl QueryRequest {
                 id: d.bytes_exact("request id")?,
             },
             (3, 1) => Self::Topology,
+            (4, 3) => Self::CallAgain {
+                envelope: d.bytes("envelope", ENVELOPE_BYTES_MAX)?.to_vec(),
+                effective: principal(&mut d)?,
+            },
             _ => return Err(DecodeError::Field("query request")),
         };
         d.finish()?;
@@ -266,6 +289,9 @@ impl QueryResponse {
                 };
             }
             Self::Topology(topology) => topology.write(e.array(5).uint(4)),
+            Self::NotRemembered => {
+                e.array(1).uint(5);
+            }
         }
         e.finish()
     }
@@ -309,6 +335,7 @@ impl QueryResponse {
                 }
             }
             (4, 5) => Self::Topology(Topology::read(&mut d)?),
+            (5, 1) => Self::NotRemembered,
             _ => return Err(DecodeError::Field("query response")),
         };
         d.finish()?;

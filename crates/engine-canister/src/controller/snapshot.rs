@@ -16,6 +16,7 @@ use trilith_types::StateRead;
 
 use super::codec::Record;
 use super::record::{Canister, Meta, RequestRecord};
+use super::remembered::Remembered;
 use crate::certified::{self, LabelMap, Top};
 
 /// Key of the record of what belongs to no canister.
@@ -48,6 +49,8 @@ pub(crate) struct Snapshot {
     pub(crate) kept: Set<(u64, RequestId)>,
     /// The top of the certified tree, once it was asked for.
     pub(crate) top: OnceLock<Arc<Top>>,
+    /// Answers that query calls had on this version.
+    pub(crate) remembered: Arc<Remembered>,
 }
 
 /// What a round changed.
@@ -109,6 +112,7 @@ impl Snapshot {
         let mut next = self.clone();
         next.meta = Arc::new(changes.meta.clone());
         next.top = OnceLock::new();
+        next.remembered = Arc::default();
         for (id, canister) in &changes.canisters {
             next.put_canister(*id, canister.clone());
         }

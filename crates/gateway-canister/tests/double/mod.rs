@@ -111,6 +111,7 @@ impl Double {
                 status: status.clone(),
                 certificate: Some(CERTIFICATE.to_vec()),
             }),
+            QueryRequest::CallAgain { .. } => Ok(QueryResponse::NotRemembered),
             QueryRequest::Topology => Ok(QueryResponse::Topology(Topology {
                 subnet: Principal::from_slice(&[9; 29]),
                 default_effective_canister: canister(),
@@ -171,12 +172,19 @@ impl NodePort for Double {
     }
 
     fn query_now(&self, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+        if let Ok(QueryRequest::CallAgain { .. }) = QueryRequest::decode(request) {
+            return Ok(QueryResponse::NotRemembered.encode());
+        }
         match std::pin::pin!(self.query(request.to_vec()))
             .poll(&mut Context::from_waker(Waker::noop()))
         {
             Poll::Ready(answer) => answer,
             Poll::Pending => Err(QueryError::Fault(Fault("it hangs".into()))),
         }
+    }
+
+    fn is_fresh(&self) -> bool {
+        true
     }
 
     fn certified_rounds(&self) -> watch::Receiver<Round> {
