@@ -26,6 +26,8 @@ pub(super) struct SandboxedExecution {
     bounds: Bounds,
     /// The memory that the request named, if the sandbox has it.
     given: Option<Remembered>,
+    /// The version that the request named, whether or not the sandbox has it.
+    asked: Option<u64>,
     versions: Arc<AtomicU64>,
     watchdog: Duration,
 }
@@ -49,7 +51,8 @@ impl SandboxedExecution {
         // A version is known under another name inside. What the process remembers is used up by
         // the execution, unless its result says that it is still there.
         let remembered = seat.remembered.take();
-        let given = remembered.filter(|version| Some(version.outer) == request.memory_version);
+        let asked = request.memory_version;
+        let given = remembered.filter(|version| Some(version.outer) == asked);
         request.memory_version = given.map(|version| version.inner);
         files::gather(&mut [&mut request.heap, &mut request.stable], FILES_MAX)
             .map_err(|error| Fault(format!("page files cannot be copied: {error}")))?;
@@ -68,6 +71,7 @@ impl SandboxedExecution {
             unsent: Some((request, shared)),
             bounds,
             given,
+            asked,
             versions,
             watchdog,
         })
@@ -84,14 +88,22 @@ impl SandboxedExecution {
         let mut result = wire::decode_result(encoded, &files)
             .map_err(|error| Fault(format!("a sandbox gave a malformed result: {error}")))?;
         self.bounds.check(&result)?;
-        let left = result.memory_version.map(|inner| match self.given {
-            // A message that changed nothing, or whose changes were dropped.
-            Some(given) if given.inner == inner => given,
-            _ => {
-                let outer = self.versions.fetch_add(1, Ordering::Relaxed);
-                Remembered { outer, inner }
-            }
-        });
+        // A message that changed nothing, or whose changes were dropped, leaves the memory that it
+        // was given: a query makes further sandboxes of a canister know its newest version.
+        let is_unchanged = match &result.end {
+            Err(_) => true,
+            Ok(effects) => effects.memory.is_none(),
+        };
+        let left = result
+            .memory_version
+            .map(|inner| match (self.given, self.asked) {
+                (Some(given), _) if given.inner == inner => given,
+                (None, Some(outer)) if is_unchanged => Remembered { outer, inner },
+                _ => {
+                    let outer = self.versions.fetch_add(1, Ordering::Relaxed);
+                    Remembered { outer, inner }
+                }
+            });
         seat.remembered = left;
         result.memory_version = left.map(|version| version.outer);
         Ok(result)
