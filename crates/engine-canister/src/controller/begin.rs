@@ -7,8 +7,9 @@ use candid::Principal;
 
 use super::machine::Entry;
 use super::price;
-use super::record::{CallContext, Canister, Frozen, Job, LogRecord, Origin, Paused, Request};
+use super::record::{CallContext, Canister, Frozen, Job, Origin, Paused, Request};
 use super::reject::{ErrorCode, Rejection};
+use super::round::Round;
 use crate::api::{CallMode, EntryPoint, ExecutionResult, PreparedModule};
 
 /// The context of a message that ended: a new one for requests and tasks, the one of the call for
@@ -16,7 +17,7 @@ use crate::api::{CallMode, EntryPoint, ExecutionResult, PreparedModule};
 pub(super) fn enter_context(canister: &mut Canister, paused: &Paused) -> u64 {
     let (origin, cycles, answered) = match &paused.job {
         Job::Request { request } => (request.origin.clone(), request.cycles, false),
-        Job::Heartbeat {} | Job::GlobalTimer {} => (Origin::Task {}, 0, true),
+        Job::Heartbeat {} | Job::GlobalTimer {} | Job::LowMemory {} => (Origin::Task {}, 0, true),
         Job::Response { response } => {
             let number = canister
                 .callbacks
@@ -43,7 +44,8 @@ pub(super) fn enter_context(canister: &mut Canister, paused: &Paused) -> u64 {
     number
 }
 
-/// What a message of `canister` that begins now may see.
+/// What a message of `canister` that begins now may see. The limit on its Wasm memory is that of
+/// the machine; see [`is_memory_limited`].
 pub(crate) fn freeze(canister: &Canister, time: u64, subnet_nodes: u64) -> Frozen {
     let mut per_callee: BTreeMap<Principal, usize> = BTreeMap::new();
     for call in canister.callbacks.values() {
@@ -54,16 +56,6 @@ pub(crate) fn freeze(canister: &Canister, time: u64, subnet_nodes: u64) -> Froze
         .code
         .as_ref()
         .is_some_and(|code| code.module.memory64);
-    let heap = canister.code.as_ref().map_or(0, |code| code.heap_pages);
-    let machine = if memory64 {
-        price::HEAP_PAGES_MAX_64
-    } else {
-        price::HEAP_PAGES_MAX
-    };
-    let limit = match canister.settings.wasm_memory_limit {
-        0 => machine,
-        bytes => machine.min(bytes / price::WASM_PAGE_BYTES).max(heap),
-    };
     let variables = canister.settings.variables.iter();
     Frozen {
         time,
@@ -81,7 +73,7 @@ pub(crate) fn freeze(canister: &Canister, time: u64, subnet_nodes: u64) -> Froze
         subnet_nodes,
         context_instructions: 0,
         other_memory: canister.other_memory_bytes(),
-        heap_pages_max: limit,
+        heap_pages_max: price::heap_bytes_max(memory64, 0) / price::WASM_PAGE_BYTES,
         stable_pages_max: price::STABLE_PAGES_MAX,
         global_timer: canister.global_timer,
     }
@@ -104,9 +96,7 @@ pub(super) fn entry_of_request(
             ..Entry::plain(query, CallMode::ReplicatedQuery)
         }
     } else if module.exports.contains(&composite) {
-        let why = format!(
-            "Error from Canister {id}: Composite query cannot be called in replicated mode"
-        );
+        let why = "Composite query cannot be called in replicated mode";
         return Err(Rejection::new(ErrorCode::CompositeInReplicated, why));
     } else {
         return Err(Rejection::no_method(id, "update", &request.method));
@@ -114,37 +104,47 @@ pub(super) fn entry_of_request(
     let (caller, argument) = (request.origin.caller(), request.argument.clone());
     Ok(Entry {
         caller,
+        caller_info: request.origin.caller_info(),
         argument,
         deadline: request.origin.deadline(),
         ..plain
     })
 }
 
-/// Keeps what a message printed, and its trap, within the limit on logs.
-pub(crate) fn log(canister: &mut Canister, time: u64, result: &ExecutionResult) {
-    let trapped = match &result.end {
-        Err(trap) => Some(format!("[TRAP]: {}", trap.message).into_bytes()),
-        Ok(_) => None,
-    };
-    for content in result.prints.iter().cloned().chain(trapped) {
-        let content = content[..content.len().min(price::LOG_BYTES_MAX)].to_vec();
-        let index = canister.next_log;
-        canister.next_log += 1;
-        canister.logs.push_back(LogRecord {
-            index,
-            time,
-            content,
-        });
-    }
-    let mut bytes: usize = canister
-        .logs
-        .iter()
-        .map(|record| record.content.len())
-        .sum();
-    while bytes > price::LOG_BYTES_MAX {
-        bytes -= canister
-            .logs
-            .pop_front()
-            .map_or(bytes, |record| record.content.len());
+/// Whether the limit on the Wasm memory that a canister's settings state holds for a job. What
+/// answers calls and what cleans up goes beyond it, so that a canister that has reached it can
+/// still finish what it began.
+///
+/// Source: interface specification, "IC method create_canister", `wasm_memory_limit`.
+pub(super) fn is_memory_limited(job: &Job) -> bool {
+    !matches!(job, Job::Response { .. })
+}
+
+/// Most Wasm pages of a canister's memory under the limit of its settings.
+pub(super) fn limited_heap_pages(canister: &Canister) -> u64 {
+    let code = canister.code.as_ref();
+    let memory64 = code.is_some_and(|code| code.module.memory64);
+    let bytes = price::heap_bytes_max(memory64, canister.settings.wasm_memory_limit);
+    let pages = code.map_or(0, |code| code.heap_pages);
+    (bytes / price::WASM_PAGE_BYTES).max(pages)
+}
+
+impl Round<'_> {
+    /// Keeps what a message printed, and its trap, within the limit on prints.
+    pub(crate) fn log(&mut self, id: Principal, result: &ExecutionResult) {
+        let trapped = match &result.end {
+            Err(trap) => Some(format!("[TRAP]: {}", trap.message).into_bytes()),
+            Ok(_) => None,
+        };
+        if result.prints.is_empty() && trapped.is_none() {
+            return;
+        }
+        let now = self.now();
+        let limit = self.state.existing(&id).settings.log_memory_limit;
+        let log = self.state.log_mut(id);
+        for content in result.prints.iter().chain(&trapped) {
+            log.push(now, content, limit);
+        }
+        self.state.existing(&id).log_bytes = self.state.log_mut(id).bytes();
     }
 }

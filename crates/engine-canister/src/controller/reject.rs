@@ -10,16 +10,22 @@ use crate::api::{Trap, TrapKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u16)]
 pub(crate) enum ErrorCode {
+    SubnetOversubscribed = 101,
     QueueFull = 201,
     IngressTimeout = 202,
     CanisterIdExists = 205,
     StopTimeout = 206,
     OutOfCycles = 207,
+    /// No code: the system gave the reject before it reached a canister that could have one.
+    NoDestination = 300,
     CanisterNotFound = 301,
+    SnapshotNotFound = 305,
     InsufficientCyclesForCreate = 403,
+    SubnetNotFound = 404,
+    NotHosted = 405,
     RejectedMessage = 406,
-    UnknownManagementMessage = 407,
     InvalidManagementPayload = 408,
+    SnapshotImmutable = 409,
     Trapped = 502,
     CalledTrap = 503,
     ContractViolation = 504,
@@ -36,7 +42,11 @@ pub(crate) enum ErrorCode {
     InsufficientCyclesInCall = 520,
     InstructionLimit = 522,
     QueryTooDeep = 525,
+    QueryInstructionLimit = 526,
     CompositeInReplicated = 527,
+    ComputeAllocationCycles = 530,
+    MemoryAllocationCycles = 531,
+    MemoryGrowCycles = 532,
     MethodNotFound = 536,
     ModuleNotFound = 537,
     DeadlineExpired = 601,
@@ -72,7 +82,9 @@ impl Rejection {
     /// The message that a calling canister sees: the system's rejects carry their code in front,
     /// a canister's own reject stands as it is.
     pub(crate) fn message_for_canister(&self) -> String {
-        if self.error == ErrorCode::RejectedMessage as u16 {
+        if self.error == ErrorCode::RejectedMessage as u16
+            || self.error == ErrorCode::NoDestination as u16
+        {
             self.message.clone()
         } else {
             format!("{}: {}", self.error_code(), self.message)
@@ -137,7 +149,7 @@ impl Rejection {
     pub(crate) fn no_reply(canister: Principal) -> Self {
         Self::new(
             ErrorCode::DidNotReply,
-            format!("Error from Canister {canister}: Canister did not reply to the call"),
+            format!("Canister {canister} did not reply to the call"),
         )
     }
 
@@ -152,8 +164,7 @@ impl Rejection {
             ErrorCode::OutOfCycles,
             format!(
                 "Canister {canister} is out of cycles: please top up the canister with at least \
-                 {missing} additional cycles (balance {balance}, asked {asked}, freezing threshold \
-                 {floor})"
+                 {missing} additional cycles"
             ),
         )
     }

@@ -118,15 +118,26 @@ impl Round<'_> {
             return;
         }
         let caller = request.origin.caller();
+        let is_call = matches!(request.origin, Origin::Canister { .. });
         let refusal = match self.state.canister(&callee) {
             None => Some(Rejection::not_found(callee)),
             Some(canister) => match &canister.status {
                 Status::Stopped => Some(Rejection::stopped(callee)),
                 Status::Stopping { .. } => Some(Rejection::stopping(callee)),
+                Status::Running
+                    if is_call
+                        && caller != callee
+                        && request.cycles < canister.settings.incoming_cycles_min =>
+                {
+                    let (min, found) = (canister.settings.incoming_cycles_min, request.cycles);
+                    let why = format!(
+                        "Canister {callee} requires at least {min} transferred cycles for incoming calls of canisters, but the call has {found}."
+                    );
+                    Some(Rejection::new(ErrorCode::RejectedMessage, why))
+                }
                 Status::Running => {
                     let from_caller = |input: &&Input| matches!(input, Input::Request { request } if request.origin.caller() == caller);
                     let waiting = canister.inputs.iter().filter(from_caller).count();
-                    let is_call = matches!(request.origin, Origin::Canister { .. });
                     (is_call && waiting >= price::QUEUE_MAX).then(|| {
                         let limit = price::QUEUE_MAX;
                         let why = format!("Canister {callee} has {waiting} messages from {caller} waiting, the limit is {limit}");

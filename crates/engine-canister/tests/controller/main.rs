@@ -4,9 +4,15 @@ mod calls;
 mod faults;
 mod ingress;
 mod lifecycle;
+mod limits;
+mod management;
+mod modules;
 mod network;
 mod queries;
 mod script;
+mod semantics;
+mod settings;
+mod snapshots;
 
 use std::sync::Arc;
 
