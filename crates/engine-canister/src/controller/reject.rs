@@ -37,6 +37,7 @@ pub(crate) enum ErrorCode {
     NotStopped = 510,
     StoppingCancelled = 511,
     InvalidController = 512,
+    FunctionNotFound = 513,
     NonEmpty = 514,
     QueryLoop = 517,
     InsufficientCyclesInCall = 520,
@@ -100,6 +101,7 @@ impl Rejection {
             TrapKind::Contract => ErrorCode::ContractViolation,
             TrapKind::OutOfCycles => ErrorCode::InsufficientCyclesInCall,
             TrapKind::MethodNotFound => ErrorCode::MethodNotFound,
+            TrapKind::FunctionNotFound => ErrorCode::FunctionNotFound,
             TrapKind::MemoryLimit => ErrorCode::OutOfMemory,
         };
         Self::new(
