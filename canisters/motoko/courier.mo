@@ -128,9 +128,9 @@ persistent actor Courier {
     delivered + (await peerOf(peer).get());
   };
 
-  // Asks the peer to ask, two levels deep.
-  public composite query func deepTotal(peer : Principal) : async Nat {
-    delivered + (await peerOf(peer).total(Principal.fromActor(Courier)));
+  // Asks the peer to ask a third one.
+  public composite query func deepTotal(peer : Principal, third : Principal) : async Nat {
+    delivered + (await peerOf(peer).total(third));
   };
 
   // What a composite query is told of a callee that is not there.
