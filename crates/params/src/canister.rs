@@ -112,6 +112,10 @@ params! {
     SNAPSHOT_DATA_INSTRUCTIONS: u64 = 5_000_000, Instructions, v 1,
         "replica rs/config/src/subnet_config.rs, baseline of canister snapshot data";
 
+    /// Instructions that a round counts for each canister that a question about the subnet looks at.
+    LOOK_INSTRUCTIONS: u64 = 1_000, Instructions, v 1,
+        "own choice: looking up a record takes some hundred nanoseconds";
+
     /// Instructions that compiling costs for each Wasm instruction.
     COMPILE_PER_INSTRUCTION: u64 = 6_000, Instructions, v 1,
         "replica rs/config/src/embedders.rs, cost to compile a Wasm instruction";

@@ -10,7 +10,7 @@ use super::price;
 use super::record::{CallContext, Canister, Frozen, Job, Origin, Paused, Request};
 use super::reject::{ErrorCode, Rejection};
 use super::round::Round;
-use crate::api::{CallMode, EntryPoint, ExecutionResult, PreparedModule};
+use crate::api::{CallMode, EntryPoint, ExecutionResult, PreparedModule, Trap, TrapKind};
 
 /// The context of a message that ended: a new one for requests and tasks, the one of the call for
 /// responses.
@@ -45,7 +45,7 @@ pub(super) fn enter_context(canister: &mut Canister, paused: &Paused) -> u64 {
 }
 
 /// What a message of `canister` that begins now may see. The limit on its Wasm memory is that of
-/// the machine; see [`is_memory_limited`].
+/// the machine; see [`limit_memory`] for that of its settings.
 pub(crate) fn freeze(canister: &Canister, time: u64, subnet_nodes: u64) -> Frozen {
     let mut per_callee: BTreeMap<Principal, usize> = BTreeMap::new();
     for call in canister.callbacks.values() {
@@ -111,22 +111,31 @@ pub(super) fn entry_of_request(
     })
 }
 
-/// Whether the limit on the Wasm memory that a canister's settings state holds for a job. What
-/// answers calls and what cleans up goes beyond it, so that a canister that has reached it can
-/// still finish what it began.
+/// Turns the end of a message that made the Wasm memory larger than the canister's settings allow
+/// into a trap. The limit is looked at when the message has ended: what it did is dropped either
+/// way, and its use of memory is then known in full.
 ///
-/// Source: interface specification, "IC method create_canister", `wasm_memory_limit`.
-pub(super) fn is_memory_limited(job: &Job) -> bool {
-    !matches!(job, Job::Response { .. })
-}
-
-/// Most Wasm pages of a canister's memory under the limit of its settings.
-pub(super) fn limited_heap_pages(canister: &Canister) -> u64 {
-    let code = canister.code.as_ref();
-    let memory64 = code.is_some_and(|code| code.module.memory64);
-    let bytes = price::heap_bytes_max(memory64, canister.settings.wasm_memory_limit);
-    let pages = code.map_or(0, |code| code.heap_pages);
-    (bytes / price::WASM_PAGE_BYTES).max(pages)
+/// Source: interface specification, "IC method create_canister", `wasm_memory_limit`. What answers
+/// calls goes beyond the limit, so that a canister that has reached it can finish what it began.
+pub(super) fn limit_memory(result: &mut ExecutionResult, before: u64, limit: u64) {
+    let Ok(effects) = &result.end else {
+        return;
+    };
+    let after = effects
+        .memory
+        .as_ref()
+        .map_or(0, |memory| memory.heap_wasm_pages);
+    let bytes = after.saturating_mul(price::WASM_PAGE_BYTES);
+    if after > before && bytes > limit {
+        result.end = Err(Trap {
+            kind: TrapKind::MemoryLimit,
+            message: format!(
+                "Canister exceeded its current Wasm memory limit of {limit} bytes. The peak Wasm \
+                 memory usage was {bytes} bytes. Move data from the Wasm memory to the stable \
+                 memory, or raise the limit in the settings of the canister."
+            ),
+        });
+    }
 }
 
 impl Round<'_> {

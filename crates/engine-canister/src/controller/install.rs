@@ -20,7 +20,7 @@ use trilith_types::Image;
 use trilith_types::hash::sha256;
 
 use super::archive::ChangeDetails;
-use super::begin::freeze;
+use super::begin::{freeze, limit_memory};
 use super::machine::{self, Advance, Entry, Memory, PAGES_PER_WASM_PAGE, Surroundings};
 use super::management::types::{
     InstallArgs, InstallChunkedArgs, Mode, Persistence, UpgradeOptions,
@@ -46,8 +46,8 @@ struct Plan {
     target: Principal,
     /// 0 install, 1 reinstall, 2 upgrade.
     mode: u64,
-    /// Most Wasm pages that the new code's stages may use.
-    heap_pages_max: u64,
+    /// Most bytes of Wasm memory that the new code's stages may use.
+    heap_bytes_max: u64,
     upgrade: Option<UpgradeOptions>,
     keep_heap: bool,
     caller: Principal,
@@ -366,11 +366,7 @@ impl Round<'_> {
             upgrade = Some(options);
         }
         let limit = self.state.existing(&target).settings.wasm_memory_limit;
-        let kept = match &self.state.existing(&target).code {
-            Some(code) if keep_heap => code.heap_pages,
-            _ => 0,
-        };
-        let heap_pages_max = price::heap_bytes_max(new.memory64, limit) / price::WASM_PAGE_BYTES;
+        let heap_bytes_max = price::heap_bytes_max(new.memory64, limit);
         let stages = stages(upgrade, old.as_deref(), &new);
         let module = Arc::new(module_of(&new, sent_hash));
         let caller = request.origin.caller();
@@ -382,7 +378,7 @@ impl Round<'_> {
                 Mode::reinstall => 1,
                 Mode::upgrade(_) => 2,
             },
-            heap_pages_max: heap_pages_max.max(kept),
+            heap_bytes_max,
             upgrade,
             keep_heap,
             caller,
@@ -572,8 +568,13 @@ impl Round<'_> {
                 run.total = allowed;
                 Ok(Some(Ended::Paused))
             }
-            Advance::Finished(result, used) => {
+            Advance::Finished(mut result, used) => {
                 run.total += used - run.stage_slices;
+                if !is_old {
+                    // What was kept of the old memory does not count as grown.
+                    let kept = if plan.keep_heap { code.heap_pages } else { 0 };
+                    limit_memory(&mut result, kept, plan.heap_bytes_max);
+                }
                 Ok(run.end_stage(plan.target, *result))
             }
         }
@@ -634,7 +635,7 @@ impl Plan {
         }
         Frozen {
             version: frozen.version + 1,
-            heap_pages_max: self.heap_pages_max,
+            heap_pages_max: price::heap_bytes_max(self.new.memory64, 0) / price::WASM_PAGE_BYTES,
             ..frozen.clone()
         }
     }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use candid::Principal;
 use trilith_protocol::Fault;
 
-use super::begin::{
-    enter_context, entry_of_request, freeze, is_memory_limited, limited_heap_pages,
-};
+use super::begin::{enter_context, entry_of_request, freeze, limit_memory};
 use super::machine::{self, Advance, Entry, Memory, PAGES_PER_WASM_PAGE, Surroundings};
 use super::price;
 use super::record::{
@@ -65,15 +63,12 @@ impl Round<'_> {
         let prepaid = self
             .prepay(id)
             .expect("the refusal has checked the balance");
-        let job = Job::Request { request };
-        let mut frozen = self.freeze(id, &job);
-        if let Job::Request { request } = &job {
-            frozen.cycles_available = request.cycles;
-        }
+        let mut frozen = self.freeze(id);
+        frozen.cycles_available = request.cycles;
         self.go_on(
             id,
             Paused {
-                job,
+                job: Job::Request { request },
                 slices: 0,
                 frozen,
                 prepaid,
@@ -141,7 +136,7 @@ impl Round<'_> {
         let Some(prepaid) = self.prepay(id) else {
             return Ok(());
         };
-        let frozen = self.freeze(id, &job);
+        let frozen = self.freeze(id);
         self.go_on(
             id,
             Paused {
@@ -184,15 +179,14 @@ impl Round<'_> {
         let (answered, cycles, instructions) = context.map_or((true, 0, 0), |context| {
             (context.answered, context.cycles, context.instructions)
         });
-        let job = Job::Response { response };
-        let mut frozen = self.freeze(id, &job);
+        let mut frozen = self.freeze(id);
         frozen.answered = answered;
         frozen.cycles_available = cycles;
         frozen.context_instructions = instructions;
         self.go_on(
             id,
             Paused {
-                job,
+                job: Job::Response { response },
                 slices: 0,
                 frozen,
                 prepaid,
@@ -201,14 +195,9 @@ impl Round<'_> {
     }
 
     /// What a message that begins now may see.
-    fn freeze(&mut self, id: Principal, job: &Job) -> Frozen {
+    fn freeze(&mut self, id: Principal) -> Frozen {
         let (time, nodes) = (self.now(), self.context.committee.len() as u64);
-        let canister = self.state.existing(&id);
-        let mut frozen = freeze(canister, time, nodes);
-        if is_memory_limited(job) {
-            frozen.heap_pages_max = limited_heap_pages(canister);
-        }
-        frozen
+        freeze(self.state.existing(&id), time, nodes)
     }
 
     /// Goes on with the paused message of a canister, if it has one.
@@ -391,8 +380,15 @@ impl Round<'_> {
         module: &Arc<PreparedModule>,
         entry: &Entry,
         paused: Paused,
-        result: ExecutionResult,
+        mut result: ExecutionResult,
     ) -> Result<(), Fault> {
+        if !matches!(paused.job, Job::Response { .. }) {
+            let canister = self.state.existing(&id);
+            let before = canister.code.as_ref().map_or(0, |code| code.heap_pages);
+            let limit = canister.settings.wasm_memory_limit;
+            let limit = price::heap_bytes_max(module.memory64, limit);
+            limit_memory(&mut result, before, limit);
+        }
         let cost = price::execution(result.instructions, module.memory64).min(paused.prepaid);
         self.log(id, &result);
         self.state.meta.executed += 1;

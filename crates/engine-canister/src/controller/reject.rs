@@ -42,6 +42,7 @@ pub(crate) enum ErrorCode {
     QueryLoop = 517,
     InsufficientCyclesInCall = 520,
     InstructionLimit = 522,
+    MemoryAccessLimit = 524,
     QueryTooDeep = 525,
     QueryInstructionLimit = 526,
     CompositeInReplicated = 527,
@@ -50,7 +51,20 @@ pub(crate) enum ErrorCode {
     MemoryGrowCycles = 532,
     MethodNotFound = 536,
     ModuleNotFound = 537,
+    WasmMemoryLimit = 539,
     DeadlineExpired = 601,
+}
+
+/// The code of a trap at a limit on memory. Several limits share a kind; the words, which clients
+/// know and which no canister can choose, tell them apart.
+fn memory_code(message: &str) -> ErrorCode {
+    if message.starts_with("Canister exceeded memory access limits") {
+        ErrorCode::MemoryAccessLimit
+    } else if message.starts_with("Canister exceeded its current Wasm memory limit") {
+        ErrorCode::WasmMemoryLimit
+    } else {
+        ErrorCode::OutOfMemory
+    }
 }
 
 /// A rejected call.
@@ -102,7 +116,7 @@ impl Rejection {
             TrapKind::OutOfCycles => ErrorCode::InsufficientCyclesInCall,
             TrapKind::MethodNotFound => ErrorCode::MethodNotFound,
             TrapKind::FunctionNotFound => ErrorCode::FunctionNotFound,
-            TrapKind::MemoryLimit => ErrorCode::OutOfMemory,
+            TrapKind::MemoryLimit => memory_code(&trap.message),
         };
         Self::new(
             error,

@@ -1,6 +1,7 @@
 //! The controller over a scripted executor: two engines agree in every round of every test.
 
 mod calls;
+mod chunks;
 mod faults;
 mod ingress;
 mod lifecycle;

@@ -281,3 +281,55 @@ fn a_composite_query_cleans_up_and_goes_on_with_its_other_calls() {
         }
     );
 }
+
+#[test]
+fn an_upgrade_keeps_certified_data_and_stops_the_timer_and_a_reinstallation_forgets_both() {
+    use trilith_protocol::{Demand, Runtime};
+    let mut network = network();
+    let id = network.create();
+    let module = b"\0asm\nexport init\nexport update run\nexport query look\nexport timer: add !";
+    replied(network.install(id, Mode::install, module, "certify data"));
+    let data = |network: &mut Network| {
+        let certificate = match network.query(id, "look", "reply_certificate") {
+            trilith_engine_canister::query::CallResult::Replied { arg } => arg,
+            other => panic!("{other:?}"),
+        };
+        format!("{:?}", network.verify(&certificate))
+    };
+    let shown = format!("{:?}", b"data".to_vec());
+    assert!(data(&mut network).contains(&shown));
+    let at = network.time + 60 * SECOND;
+    replied(network.update(id, "run", format!("timer {at}; reply x")));
+    assert_ne!(network.engine.demand(&network.state).unwrap(), Demand::Idle);
+    replied(network.install(id, Mode::upgrade(None), module, ""));
+    assert_eq!(network.engine.demand(&network.state).unwrap(), Demand::Idle);
+    assert!(data(&mut network).contains(&shown));
+    replied(network.install(id, Mode::reinstall, module, ""));
+    assert!(!data(&mut network).contains(&shown));
+}
+
+#[test]
+fn a_task_without_cycles_is_left_out_and_its_timer_is_off() {
+    use ic_management_canister_types::{CanisterSettings, UpdateSettingsArgs};
+    use trilith_protocol::{Demand, Runtime};
+    let mut network = network();
+    let id = network.create();
+    let module = b"\0asm\nexport update run\nexport timer: add !";
+    replied(network.install(id, Mode::install, module, ""));
+    let at = network.time + 60 * SECOND;
+    replied(network.update(id, "run", format!("timer {at}; reply x")));
+    let threshold = |seconds: u64| UpdateSettingsArgs {
+        canister_id: id,
+        settings: CanisterSettings {
+            freezing_threshold: Some(seconds.into()),
+            ..CanisterSettings::default()
+        },
+        sender_canister_version: None,
+    };
+    replied(network.manage("update_settings", threshold(1_000_000_000_000)));
+    network.time = at;
+    network.run(Vec::new());
+    assert_eq!(network.engine.demand(&network.state).unwrap(), Demand::Idle);
+    replied(network.manage("update_settings", threshold(0)));
+    assert_eq!(replied(network.update(id, "run", "reply_state")), b"");
+}

@@ -7,7 +7,7 @@ use ic_management_canister_types::{
 };
 
 use crate::network::*;
-use crate::{installed, network};
+use crate::{MODULE, installed, network};
 
 fn update(
     network: &mut Network,
@@ -328,8 +328,14 @@ fn the_wasm_memory_limit_holds_for_updates_and_not_for_callbacks() {
         b"2"
     );
     let (_, message, error) = rejected(network.update(id, "run", "grow 1; reply_pages"));
-    assert_eq!(error, "IC0507");
-    assert!(message.contains("no more than 2 pages"), "{message}");
+    assert_eq!(error, "IC0539");
+    let words = format!(
+        "Error from Canister {id}: Canister exceeded its current Wasm memory limit of 131072 bytes. The peak Wasm memory usage was 196608 bytes."
+    );
+    assert!(message.starts_with(&words), "{message}");
+    // Installing code is held to it too.
+    let (_, _, error) = rejected(network.install(id, Mode::reinstall, MODULE, "grow 2"));
+    assert_eq!(error, "IC0539");
     let program = format!("call {id} run 0 - [reply x] [grow 1, reply_pages] [] []");
     assert_eq!(replied(network.update(id, "run", program)), b"3");
     let answer: Vec<u8> = match network.query(id, "look", "grow 1; reply_pages") {

@@ -91,7 +91,7 @@ impl Round<'_> {
             ..Canister::default()
         };
         if let Some(settings) = &settings {
-            let capacity = self.compute_left(None);
+            let capacity = self.compute_left(settings, None);
             if let Err(rejection) = apply(&mut canister, settings, capacity) {
                 return Ok(Err(rejection));
             }

@@ -299,7 +299,8 @@ impl Round<'_> {
         let is_heavy = method.starts_with("install_")
             || matches!(
                 method,
-                "upload_chunk"
+                "subnet_metrics"
+                    | "upload_chunk"
                     | "take_canister_snapshot"
                     | "load_canister_snapshot"
                     | "read_canister_snapshot_data"

@@ -193,8 +193,12 @@ fn table_of(variables: &[Variable]) -> Result<BTreeMap<String, String>, Rejectio
 }
 
 impl Round<'_> {
-    /// What is left of the compute allocation for a canister, or for a new one.
-    pub(super) fn compute_left(&self, of: Option<Principal>) -> u64 {
+    /// What is left of the compute allocation for a canister, or for a new one. Looked up only
+    /// where settings ask for some.
+    pub(super) fn compute_left(&self, args: &SettingsArgs, of: Option<Principal>) -> u64 {
+        if args.compute_allocation.is_none() {
+            return COMPUTE_CAPACITY;
+        }
         let others = self.state.canister_ids().into_iter();
         let others = others.filter(|id| Some(*id) != of);
         let used: u64 = others
@@ -207,10 +211,7 @@ impl Round<'_> {
     pub(super) fn update_settings(&mut self, request: &Request) -> ManagedResult {
         let args: UpdateSettingsArgs = decoded!(request);
         let id = args.canister_id;
-        let capacity = match &args.settings.compute_allocation {
-            Some(_) => self.compute_left(Some(id)),
-            None => COMPUTE_CAPACITY,
-        };
+        let capacity = self.compute_left(&args.settings, Some(id));
         let canister = self.state.existing(&id);
         let applied = apply(canister, &args.settings, capacity);
         if applied.is_ok() {

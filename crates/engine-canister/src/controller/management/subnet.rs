@@ -1,6 +1,7 @@
 //! What can be asked about the subnet.
 
 use candid::{Nat, Principal};
+use trilith_params::canister::LOOK_INSTRUCTIONS;
 
 use super::types::{NodeMetricsEntry, SubnetArgs, SubnetInfo, SubnetMetrics};
 use super::{ManagedResult, answered, decoded};
@@ -49,6 +50,7 @@ impl Round<'_> {
             return Ok(rejection.into());
         }
         let ids = self.state.canister_ids();
+        self.count(ids.len() as u64 * LOOK_INSTRUCTIONS);
         let canisters = ids.iter().filter_map(|id| self.state.canister(id));
         let bytes: u64 = canisters.map(|canister| canister.memory_bytes()).sum();
         let million = self.state.meta.instructions.div_ceil(1_000_000);
