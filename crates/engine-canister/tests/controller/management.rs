@@ -80,7 +80,7 @@ fn the_history_tells_who_changed_what() {
     let deployed = |details: &ChangeDetails| match details {
         ChangeDetails::CodeDeployment(record) => {
             assert_eq!(record.module_hash, sha256(&[MODULE]).to_vec());
-            record.mode.clone()
+            record.mode
         }
         other => panic!("{other:?}"),
     };
@@ -147,8 +147,8 @@ fn status_and_metrics_are_for_controllers_the_canister_and_viewers() {
     let by_query: CanisterMetricsResult =
         answered(network.ask_management(id, "canister_metrics", record()));
     assert_eq!(by_query.cycles_consumed.burned_cycles, Nat::from(1_000u32));
-    assert!(by_update.cycles_consumed.instructions > Nat::from(5_000_000u32));
-    assert!(by_query.cycles_consumed.ingress_induction > Nat::from(1_200_000u32));
+    assert!(by_update.cycles_consumed.instructions > 5_000_000u32);
+    assert!(by_query.cycles_consumed.ingress_induction > 1_200_000u32);
     assert_eq!(by_query.cycles_consumed.canister_creation, Nat::from(0u8));
     let of_itself = network
         .manage_by(id, "canister_status", record(), 0)
@@ -157,7 +157,7 @@ fn status_and_metrics_are_for_controllers_the_canister_and_viewers() {
     let asked: CanisterStatusResult =
         answered(network.ask_management(id, "canister_status", record()));
     assert_eq!(asked.module_hash, of_itself.module_hash);
-    assert!(asked.idle_cycles_burned_per_day > Nat::from(0u8));
+    assert!(asked.idle_cycles_burned_per_day > 0u8);
     let refused_canister = network
         .manage_by(stranger, "canister_status", record(), 0)
         .unwrap_err();
@@ -310,10 +310,10 @@ fn the_subnet_tells_about_itself_and_no_other() {
     let metrics: SubnetMetricsResult = candid::decode_one(&metrics.unwrap()).unwrap();
     assert_eq!(metrics.num_canisters, Nat::from(1u8));
     assert_eq!(metrics.block_height, Nat::from(network.round));
-    assert!(metrics.canister_state_bytes > Nat::from(65_536u32));
-    assert!(metrics.consumed_cycles_total > Nat::from(0u8));
-    assert!(metrics.update_transactions_total >= Nat::from(1u8));
-    assert!(metrics.million_round_instructions_total > Nat::from(20u8));
+    assert!(metrics.canister_state_bytes > 65_536u32);
+    assert!(metrics.consumed_cycles_total > 0u8);
+    assert!(metrics.update_transactions_total >= 1u8);
+    assert!(metrics.million_round_instructions_total > 20u8);
     let info = network.manage_by(id, "subnet_info", SubnetInfoArgs { subnet_id }, 0);
     let info: SubnetInfoResult = candid::decode_one(&info.unwrap()).unwrap();
     assert!(!info.replica_version.is_empty());
