@@ -10,6 +10,7 @@ mod management;
 mod modules;
 mod network;
 mod queries;
+mod real;
 mod script;
 mod semantics;
 mod settings;
