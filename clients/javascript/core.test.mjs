@@ -1,5 +1,5 @@
-// `@icp-sdk/core`, unmodified, and canisters in three languages: v4 calls, v3 queries and read_state,
-// v2 status.
+// `@icp-sdk/core`, unmodified, and canisters in three languages: v4 calls, v3 queries and
+// read_state, v2 status.
 
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";

@@ -1,4 +1,5 @@
-// `@icp-sdk/core`, unmodified: the ways of a call and a query, and answers that must not be believed.
+// `@icp-sdk/core`, unmodified: the ways of a call and of a query, and answers that must not be
+// believed.
 
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
@@ -35,8 +36,8 @@ before(async () => {
 
 const number = (reply) => IDL.decode([IDL.Nat64], reply)[0];
 
-// An agent whose requests and answers go through `through`, which is given the path, a function that
-// asks the node, and the request.
+// An agent whose requests and answers go through `through`, which is given the path, a function
+// that asks the node, and the request.
 const connectThrough = (through, options = {}) =>
   connect(sdk, owner, {
     fetch: async (url, request) => {
@@ -177,7 +178,7 @@ const flipLast = (bytes) => {
 describe("answers that were changed on the way are not believed", () => {
   const cases = [
     ["the reply of a query", "query", (answer) => flipLast(answer.reply.arg), "get"],
-    ["the signature of a query", "query", (answer) => flipLast(answer.signatures[0].signature), "get"],
+    ["its signature", "query", (answer) => flipLast(answer.signatures[0].signature), "get"],
     ["the certificate of a call", "call", (answer) => flipLast(answer.certificate), "inc"],
   ];
   for (const [name, endpoint, change, method] of cases) {

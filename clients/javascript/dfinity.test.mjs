@@ -1,4 +1,5 @@
-// `@dfinity/agent` 3, the older generation, unmodified: v3 calls, v2 queries, read_state and status.
+// `@dfinity/agent` 3, the older generation, unmodified: v3 calls, v2 queries, read_state and
+// status.
 
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";

@@ -1,6 +1,6 @@
 // Identities that a browser or a canister provides, built by hand: a software authenticator behind
-// `navigator.credentials`, and a canister that signs with its certified data. The agent library is a
-// parameter where more than one generation of it is used.
+// `navigator.credentials`, and a canister that signs with its certified data. The agent library is
+// a parameter where more than one generation of it is used.
 
 import { createHash, createSign, generateKeyPairSync, randomBytes, sign } from "node:crypto";
 

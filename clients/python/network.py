@@ -4,7 +4,6 @@ The clients under test are used as they are installed. What is here and not part
 where it is used.
 """
 
-import base64
 import faulthandler
 import hashlib
 import os
@@ -57,12 +56,6 @@ def status():
 
 
 ROOT_KEY = bytes(status()["root_key"])
-
-
-def effective_canister():
-    """The id, as bytes, under which calls that create canisters are sent."""
-    topology = httpx.get(f"{URL}/_/topology").raise_for_status().json()
-    return base64.b64decode(topology["default_effective_canister_id"]["canister_id"])
 
 
 def subnet():

@@ -26,7 +26,6 @@ from ic.principal import Principal
 from ic.utils import to_request_id
 
 CLIENT = Client(network.URL)
-EFFECTIVE = Principal(bytes=network.effective_canister()).to_str()
 HOUR = 3_600_000_000_000
 
 
@@ -39,7 +38,7 @@ MANAGEMENT = Management(OWNER)
 
 
 # The client sends no nonce and expiries in whole seconds: two equal calls within a second are one
-# request, which a network takes up once. An amount of cycles of its own makes each creation another.
+# request, which a network takes up once. An amount of its own makes each creation another one.
 AMOUNTS = itertools.count(10**14)
 
 
@@ -134,6 +133,8 @@ class Canisters(unittest.TestCase):
         install(canister, "wat/counter", "upgrade")
         self.assertEqual(actor.get(), [0])
         MANAGEMENT.stop_canister({"canister_id": canister})
+        # Within the second it would be the request of above, with the answer of above.
+        time.sleep(1)
         (status,) = MANAGEMENT.canister_status({"canister_id": canister})
         self.assertEqual(status["status"], {"stopped": None})
         # A refusal comes as the body of the answer, which the client does not look at: it polls for

@@ -35,7 +35,6 @@ from icp_core import (
 )
 
 CLIENT = Client(network.URL)
-EFFECTIVE = Principal(network.effective_canister()).to_str()
 UNVERIFIED = {"verify_certificate": False}
 HOUR = 3_600_000_000_000
 # The key that the client has built in, which is not that of this network.

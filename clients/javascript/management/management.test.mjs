@@ -1,5 +1,5 @@
-// `@icp-sdk/canisters` 3 over `@icp-sdk/core` 5, unmodified: the management canister as applications
-// in JavaScript use it.
+// `@icp-sdk/canisters` 3 over `@icp-sdk/core` 5, unmodified: the management canister as
+// applications in JavaScript use it.
 
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
