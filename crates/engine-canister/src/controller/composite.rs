@@ -21,6 +21,8 @@ pub(crate) struct Graph<'a> {
     left: u64,
     /// Canisters that are being executed, outermost first.
     stack: Vec<Principal>,
+    /// Why the whole query ended, if it exceeded a bound of the graph.
+    ended: Option<Rejection>,
     /// What is attested about the user, for the outermost.
     info: Option<Arc<CallerInfo>>,
 }
@@ -33,6 +35,7 @@ impl<'a> Graph<'a> {
             onlooker,
             left: price::QUERY_INSTRUCTIONS,
             stack: Vec::new(),
+            ended: None,
             info,
         }
     }
@@ -55,9 +58,8 @@ impl<'a> Graph<'a> {
             return Ok(Err(Rejection::new(ErrorCode::QueryLoop, why)));
         }
         if self.stack.len() >= price::COMPOSITE_DEPTH_MAX {
-            let limit = price::COMPOSITE_DEPTH_MAX;
-            let why = format!("Composite query calls exceeded the maximum call depth of {limit}");
-            return Ok(Err(Rejection::new(ErrorCode::QueryTooDeep, why)));
+            let why = "Composite query calls exceeded the maximum call depth.";
+            return Ok(Err(self.end(ErrorCode::QueryTooDeep, why)));
         }
         let module = match self.onlooker.runnable(id)? {
             Ok(module) => module,
@@ -130,7 +132,16 @@ impl<'a> Graph<'a> {
             };
             on_cleanup = call.on_cleanup;
             next = self.callback(id, caller, call)?;
+            if let Some(ended) = &self.ended {
+                return Ok(Err(ended.clone()));
+            }
         }
+    }
+
+    /// Ends the whole query: no canister of the graph is told, the user is.
+    fn end(&mut self, code: ErrorCode, why: &str) -> Rejection {
+        let rejection = Rejection::new(code, why);
+        self.ended.get_or_insert(rejection).clone()
     }
 
     /// Runs the cleanup callback of a callback that trapped; gives the memories after it.
@@ -184,10 +195,8 @@ impl<'a> Graph<'a> {
         self.left = self.left.saturating_sub(price::COMPOSITE_CALL_INSTRUCTIONS);
         let argument = Arc::new(call.argument);
         let result = if self.left == 0 {
-            let limit = price::QUERY_INSTRUCTIONS;
-            let why =
-                format!("Query call graph exceeded the limit of {limit} instructions in total.");
-            Err(Rejection::new(ErrorCode::QueryInstructionLimit, why))
+            let why = "Composite query calls exceeded the instruction limit.";
+            Err(self.end(ErrorCode::QueryInstructionLimit, why))
         } else {
             self.call(call.callee, id, &call.method, argument)?
         };

@@ -401,7 +401,10 @@ impl Round<'_> {
             context.instructions = context.instructions.saturating_add(result.instructions);
         }
         let end = match result.end {
-            Ok(effects) => self.apply(id, number, entry, *effects, result.memory_version)?,
+            Ok(effects) => {
+                let seen = (result.memory_version, paused.frozen.version);
+                self.apply(id, number, entry, *effects, seen)?
+            }
             Err(trap) => Err(trap),
         };
         let failure = match end {
@@ -418,7 +421,8 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Applies the effects of a message. If the balance does not cover them any more, the message
+    /// Applies the effects of a message, which left the memories of one version in the executor and
+    /// saw one version of its canister. If the balance does not cover them any more, the message
     /// has trapped instead.
     fn apply(
         &mut self,
@@ -426,7 +430,7 @@ impl Round<'_> {
         number: u64,
         entry: &Entry,
         effects: Effects,
-        version: Option<u64>,
+        (version, seen): (Option<u64>, u64),
     ) -> Result<Result<(), Trap>, Fault> {
         let canister = self.state.existing(&id);
         let memory64 = canister
@@ -461,7 +465,7 @@ impl Round<'_> {
             self.answer_context(id, number, reply);
         }
         for call in effects.calls {
-            self.open_call(id, number, call, memory64);
+            self.open_call(id, number, call, (memory64, seen));
         }
         Ok(Ok(()))
     }
@@ -610,7 +614,8 @@ impl Round<'_> {
                     cycles_accepted: 0,
                     ..*effects
                 };
-                self.apply(id, number, cleanup, effects, result.memory_version)
+                let seen = (result.memory_version, frozen.version);
+                self.apply(id, number, cleanup, effects, seen)
             }
         }
     }

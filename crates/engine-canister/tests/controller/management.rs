@@ -57,12 +57,24 @@ fn the_history_tells_who_changed_what() {
             ..CanisterSettings::default()
         },
     );
-    let uninstall = UninstallCodeArgs {
+    let uninstall = |version| UninstallCodeArgs {
         canister_id: id,
-        sender_canister_version: Some(42),
+        sender_canister_version: Some(version),
     };
+    let version = replied(network.update(watcher, "run", "reply_version"));
+    let version: u64 = String::from_utf8(version).unwrap().parse().unwrap();
+    // The version that a canister states must be its own.
+    let reject = network.manage_by(watcher, "uninstall_code", uninstall(666), 0);
+    let now = version + 1;
+    assert_eq!(
+        reject.unwrap_err(),
+        format!(
+            "5 IC0504: Management canister call payload includes sender canister version 666 that does not match the actual sender canister version {now}."
+        )
+    );
+    let version = version + 3;
     network
-        .manage_by(watcher, "uninstall_code", uninstall, 0)
+        .manage_by(watcher, "uninstall_code", uninstall(version), 0)
         .unwrap();
     let found = info(&mut network, watcher, id, 100);
     assert_eq!(found.total_num_changes, 5);
@@ -99,7 +111,7 @@ fn the_history_tells_who_changed_what() {
         panic!("{found:?}")
     };
     assert_eq!(canister.canister_id, watcher);
-    assert_eq!(canister.canister_version, Some(42));
+    assert_eq!(canister.canister_version, Some(version));
     let versions: Vec<u64> = found
         .recent_changes
         .iter()

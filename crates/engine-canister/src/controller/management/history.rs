@@ -10,23 +10,36 @@ use super::{ManagedResult, answered, decoded};
 use crate::controller::archive::{Archive, Change, ChangeDetails, ChangeOrigin};
 use crate::controller::management::status::module_hash;
 use crate::controller::record::{Canister, Origin, Request, Settings};
-use crate::controller::reject::Rejection;
+use crate::controller::reject::{ErrorCode, Rejection};
 use crate::controller::round::Round;
 use crate::ingress::decode_candid;
 
-/// Who makes a change with a call; a canister may state its version in the argument.
-pub(super) fn origin_of(request: &Request) -> ChangeOrigin {
+/// The version of itself that a canister states in the argument of a call, if it does.
+fn stated_version(argument: &[u8]) -> Option<u64> {
     #[derive(candid::CandidType, serde::Deserialize)]
     struct WithVersion {
         sender_canister_version: Option<u64>,
     }
+    let found: WithVersion = decode_candid(argument).ok()?;
+    found.sender_canister_version
+}
+
+/// The reject of a canister's call that states another version than the canister has.
+pub(crate) fn check_sender_version(request: &Request, version: u64) -> Option<Rejection> {
+    let stated = stated_version(&request.argument).filter(|stated| *stated != version)?;
+    let why = format!(
+        "Management canister call payload includes sender canister version {stated} that does not match the actual sender canister version {version}."
+    );
+    Some(Rejection::new(ErrorCode::ContractViolation, why))
+}
+
+/// Who makes a change with a call; a canister may state its version in the argument.
+pub(super) fn origin_of(request: &Request) -> ChangeOrigin {
     let id = request.origin.caller();
     match request.origin {
         Origin::Canister { .. } => ChangeOrigin::Canister {
             id,
-            version: decode_candid::<WithVersion>(&request.argument)
-                .ok()
-                .and_then(|found| found.sender_canister_version),
+            version: stated_version(&request.argument),
         },
         Origin::Ingress { .. } | Origin::Task {} => ChangeOrigin::User { id },
     }

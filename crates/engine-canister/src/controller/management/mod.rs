@@ -39,6 +39,7 @@ use super::reject::{ErrorCode, Rejection};
 use super::round::Round;
 use crate::ingress::{decode_candid, effective_of_method};
 
+pub(crate) use history::check_sender_version;
 pub(crate) use queries::query;
 
 /// Who may call a method.
