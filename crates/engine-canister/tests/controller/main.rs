@@ -2,6 +2,7 @@
 
 mod calls;
 mod chunks;
+mod creation;
 mod faults;
 mod ingress;
 mod lifecycle;
