@@ -1,4 +1,5 @@
-// `@icp-sdk/core`, unmodified: v4 calls, v3 queries and read_state, v2 status.
+// `@icp-sdk/core`, unmodified, and canisters in three languages: v4 calls, v3 queries and
+// read_state, v2 status.
 
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
@@ -6,21 +7,17 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import {
   Actor,
-  AnonymousIdentity,
   Certificate,
   HttpAgent,
   ReplicaRejectCode,
-  StatePaths,
   lookupResultToBuffer,
 } from "@icp-sdk/core/agent";
 import { IDL } from "@icp-sdk/core/candid";
-import { DelegationChain, DelegationIdentity, Ed25519KeyIdentity } from "@icp-sdk/core/identity";
-import { Secp256k1KeyIdentity } from "@icp-sdk/core/identity/secp256k1";
+import { Ed25519KeyIdentity } from "@icp-sdk/core/identity";
 import { Principal } from "@icp-sdk/core/principal";
 
 import { cCounter, limits, motokoCounter, watCounter } from "./interfaces.mjs";
 import {
-  actorOf,
   connect,
   deploy,
   effectiveCanisterId,
@@ -29,8 +26,6 @@ import {
   install,
   managementOf,
   rejects,
-  sha256,
-  wasm,
 } from "./network.mjs";
 
 const sdk = { Actor, HttpAgent, Principal };
@@ -167,96 +162,6 @@ describe("wat", () => {
     assert.equal(await actor.recurse(1_000n), 1_000n);
     await rejects(actor.recurse(100_000_000n), CanisterError, "IC0502", /./);
     assert.equal(await actor.ended(), 2n);
-  });
-});
-
-describe("read_state", () => {
-  test("shows time, module hash, controllers and candid", async () => {
-    const { canisterId } = await deploy(sdk, agent, "c/counter", cCounter);
-    const paths = {
-      time: StatePaths.time,
-      hash: StatePaths.canisterModuleHash(canisterId),
-      controllers: StatePaths.canisterControllers(canisterId),
-      candid: StatePaths.canisterCandid(canisterId),
-    };
-    const { values } = await agent.readState({ canisterId }, { paths: Object.values(paths) });
-    assert.ok(Math.abs(values.get(paths.time).getTime() - Date.now()) < 60_000);
-    assert.equal(hex(values.get(paths.hash)), sha256(wasm("c/counter")));
-    assert.deepEqual(values.get(paths.controllers).map(String), [String(owner.getPrincipal())]);
-    assert.match(values.get(paths.candid), /inc : \(\) -> \(nat64\)/);
-  });
-
-  test("agrees with the management canister", async () => {
-    const { canisterId } = await deploy(sdk, agent, "wat/counter", watCounter);
-    const status = await ic.canister_status({ canister_id: canisterId });
-    assert.deepEqual(status.status, { running: null });
-    assert.equal(hex(status.module_hash[0]), sha256(wasm("wat/counter")));
-    assert.equal(String(status.settings.controllers[0]), String(owner.getPrincipal()));
-    assert.ok(status.cycles > 0n);
-  });
-});
-
-describe("identities", () => {
-  let canisterId;
-
-  before(async () => {
-    ({ canisterId } = await deploy(sdk, agent, "motoko/counter", motokoCounter));
-  });
-
-  const checks = async (identity, principal) => {
-    const actor = actorOf(sdk, await connect(sdk, identity), canisterId, motokoCounter);
-    assert.equal(String(await actor.whoami()), String(principal));
-    assert.ok((await actor.inc()) > 0n);
-  };
-
-  test("ed25519", async () => {
-    const identity = Ed25519KeyIdentity.generate();
-    await checks(identity, identity.getPrincipal());
-  });
-
-  test("secp256k1", async () => {
-    const identity = Secp256k1KeyIdentity.generate();
-    await checks(identity, identity.getPrincipal());
-  });
-
-  test("anonymous", async () => {
-    await checks(new AnonymousIdentity(), Principal.anonymous());
-  });
-
-  const inAnHour = () => new Date(Date.now() + 3_600_000);
-
-  test("a chain of two delegations, the second bound to the canister", async () => {
-    const [root, middle, session] = [0, 1, 2].map(() => Ed25519KeyIdentity.generate());
-    const first = await DelegationChain.create(root, middle.getPublicKey(), inAnHour());
-    const chain = await DelegationChain.create(middle, session.getPublicKey(), inAnHour(), {
-      previous: first,
-      targets: [canisterId],
-    });
-    await checks(DelegationIdentity.fromDelegation(session, chain), root.getPrincipal());
-  });
-
-  test("a delegation for another canister is refused", async () => {
-    const [root, session] = [0, 1].map(() => Ed25519KeyIdentity.generate());
-    const chain = await DelegationChain.create(root, session.getPublicKey(), inAnHour(), {
-      targets: [Principal.managementCanister()],
-    });
-    const identity = DelegationIdentity.fromDelegation(session, chain);
-    const actor = actorOf(sdk, await connect(sdk, identity), canisterId, motokoCounter);
-    await assert.rejects(actor.inc(), (error) => {
-      assert.ok([400, 403].includes(error.code.status), `${error}`);
-      return true;
-    });
-  });
-
-  test("only a controller may install code", async () => {
-    const stranger = await connect(sdk, Ed25519KeyIdentity.generate());
-    const theirs = managementOf(sdk, stranger, canisterId);
-    await rejects(
-      install(theirs, canisterId, "motoko/counter", { reinstall: null }),
-      CanisterError,
-      "IC0512",
-      /controller/,
-    );
   });
 });
 

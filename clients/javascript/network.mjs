@@ -14,6 +14,12 @@ assert.ok(host, "TRILITH_URL must hold the node's endpoint, for example http://1
 export const wasm = (path) =>
   new Uint8Array(readFileSync(new URL(`../../canisters/${path}.wasm`, import.meta.url)));
 
+// A sample canister's interface.
+export const did = (path) =>
+  readFileSync(new URL(`../../canisters/${path}.did`, import.meta.url), "utf8");
+
+export const utf8 = (text) => new TextEncoder().encode(text);
+
 export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 export const hex = (bytes) => Buffer.from(bytes).toString("hex");
@@ -27,15 +33,34 @@ export async function effectiveCanisterId({ Principal }) {
   return Principal.fromUint8Array(new Uint8Array(bytes));
 }
 
+// The id of the one subnet.
+export async function subnetId({ Principal }) {
+  const response = await fetch(new URL("/_/topology", host));
+  const topology = await response.json();
+  const [text] = Object.keys(topology.subnet_configs);
+  return Principal.fromText(text);
+}
+
 // An agent as an application would make it: query signatures are verified, the root key is fetched
 // as for any network but the main one.
-export async function connect({ HttpAgent }, identity) {
+export async function connect({ HttpAgent }, identity, options = {}) {
   return HttpAgent.create({
     host,
     identity,
     shouldFetchRootKey: true,
     verifyQuerySignatures: true,
     retryTimes: 0,
+    ...options,
+  });
+}
+
+// Asserts that a request is refused with one of these statuses and a text.
+export async function refused(promise, statuses, text = /./) {
+  await assert.rejects(promise, (error) => {
+    const status = error.code?.status ?? error.cause?.code?.status;
+    assert.ok(statuses.includes(status), `${status}: ${error}`);
+    assert.match(error.code?.bodyText ?? error.cause?.code?.bodyText ?? "", text);
+    return true;
   });
 }
 

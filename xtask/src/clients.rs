@@ -1,234 +1,119 @@
 //! Runs the suites of foreign clients against a node that this command starts and stops.
 //!
-//! The clients are the ecosystem's own packages, pinned in `clients/javascript/package-lock.json`
-//! and unmodified. The node is the release build of `trilith dev` on a temporary data folder and a
-//! free port, so that nothing of the developer's own network is touched.
+//! The clients are the ecosystem's own packages, unmodified: those of JavaScript are pinned in the
+//! lock files below `clients/javascript`, those of Python in `clients/python/requirements.txt`.
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+mod javascript;
+mod node;
+mod python;
 
-use anyhow::{Context, Result, anyhow, bail};
-use cargo_metadata::MetadataCommand;
+use std::path::Path;
 
-use crate::tools;
+use anyhow::{Result, bail};
 
-/// How long the node may take to print its endpoint.
-const START_LIMIT: Duration = Duration::from_secs(60);
+/// What to run, and against what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Selection<'a> {
+    /// The suites of one language only.
+    language: Option<Language>,
+    /// A running node instead of one that is started for the suites.
+    url: Option<&'a str>,
+}
 
-/// How long the node may take to stop after SIGINT.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// A language that has suites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Language {
+    JavaScript,
+    Python,
+}
 
-/// The oldest Node.js whose test runner and `fetch` the suites use.
-const NODE_MAJOR_MIN: u32 = 20;
+impl<'a> Selection<'a> {
+    /// Reads the arguments of the command: a language, and `--url` with an endpoint, each at will.
+    ///
+    /// # Errors
+    /// If an argument is neither.
+    pub fn parse(mut words: &[&'a str]) -> Result<Self> {
+        let mut selection = Self::default();
+        loop {
+            words = match words {
+                [] => return Ok(selection),
+                ["javascript", rest @ ..] => {
+                    selection.language = Some(Language::JavaScript);
+                    rest
+                }
+                ["python", rest @ ..] => {
+                    selection.language = Some(Language::Python);
+                    rest
+                }
+                ["--url", url, rest @ ..] => {
+                    selection.url = Some(url);
+                    rest
+                }
+                [other, ..] => bail!(
+                    "{other:?} is neither `javascript` nor `python` nor `--url` with an endpoint"
+                ),
+            };
+        }
+    }
 
-/// How many lines of the node's log a failure shows.
-const LOG_LINES_SHOWN: usize = 60;
+    fn has(self, language: Language) -> bool {
+        self.language.is_none_or(|only| only == language)
+    }
+}
 
-/// Runs the suites: against `url` if given, else against a node of its own.
+/// Runs the selected suites.
 ///
 /// # Errors
-/// If a tool is missing, the node does not start or stop cleanly, or a suite fails.
-pub fn run(root: &Path, url: Option<&str>) -> Result<()> {
-    require_node()?;
-    let suites = root.join("clients").join("javascript");
-    tools::run(
-        Command::new("npm")
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(&suites),
-    )?;
-    match url {
-        Some(url) => run_suites(&suites, url),
-        None => run_with_node(root, &suites),
-    }
-}
-
-fn run_suites(suites: &Path, url: &str) -> Result<()> {
-    tools::run(
-        Command::new("node")
-            .args(["--test", "--test-reporter=spec"])
-            .env("TRILITH_URL", url)
-            .current_dir(suites),
-    )
-    .context("the JavaScript suites failed")
-}
-
-fn run_with_node(root: &Path, suites: &Path) -> Result<()> {
-    let binary = build(root)?;
-    let folder = tempfile::tempdir()?;
-    let log = folder.path().join("node.log");
-    let mut node = Node::start(&binary, &folder.path().join("data"), &log)?;
-    let result = node
-        .endpoint()
-        .and_then(|url| run_suites(suites, &url))
-        .and_then(|()| node.stop());
-    if result.is_err() {
-        show_log(&log);
-    }
-    result
-}
-
-/// Fails with the next step where Node.js is missing or too old.
-fn require_node() -> Result<()> {
-    let hint = "install Node.js 20 or newer with npm, then run `cargo xtask clients` again";
-    for tool in ["node", "npm"] {
-        if !tools::is_there(tool) {
-            bail!("`{tool}` is not on the search path; {hint}");
+/// If a tool is missing, the node does not start or stop cleanly, or a suite fails. All suites run,
+/// even if one fails.
+pub fn run(root: &Path, selection: Selection<'_>) -> Result<()> {
+    let javascript = if selection.has(Language::JavaScript) {
+        Some(javascript::Suites::prepare(root)?)
+    } else {
+        None
+    };
+    let python = if selection.has(Language::Python) {
+        Some(python::Suites::prepare(root)?)
+    } else {
+        None
+    };
+    let suites = |url: &str| {
+        let results = [
+            javascript.as_ref().map(|suites| suites.run(url)),
+            python.as_ref().map(|suites| suites.run(url)),
+        ];
+        let failures: Vec<String> = results
+            .into_iter()
+            .flatten()
+            .filter_map(Result::err)
+            .map(|error| format!("{error:#}"))
+            .collect();
+        if failures.is_empty() {
+            return Ok(());
         }
+        bail!("{}", failures.join("; "))
+    };
+    match selection.url {
+        Some(url) => suites(url),
+        None => node::with_node(root, suites),
     }
-    let output = Command::new("node").arg("--version").output()?;
-    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let major = version
-        .trim_start_matches('v')
-        .split('.')
-        .next()
-        .and_then(|major| major.parse::<u32>().ok())
-        .ok_or_else(|| anyhow!("`node --version` printed {version:?}; {hint}"))?;
-    if major < NODE_MAJOR_MIN {
-        bail!("Node.js is {version}, needed is {NODE_MAJOR_MIN}; {hint}");
-    }
-    Ok(())
-}
-
-/// Builds the release binary and returns its path.
-fn build(root: &Path) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    tools::run(
-        Command::new(cargo)
-            .args(["build", "--release", "--locked", "-p", "trilith-cli"])
-            .current_dir(root),
-    )?;
-    let metadata = MetadataCommand::new()
-        .manifest_path(root.join("Cargo.toml"))
-        .no_deps()
-        .exec()?;
-    Ok(metadata
-        .target_directory
-        .join("release")
-        .join("trilith")
-        .into_std_path_buf())
-}
-
-fn show_log(log: &Path) {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    let start = lines.len().saturating_sub(LOG_LINES_SHOWN);
-    eprintln!("last lines of the node's log:");
-    for line in &lines[start..] {
-        eprintln!("  {line}");
-    }
-}
-
-/// A running node. Dropping it kills what `stop` has not stopped.
-struct Node {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Node {
-    fn start(binary: &Path, data: &Path, log: &Path) -> Result<Self> {
-        let mut child = Command::new(binary)
-            .args([
-                OsStr::new("dev"),
-                OsStr::new("--data"),
-                data.as_os_str(),
-                OsStr::new("--canister-port"),
-                OsStr::new("0"),
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(log)?)
-            .spawn()
-            .with_context(|| format!("cannot start {}", binary.display()))?;
-        let stdout = child.stdout.take().context("the node has no stdout")?;
-        let (sender, lines) = mpsc::channel();
-        // The thread reads to the end even when nobody listens, so that the node never blocks on a
-        // full pipe.
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        Ok(Self { child, lines })
-    }
-
-    /// Waits for the banner's line that holds the canister endpoint.
-    fn endpoint(&self) -> Result<String> {
-        let deadline = Instant::now() + START_LIMIT;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left).map_err(|_| {
-                anyhow!(
-                    "the node ended, or printed no line with a canister endpoint within {} s",
-                    START_LIMIT.as_secs()
-                )
-            })?;
-            if let Some(url) = parse_endpoint(&line) {
-                return Ok(url);
-            }
-        }
-    }
-
-    /// Stops the node as Ctrl-C does, and requires that it ends well.
-    fn stop(&mut self) -> Result<()> {
-        tools::run(Command::new("kill").args(["-INT", &self.child.id().to_string()]))?;
-        let deadline = Instant::now() + STOP_LIMIT;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait()? {
-                if status.success() {
-                    return Ok(());
-                }
-                bail!("the node ended with {status} after SIGINT");
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        bail!(
-            "the node did not end within {} s after SIGINT",
-            STOP_LIMIT.as_secs()
-        );
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Finds `http://…` in a line that speaks of the canister endpoint.
-fn parse_endpoint(line: &str) -> Option<String> {
-    if !line.to_lowercase().contains("canister") {
-        return None;
-    }
-    let start = line.find("http://")?;
-    let url: String = line[start..]
-        .chars()
-        .take_while(|character| !character.is_whitespace() && !"\",'".contains(*character))
-        .collect();
-    Some(url)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse_endpoint;
+    use super::{Language, Selection};
 
     #[test]
-    fn endpoint_is_found_in_plain_and_json_lines() {
-        let url = Some("http://127.0.0.1:4943".to_owned());
-        assert_eq!(
-            parse_endpoint("canister endpoint  http://127.0.0.1:4943"),
-            url
-        );
-        assert_eq!(
-            parse_endpoint(r#"{"canister_endpoint":"http://127.0.0.1:4943","x":1}"#),
-            url
-        );
-        assert_eq!(parse_endpoint("metrics http://127.0.0.1:1"), None);
-        assert_eq!(parse_endpoint("canister ids start at rwlgt"), None);
+    fn arguments_come_in_any_order() {
+        let all = Selection::parse(&[]).unwrap();
+        assert!(all.has(Language::JavaScript) && all.has(Language::Python));
+        let url = "http://127.0.0.1:1";
+        let one = Selection::parse(&["--url", url, "python"]).unwrap();
+        assert_eq!(one, Selection::parse(&["python", "--url", url]).unwrap());
+        assert!(!one.has(Language::JavaScript) && one.has(Language::Python));
+        assert_eq!(one.url, Some(url));
+        for wrong in [&["--url"][..], &["java"], &["python", url]] {
+            assert!(Selection::parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

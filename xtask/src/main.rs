@@ -11,9 +11,11 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
 commands:
-  clients [--url URL]   run the JavaScript client suites against a node started for them,
-                        or against the one at URL
-  canisters             rebuild the sample canisters whose tools are installed
+  clients [javascript|python] [--url URL]
+                        run the suites of foreign clients, or those of one language, against a
+                        node started for them, or against the one at URL
+  canisters [--write]   rebuild the sample canisters whose tools are installed, and compare them
+                        with the committed files, or replace those
   fuzz-smoke            run every fuzz target for a few seconds; needs nightly and cargo-fuzz";
 
 fn main() -> ExitCode {
@@ -21,9 +23,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words[..] {
-        ["clients"] => clients::run(&root, None),
-        ["clients", "--url", url] => clients::run(&root, Some(url)),
-        ["canisters"] => canisters::run(&root),
+        ["clients", ref rest @ ..] => {
+            clients::Selection::parse(rest).and_then(|selection| clients::run(&root, selection))
+        }
+        ["canisters"] => canisters::run(&root, canisters::Differing::Refuse),
+        ["canisters", "--write"] => canisters::run(&root, canisters::Differing::Replace),
         ["fuzz-smoke"] => fuzz::run(&root),
         _ => {
             eprintln!("{USAGE}");

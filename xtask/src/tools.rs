@@ -1,9 +1,10 @@
 //! Starting other programs and saying clearly what failed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
 
 /// Whether a program can be started from the search path.
 pub fn is_there(program: &str) -> bool {
@@ -36,4 +37,16 @@ pub fn workspace_root() -> PathBuf {
     let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     root.pop();
     root
+}
+
+/// Where cargo puts what it builds of the workspace at `root`.
+///
+/// # Errors
+/// If cargo cannot say.
+pub fn target_directory(root: &Path) -> Result<PathBuf> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root.join("Cargo.toml"))
+        .no_deps()
+        .exec()?;
+    Ok(metadata.target_directory.into_std_path_buf())
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use trilith_cli::{demo, dev, inspect, output, state};
+use trilith_cli::{canister, demo, dev, inspect, output, state};
 
 /// One deterministic execution layer for replicated applications.
 #[derive(Parser)]
@@ -17,6 +17,10 @@ struct Arguments {
 enum Command {
     /// Start a one-node developer network that stays
     Dev(dev::DevArguments),
+    /// Make, install, call and look after canisters of a network
+    Canister(canister::CanisterArguments),
+    /// Make the keys that commands act with, and say whose they are
+    Identity(canister::identity::IdentityArguments),
     /// Show what Trilith does, end to end, in a temporary folder, and check all of it
     Demo(demo::DemoArguments),
     /// Look into the data folder of a node that is stopped
@@ -31,17 +35,43 @@ fn main() -> ExitCode {
         return code;
     }
     output::start_logging();
-    let result = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return wrong_arguments(&error),
+    };
+    let mut json = false;
+    let result = match arguments.command {
         Command::Dev(arguments) => dev::run(arguments),
+        Command::Canister(arguments) => {
+            json = arguments.json();
+            canister::run(&arguments)
+        }
+        Command::Identity(arguments) => {
+            json = arguments.json();
+            canister::identity::run(&arguments)
+        }
         Command::Demo(arguments) => demo::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::State(arguments) => state::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::failure(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => output::failure(&error, json),
     }
+}
+
+/// Says what is wrong with the arguments, or gives the help that was asked for.
+fn wrong_arguments(error: &clap::Error) -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let one_document = words
+        .next()
+        .is_some_and(|word| matches!(word.as_str(), "canister" | "identity"))
+        && words.any(|word| word == "--json");
+    if error.use_stderr() && one_document {
+        return output::failure(
+            &output::Failure::of_arguments(&error.to_string()).into(),
+            true,
+        );
+    }
+    error.exit()
 }

@@ -333,6 +333,8 @@ pub enum TrapKind {
     OutOfCycles,
     /// The entry point does not exist.
     MethodNotFound,
+    /// The table has no callback at that place.
+    FunctionNotFound,
     /// Memory accessed or written beyond what a message may.
     MemoryLimit,
 }

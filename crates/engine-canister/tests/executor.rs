@@ -383,22 +383,17 @@ fn every_entry_is_found_and_missing_ones_are_told() {
             "{entry:?}"
         );
     }
-    for entry in [
-        EntryPoint::Update("q".into()),
-        EntryPoint::Callback {
-            function: 0,
-            environment: 0,
-        },
-        EntryPoint::Callback {
-            function: 9,
-            environment: 0,
-        },
+    let callback = |function| EntryPoint::Callback {
+        function,
+        environment: 0,
+    };
+    for (entry, kind) in [
+        (EntryPoint::Update("q".into()), TrapKind::MethodNotFound),
+        (callback(0), TrapKind::FunctionNotFound),
+        (callback(9), TrapKind::FunctionNotFound),
     ] {
         let result = run(&executor, &module, request(entry));
-        assert_eq!(
-            (result.instructions, trap(result).kind),
-            (0, TrapKind::MethodNotFound)
-        );
+        assert_eq!((result.instructions, trap(result).kind), (0, kind));
     }
 }
 

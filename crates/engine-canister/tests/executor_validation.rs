@@ -23,62 +23,119 @@ fn broken_rules_are_named() {
     let many_globals = "(global i32 (i32.const 0))".repeat(1_001);
     let many_functions = "(func)".repeat(50_001);
     let long = format!("(func {})", "nop ".repeat(1_000_001));
+    // The function's own end has one point too, so that its calls and one `nop` go beyond.
+    let complex = format!("(func $f {})", "call $f ".repeat(20_000) + "nop");
     let sections: String = (0..17)
         .map(|n| format!("(@custom \"icp:public s{n}\" \"\")"))
         .collect();
     let large = format!("(@custom \"icp:public s\" \"{}\")", "x".repeat(1 << 20));
     let cases = [
-        ("(import \"ic0\" \"nothing\" (func))", "`ic0.nothing`"),
+        (
+            "(import \"ic0\" \"nothing\" (func))",
+            "Wasm module has an invalid import section. Module imports function 'nothing' from \
+             'ic0' that is not exported by the runtime.",
+        ),
         (
             "(import \"ic0\" \"time\" (func))",
-            "type () -> (), expected () -> (i64)",
+            "Wasm module has an invalid function signature. Expected return type [I64] for \
+             'time', got [].",
+        ),
+        (
+            "(import \"ic0\" \"time\" (func (param i32) (result i64)))",
+            "Expected input params [] for 'time', got [I32].",
         ),
         (
             "(import \"env\" \"time\" (func (result i64)))",
-            "only functions of `ic0`",
+            "Module imports function \"time\" from \"env\", expected to be imported from one of \
+             [\"ic0\"] instead.",
         ),
-        ("(import \"ic0\" \"m\" (memory 1))", "not a function"),
+        (
+            "(import \"env\" \"clock\" (func (result i64)))",
+            "Module imports function 'clock' from 'env' that is not exported by the runtime.",
+        ),
+        ("(import \"ic0\" \"m\" (memory 1))", "Importing memories"),
+        (
+            "(import \"ic0\" \"t\" (table 1 funcref))",
+            "Importing tables",
+        ),
+        (
+            "(import \"ic0\" \"g\" (global i32))",
+            "Importing globals is not allowed.",
+        ),
         (
             "(import \"ic0\" \"stable_size\" (func (result i32))) (memory i64 1)",
             "64-bit memories",
         ),
-        ("(func (export \"canister_foo\"))", "no such entry point"),
+        (
+            "(func (export \"canister_foo\"))",
+            "Wasm module has an invalid export section. Exporting reserved function \
+             'canister_foo' with \"canister_\" prefix",
+        ),
         (
             "(func (export \"canister_init\") (param i32))",
-            "type (i32) -> ()",
+            "Expected input params [] for 'canister_init', got [I32].",
+        ),
+        (
+            "(func (export \"canister_query a\") (result i32) (i32.const 0))",
+            "Expected return type [] for 'canister_query a', got [I32].",
         ),
         (
             "(global (export \"canister_init\") i32 (i32.const 0))",
-            "not a function",
+            "Exporting reserved symbol canister_init",
         ),
         (
             "(func (export \"canister_update a\")) (func (export \"canister_query a\"))",
-            "`a`",
+            "Duplicate function 'a' exported multiple times with different call types: update, \
+             query, or composite_query.",
         ),
-        ("(memory 1) (memory 1)", "not a valid WebAssembly module"),
-        ("(memory 1 1 shared)", "not a valid WebAssembly module"),
+        (
+            "(memory 1) (memory 1)",
+            "Wasmtime failed to validate wasm module",
+        ),
+        (
+            "(memory 1 1 shared)",
+            "Wasmtime failed to validate wasm module",
+        ),
         (
             "(memory 1) (data (i32.const 65530) \"0123456789\")",
-            "65540",
+            "Wasm module has invalid data segment of 10 bytes at 65530",
         ),
-        ("(global (mut funcref) (ref.null func))", "mutable"),
+        (
+            "(global (mut funcref) (ref.null func))",
+            "Wasm module has an invalid global section. Unsupported global type",
+        ),
         (
             "(global i32 (i32.add (i32.const 1) (i32.const 2)))",
-            "not a valid",
+            "Wasmtime failed to validate wasm module",
         ),
         ("(table 1000001 funcref)", "1000001"),
-        ("(tag)", "not a valid WebAssembly module"),
-        ("(type (struct))", "not a valid WebAssembly module"),
-        ("(@custom \"icp:secret x\" \"\")", "`icp:secret x`"),
+        ("(tag)", "Wasmtime failed to validate wasm module"),
+        ("(type (struct))", "Wasmtime failed to validate wasm module"),
+        (
+            "(@custom \"icp:secret x\" \"\")",
+            "Wasm module has an invalid custom section. Invalid custom section: Custom section \
+             'icp:secret x' has no public/private scope defined.",
+        ),
+        (
+            "(@custom \"icp:public\" \"\")",
+            "'icp:' section names must have a space after the public/private scope",
+        ),
         (
             "(@custom \"icp:public x\" \"\") (@custom \"icp:private x\" \"\")",
-            "two `icp:`",
+            "Invalid custom section: name x already exists",
+        ),
+        (
+            &complex,
+            "complexity 1000001 which exceeds the maximum complexity allowed 1000000",
         ),
         (&big_names, "20000"),
         (&many_methods, "1001"),
         (&many_globals, "1001"),
         (&many_functions, "50001"),
-        (&long, "1000000"),
+        (
+            &long,
+            "of size 1000001 that exceeds the maximum allowed size of 1000000",
+        ),
         (&sections, "17"),
         (&large, "1048576"),
     ];

@@ -103,6 +103,19 @@ params! {
     UPLOAD_CHUNK_INSTRUCTIONS: u64 = 200_000_000, Instructions, v 1,
         "replica rs/config/src/subnet_config.rs";
 
+    /// Instructions that taking or loading a snapshot counts as, beside one for each byte.
+    SNAPSHOT_INSTRUCTIONS: u64 = 2_000_000_000, Instructions, v 1,
+        "replica rs/config/src/subnet_config.rs, baseline of canister snapshots";
+
+    /// Instructions that reading or writing a part of a snapshot counts as, beside one for each
+    /// byte.
+    SNAPSHOT_DATA_INSTRUCTIONS: u64 = 5_000_000, Instructions, v 1,
+        "replica rs/config/src/subnet_config.rs, baseline of canister snapshot data";
+
+    /// Instructions that a round counts for each canister that a question about the subnet looks at.
+    LOOK_INSTRUCTIONS: u64 = 1_000, Instructions, v 1,
+        "own choice: looking up a record takes some hundred nanoseconds";
+
     /// Instructions that compiling costs for each Wasm instruction.
     COMPILE_PER_INSTRUCTION: u64 = 6_000, Instructions, v 1,
         "replica rs/config/src/embedders.rs, cost to compile a Wasm instruction";
@@ -196,9 +209,29 @@ params! {
     STABLE_PAGES_MAX: u64 = 500 * 1024 * 16, WasmPages, v 1,
         "interface specification 0.66, stable memory: 500 GiB";
 
-    /// Bytes of prints that are kept of a canister.
+    /// Bytes of prints that are kept of a canister whose settings ask for no other number.
     LOG_BYTES_MAX: usize = 4_096, Bytes, v 1,
         "interface specification 0.66, IC method fetch_canister_logs: 4 KiB";
+
+    /// Most bytes of prints that a canister's settings may ask for.
+    LOG_MEMORY_LIMIT_MAX: u64 = 2 << 20, Bytes, v 1,
+        "replica rs/types/limits: 2 MiB";
+
+    /// Limit on the Wasm memory of a new canister.
+    WASM_MEMORY_LIMIT: u64 = 3 << 30, Bytes, v 1,
+        "replica rs/config/src/execution_environment.rs, default limit: 3 GiB";
+
+    /// Changes of a canister that are remembered.
+    HISTORY_CHANGES_MAX: usize = 20, Count, v 1,
+        "interface specification 0.66, Canister history: at least 20 changes";
+
+    /// Most snapshots of a canister.
+    SNAPSHOTS_MAX: usize = 10, Count, v 1,
+        "interface specification 0.66, IC method take_canister_snapshot";
+
+    /// Most bytes of a part of a snapshot that is read or written at once.
+    SNAPSHOT_SLICE_BYTES_MAX: usize = 2_000_000, Bytes, v 1,
+        "replica rs/execution_environment/src/canister_manager.rs: 2 MB";
 
     /// Last index of the subnet's range of canister ids.
     INDEX_MAX: u64 = 0xf_ffff, Count, v 1,
@@ -239,6 +272,10 @@ params! {
     COMPUTE_ALLOCATION_MAX: u64 = 100, Percent, v 1,
         "interface specification 0.66, IC method create_canister";
 
+    /// Compute allocation of all canisters together.
+    COMPUTE_CAPACITY: u64 = 299, Percent, v 1,
+        "replica rs/execution_environment, capacity of the scheduler: (4 - 1) x 100 %, less one";
+
     /// Largest limit on the Wasm memory.
     WASM_MEMORY_LIMIT_MAX: u64 = 1 << 48, Bytes, v 1,
         "interface specification 0.66, IC method create_canister: 2^48 bytes";
@@ -266,6 +303,11 @@ const _: () = assert!(QUERY_INSTRUCTIONS <= MESSAGE_INSTRUCTIONS);
 const _: () = assert!(MESSAGE_INSTRUCTIONS <= INSTALL_INSTRUCTIONS);
 const _: () = assert!(UPLOAD_CHUNK_INSTRUCTIONS <= ROUND_INSTRUCTIONS);
 const _: () = assert!(EXECUTION_OVERHEAD < SLICE_INSTRUCTIONS);
+const _: () = assert!(SNAPSHOT_SLICE_BYTES_MAX as u64 <= RESPONSE_BYTES_MAX);
+const _: () = assert!(CHUNK_BYTES_MAX <= SNAPSHOT_SLICE_BYTES_MAX);
+const _: () = assert!(LOG_BYTES_MAX as u64 <= LOG_MEMORY_LIMIT_MAX);
+const _: () = assert!(WASM_MEMORY_LIMIT <= WASM_MEMORY_LIMIT_MAX);
+const _: () = assert!(COMPUTE_ALLOCATION_MAX <= COMPUTE_CAPACITY);
 const _: () = assert!(RESPONSE_BYTES_MAX <= QUERY_REPLY_BYTES_MAX);
 const _: () = assert!(RESPONSE_BYTES_MAX <= CALL_ARGUMENT_BYTES_MAX);
 const _: () = assert!(CALL_ARGUMENT_BYTES_MAX <= STATE_STRING_BYTES_MAX as u64);

@@ -48,7 +48,11 @@ params! {
 
     /// Most operators of a function.
     FUNCTION_INSTRUCTIONS_MAX: u64 = 1_000_000, Count, v 1,
-        "replica, limit on the complexity of a function";
+        "replica rs/embedders/src/wasm_utils/validation.rs, limit on the size of a function";
+
+    /// Most points of complexity of a function: a rough measure of what compiling it costs.
+    FUNCTION_COMPLEXITY_MAX: u64 = 1_000_000, Count, v 1,
+        "replica rs/embedders/src/wasm_utils/validation.rs, limit on the complexity of a function";
 
     /// Most elements a table may have: what a fresh instance pays for on every message.
     TABLE_ELEMENTS_MAX: u64 = 1_000_000, Count, v 1,

@@ -9,10 +9,13 @@
 
 pub mod client;
 pub mod http;
+pub mod modules;
 pub mod process;
+pub mod user;
 
 pub use client::Client;
 pub use process::Node;
+pub use user::User;
 
 /// A counter in heap memory, one nat32.
 pub const WAT_COUNTER: &[u8] = include_bytes!("../../../../canisters/wat/counter.wasm");

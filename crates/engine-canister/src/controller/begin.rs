@@ -7,16 +7,17 @@ use candid::Principal;
 
 use super::machine::Entry;
 use super::price;
-use super::record::{CallContext, Canister, Frozen, Job, LogRecord, Origin, Paused, Request};
+use super::record::{CallContext, Canister, Frozen, Job, Origin, Paused, Request};
 use super::reject::{ErrorCode, Rejection};
-use crate::api::{CallMode, EntryPoint, ExecutionResult, PreparedModule};
+use super::round::Round;
+use crate::api::{CallMode, EntryPoint, ExecutionResult, PreparedModule, Trap, TrapKind};
 
 /// The context of a message that ended: a new one for requests and tasks, the one of the call for
 /// responses.
 pub(super) fn enter_context(canister: &mut Canister, paused: &Paused) -> u64 {
     let (origin, cycles, answered) = match &paused.job {
         Job::Request { request } => (request.origin.clone(), request.cycles, false),
-        Job::Heartbeat {} | Job::GlobalTimer {} => (Origin::Task {}, 0, true),
+        Job::Heartbeat {} | Job::GlobalTimer {} | Job::LowMemory {} => (Origin::Task {}, 0, true),
         Job::Response { response } => {
             let number = canister
                 .callbacks
@@ -43,7 +44,8 @@ pub(super) fn enter_context(canister: &mut Canister, paused: &Paused) -> u64 {
     number
 }
 
-/// What a message of `canister` that begins now may see.
+/// What a message of `canister` that begins now may see. The limit on its Wasm memory is that of
+/// the machine; see [`limit_memory`] for that of its settings.
 pub(crate) fn freeze(canister: &Canister, time: u64, subnet_nodes: u64) -> Frozen {
     let mut per_callee: BTreeMap<Principal, usize> = BTreeMap::new();
     for call in canister.callbacks.values() {
@@ -54,16 +56,6 @@ pub(crate) fn freeze(canister: &Canister, time: u64, subnet_nodes: u64) -> Froze
         .code
         .as_ref()
         .is_some_and(|code| code.module.memory64);
-    let heap = canister.code.as_ref().map_or(0, |code| code.heap_pages);
-    let machine = if memory64 {
-        price::HEAP_PAGES_MAX_64
-    } else {
-        price::HEAP_PAGES_MAX
-    };
-    let limit = match canister.settings.wasm_memory_limit {
-        0 => machine,
-        bytes => machine.min(bytes / price::WASM_PAGE_BYTES).max(heap),
-    };
     let variables = canister.settings.variables.iter();
     Frozen {
         time,
@@ -81,7 +73,7 @@ pub(crate) fn freeze(canister: &Canister, time: u64, subnet_nodes: u64) -> Froze
         subnet_nodes,
         context_instructions: 0,
         other_memory: canister.other_memory_bytes(),
-        heap_pages_max: limit,
+        heap_pages_max: price::heap_bytes_max(memory64, 0) / price::WASM_PAGE_BYTES,
         stable_pages_max: price::STABLE_PAGES_MAX,
         global_timer: canister.global_timer,
     }
@@ -104,9 +96,7 @@ pub(super) fn entry_of_request(
             ..Entry::plain(query, CallMode::ReplicatedQuery)
         }
     } else if module.exports.contains(&composite) {
-        let why = format!(
-            "Error from Canister {id}: Composite query cannot be called in replicated mode"
-        );
+        let why = "Composite query cannot be called in replicated mode";
         return Err(Rejection::new(ErrorCode::CompositeInReplicated, why));
     } else {
         return Err(Rejection::no_method(id, "update", &request.method));
@@ -114,37 +104,56 @@ pub(super) fn entry_of_request(
     let (caller, argument) = (request.origin.caller(), request.argument.clone());
     Ok(Entry {
         caller,
+        caller_info: request.origin.caller_info(),
         argument,
         deadline: request.origin.deadline(),
         ..plain
     })
 }
 
-/// Keeps what a message printed, and its trap, within the limit on logs.
-pub(crate) fn log(canister: &mut Canister, time: u64, result: &ExecutionResult) {
-    let trapped = match &result.end {
-        Err(trap) => Some(format!("[TRAP]: {}", trap.message).into_bytes()),
-        Ok(_) => None,
+/// Turns the end of a message that made the Wasm memory larger than the canister's settings allow
+/// into a trap. The limit is looked at when the message has ended: what it did is dropped either
+/// way, and its use of memory is then known in full.
+///
+/// Source: interface specification, "IC method create_canister", `wasm_memory_limit`. What answers
+/// calls goes beyond the limit, so that a canister that has reached it can finish what it began.
+pub(super) fn limit_memory(result: &mut ExecutionResult, before: u64, limit: u64) {
+    let Ok(effects) = &result.end else {
+        return;
     };
-    for content in result.prints.iter().cloned().chain(trapped) {
-        let content = content[..content.len().min(price::LOG_BYTES_MAX)].to_vec();
-        let index = canister.next_log;
-        canister.next_log += 1;
-        canister.logs.push_back(LogRecord {
-            index,
-            time,
-            content,
+    let after = effects
+        .memory
+        .as_ref()
+        .map_or(0, |memory| memory.heap_wasm_pages);
+    let bytes = after.saturating_mul(price::WASM_PAGE_BYTES);
+    if after > before && bytes > limit {
+        result.end = Err(Trap {
+            kind: TrapKind::MemoryLimit,
+            message: format!(
+                "Canister exceeded its current Wasm memory limit of {limit} bytes. The peak Wasm \
+                 memory usage was {bytes} bytes. Move data from the Wasm memory to the stable \
+                 memory, or raise the limit in the settings of the canister."
+            ),
         });
     }
-    let mut bytes: usize = canister
-        .logs
-        .iter()
-        .map(|record| record.content.len())
-        .sum();
-    while bytes > price::LOG_BYTES_MAX {
-        bytes -= canister
-            .logs
-            .pop_front()
-            .map_or(bytes, |record| record.content.len());
+}
+
+impl Round<'_> {
+    /// Keeps what a message printed, and its trap, within the limit on prints.
+    pub(crate) fn log(&mut self, id: Principal, result: &ExecutionResult) {
+        let trapped = match &result.end {
+            Err(trap) => Some(format!("[TRAP]: {}", trap.message).into_bytes()),
+            Ok(_) => None,
+        };
+        if result.prints.is_empty() && trapped.is_none() {
+            return;
+        }
+        let now = self.now();
+        let limit = self.state.existing(&id).settings.log_memory_limit;
+        let log = self.state.log_mut(id);
+        for content in result.prints.iter().chain(&trapped) {
+            log.push(now, content, limit);
+        }
+        self.state.existing(&id).log_bytes = self.state.log_mut(id).bytes();
     }
 }

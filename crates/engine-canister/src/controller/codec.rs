@@ -9,9 +9,10 @@ use trilith_params::canister::{STATE_ITEMS_MAX, STATE_STRING_BYTES_MAX};
 use trilith_types::PublicKey;
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 
+use super::archive::*;
 use super::record::*;
 use super::reject::Rejection;
-use crate::api::GlobalValue;
+use crate::api::{CallerInfo, GlobalValue};
 
 /// A value with a canonical encoding.
 pub(crate) trait Record: Sized {
@@ -193,6 +194,7 @@ lists! {
     Vec of Principal, Vec of PublicKey, Vec of StopWaiter, Vec of GlobalValue,
     Vec of (String, String), Vec of (String, bool, Vec<u8>),
     VecDeque of Request, VecDeque of (u64, Request), VecDeque of Input, VecDeque of LogRecord,
+    VecDeque of Change,
 }
 
 impl<K: Record + Ord, V: Record> Record for BTreeMap<K, V> {
@@ -238,19 +240,24 @@ macro_rules! structs {
 }
 
 structs! {
-    Meta { time, round, next_index, first, charged, committee, management, randomness, installing };
+    Meta {
+        time, round, next_index, first, charged, committee, management, randomness, installing,
+        executed, consumed, instructions,
+    };
     Installing { request, target, sent_hash, bytes, slices, frozen, prepaid };
     Canister {
         settings, status, cycles, version, code, certified_data, global_timer, contexts, callbacks,
-        next_number, inputs, paused, charged, chunks, logs, next_log, changes,
+        next_number, inputs, paused, charged, created, installed, chunks, snapshot_bytes,
+        log_bytes, changes, hook, consumed,
     } skip memory_version;
     Settings {
         controllers, compute_allocation, memory_allocation, freezing_threshold,
-        reserved_cycles_limit, wasm_memory_limit, wasm_memory_threshold, log_visibility, variables,
+        reserved_cycles_limit, wasm_memory_limit, wasm_memory_threshold, log_visibility,
+        snapshot_visibility, status_visibility, log_memory_limit, incoming_cycles_min, variables,
     };
     StopWaiter { origin, cycles, since };
     Code { module, globals, heap_pages, stable_pages, fresh };
-    Module { sent_hash, bytes, memory64, heartbeat, timer, inspect, metadata };
+    Module { sent_hash, bytes, memory64, heartbeat, timer, inspect, low_memory, metadata };
     Request { origin, method, argument, cycles };
     Response { callback, refund, result };
     Rejection { error, message };
@@ -265,7 +272,18 @@ structs! {
         context, callee, on_reply, on_reject, on_cleanup, deadline, prepaid, transmission, responded,
     };
     LogRecord { index, time, content };
-    RequestRecord { sender, effective, expiry, status, kept_until };
+    Log { records, next };
+    Archive { history, snapshots, next_snapshot };
+    Change { time, version, origin, details };
+    Taken {
+        taken_at, version, module, module_bytes, globals, heap_pages, stable_pages, fresh,
+        certified_data, global_timer, hook, chunks,
+    };
+    Consumed {
+        memory, compute_allocation, ingress, instructions, transmission, uninstall, creation, burned,
+    };
+    CallerInfo { data, signer };
+    RequestRecord { sender, receiver, effective, expiry, status, kept_until };
 }
 
 /// Choices: arrays of a number and the fields of the variant.
@@ -295,12 +313,18 @@ macro_rules! choices {
 }
 
 choices! {
-    LogVisibility { 0 Controllers {}, 1 Public {}, 2 Allowed { viewers } }
+    Visibility { 0 Controllers {}, 1 Public {}, 2 Allowed { viewers } }
     Status { 0 Running {}, 1 Stopping { waiters }, 2 Stopped {} }
-    Origin { 0 Ingress { id, sender }, 1 Canister { caller, callback, deadline }, 2 Task {} }
+    Origin { 0 Ingress { id, sender, info }, 1 Canister { caller, callback, deadline }, 2 Task {} }
     Reply { 0 Data { bytes }, 1 Reject { rejection } }
     Input { 0 Request { request }, 1 Response { response } }
-    Job { 0 Request { request }, 1 Response { response }, 2 Heartbeat {}, 3 GlobalTimer {} }
+    Job { 0 Request { request }, 1 Response { response }, 2 Heartbeat {}, 3 GlobalTimer {}, 4 LowMemory {} }
+    Hook { 0 Idle {}, 1 Ready {}, 2 Executed {} }
+    ChangeOrigin { 0 User { id }, 1 Canister { id, version } }
+    ChangeDetails {
+        0 Creation { controllers, variables }, 1 Uninstall {}, 2 Deployment { mode, module_hash },
+        3 Controllers { controllers }, 4 Snapshot { from, id, version, taken_at, uploaded }
+    }
     RequestState { 0 Received {}, 1 Processing {}, 2 Answered { reply } }
 }
 
@@ -345,5 +369,7 @@ pub fn fuzz_record(bytes: &[u8]) {
     }
     round_trip::<Meta>(bytes);
     round_trip::<Canister>(bytes);
+    round_trip::<Archive>(bytes);
+    round_trip::<Log>(bytes);
     round_trip::<RequestRecord>(bytes);
 }

@@ -8,10 +8,11 @@ use candid::Principal;
 use trilith_protocol::Fault;
 
 use super::machine::Entry;
+use super::management::query;
 use super::onlooker::{Left, Onlooker};
 use super::price;
 use super::reject::{ErrorCode, Rejection};
-use crate::api::{Answer, Call, CallMode, Effects, EntryPoint};
+use crate::api::{Answer, Call, CallMode, CallerInfo, Effects, EntryPoint};
 
 /// A composite query and all that it calls.
 pub(crate) struct Graph<'a> {
@@ -20,16 +21,22 @@ pub(crate) struct Graph<'a> {
     left: u64,
     /// Canisters that are being executed, outermost first.
     stack: Vec<Principal>,
+    /// Why the whole query ended, if it exceeded a bound of the graph.
+    ended: Option<Rejection>,
+    /// What is attested about the user, for the outermost.
+    info: Option<Arc<CallerInfo>>,
 }
 
 type Outcome = Result<Result<Vec<u8>, Rejection>, Fault>;
 
 impl<'a> Graph<'a> {
-    pub(crate) fn new(onlooker: &'a Onlooker<'a>) -> Self {
+    pub(crate) fn new(onlooker: &'a Onlooker<'a>, info: Option<Arc<CallerInfo>>) -> Self {
         Self {
             onlooker,
             left: price::QUERY_INSTRUCTIONS,
             stack: Vec::new(),
+            ended: None,
+            info,
         }
     }
 
@@ -41,6 +48,9 @@ impl<'a> Graph<'a> {
         method: &str,
         argument: Arc<Vec<u8>>,
     ) -> Outcome {
+        if id == Principal::management_canister() {
+            return Ok(query(self.onlooker.snapshot, caller, method, &argument));
+        }
         if self.stack.contains(&id) {
             let why = format!(
                 "Canister {id} is called by a composite query that it takes part in already"
@@ -48,9 +58,8 @@ impl<'a> Graph<'a> {
             return Ok(Err(Rejection::new(ErrorCode::QueryLoop, why)));
         }
         if self.stack.len() >= price::COMPOSITE_DEPTH_MAX {
-            let limit = price::COMPOSITE_DEPTH_MAX;
-            let why = format!("Composite query calls exceeded the maximum call depth of {limit}");
-            return Ok(Err(Rejection::new(ErrorCode::QueryTooDeep, why)));
+            let why = "Composite query calls exceeded the maximum call depth.";
+            return Ok(Err(self.end(ErrorCode::QueryTooDeep, why)));
         }
         let module = match self.onlooker.runnable(id)? {
             Ok(module) => module,
@@ -59,9 +68,13 @@ impl<'a> Graph<'a> {
         let composite = EntryPoint::CompositeQuery(method.to_owned());
         let query = EntryPoint::Query(method.to_owned());
         if module.exports.contains(&query) {
-            let (outcome, used) = self
-                .onlooker
-                .plain_query(id, caller, query, argument, self.left)?;
+            let entry = Entry {
+                caller,
+                argument,
+                instructions_max: self.left,
+                ..Entry::plain(query, CallMode::NonReplicatedQuery)
+            };
+            let (outcome, used) = self.onlooker.plain_query(id, entry)?;
             self.left = self.left.saturating_sub(used);
             return Ok(outcome);
         }
@@ -83,8 +96,10 @@ impl<'a> Graph<'a> {
     ) -> Outcome {
         let mut state = None;
         let mut calls = VecDeque::new();
+        let mut on_cleanup = None;
         let mut next = Entry {
             caller,
+            caller_info: self.caller_info(),
             argument,
             ..Entry::plain(entry, CallMode::CompositeQuery)
         };
@@ -97,7 +112,12 @@ impl<'a> Graph<'a> {
             let mut failure = None;
             match result.end {
                 Ok(effects) => state = self.keep(id, state, *effects, &mut answer, &mut calls)?,
-                Err(trap) => failure = Some(Rejection::of_trap(id, &trap)),
+                Err(trap) => {
+                    failure = Some(Rejection::of_trap(id, &trap));
+                    if let Some(callback) = on_cleanup {
+                        state = self.clean_up(id, caller, callback, state)?;
+                    }
+                }
             }
             if let Some(answer) = answer {
                 return Ok(match answer {
@@ -110,8 +130,48 @@ impl<'a> Graph<'a> {
             let Some(call) = calls.pop_front() else {
                 return Ok(Err(failure.unwrap_or_else(|| Rejection::no_reply(id))));
             };
+            on_cleanup = call.on_cleanup;
             next = self.callback(id, caller, call)?;
+            if let Some(ended) = &self.ended {
+                return Ok(Err(ended.clone()));
+            }
         }
+    }
+
+    /// Ends the whole query: no canister of the graph is told, the user is.
+    fn end(&mut self, code: ErrorCode, why: &str) -> Rejection {
+        let rejection = Rejection::new(code, why);
+        self.ended.get_or_insert(rejection).clone()
+    }
+
+    /// Runs the cleanup callback of a callback that trapped; gives the memories after it.
+    fn clean_up(
+        &mut self,
+        id: Principal,
+        caller: Principal,
+        (function, environment): (u64, u64),
+        state: Option<Left>,
+    ) -> Result<Option<Left>, Fault> {
+        let entry = EntryPoint::Callback {
+            function,
+            environment,
+        };
+        let entry = Entry {
+            caller,
+            instructions_max: self.left.min(price::CLEANUP_INSTRUCTIONS),
+            ..Entry::plain(entry, CallMode::CompositeCleanup)
+        };
+        let result = self.onlooker.run_on(id, &entry, state.as_ref())?;
+        self.left = self.left.saturating_sub(result.instructions);
+        match result.end.map(|effects| effects.memory) {
+            Ok(Some(memory)) => self.onlooker.left(id, state.as_ref(), memory).map(Some),
+            _ => Ok(state),
+        }
+    }
+
+    /// What the canister that is being executed may know about its caller.
+    fn caller_info(&self) -> Option<Arc<CallerInfo>> {
+        self.info.clone().filter(|_| self.stack.len() == 1)
     }
 
     fn keep(
@@ -135,8 +195,8 @@ impl<'a> Graph<'a> {
         self.left = self.left.saturating_sub(price::COMPOSITE_CALL_INSTRUCTIONS);
         let argument = Arc::new(call.argument);
         let result = if self.left == 0 {
-            let why = "Composite query exceeded the instruction limit of its call graph";
-            Err(Rejection::new(ErrorCode::InstructionLimit, why))
+            let why = "Composite query calls exceeded the instruction limit.";
+            Err(self.end(ErrorCode::QueryInstructionLimit, why))
         } else {
             self.call(call.callee, id, &call.method, argument)?
         };
@@ -149,6 +209,7 @@ impl<'a> Graph<'a> {
                 let plain = Entry::plain(entry(call.on_reply), CallMode::CompositeReplyCallback);
                 Entry {
                     caller,
+                    caller_info: self.caller_info(),
                     argument: Arc::new(bytes),
                     ..plain
                 }
@@ -158,6 +219,7 @@ impl<'a> Graph<'a> {
                 let plain = Entry::plain(entry(call.on_reject), CallMode::CompositeRejectCallback);
                 Entry {
                     caller,
+                    caller_info: self.caller_info(),
                     reject,
                     ..plain
                 }

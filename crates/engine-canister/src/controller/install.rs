@@ -19,6 +19,8 @@ use trilith_protocol::Fault;
 use trilith_types::Image;
 use trilith_types::hash::sha256;
 
+use super::archive::ChangeDetails;
+use super::begin::{freeze, limit_memory};
 use super::machine::{self, Advance, Entry, Memory, PAGES_PER_WASM_PAGE, Surroundings};
 use super::management::types::{
     InstallArgs, InstallChunkedArgs, Mode, Persistence, UpgradeOptions,
@@ -42,6 +44,10 @@ const PERSISTENCE_SECTION: &str = "enhanced-orthogonal-persistence";
 /// What is installed, and how.
 struct Plan {
     target: Principal,
+    /// 0 install, 1 reinstall, 2 upgrade.
+    mode: u64,
+    /// Most bytes of Wasm memory that the new code's stages may use.
+    heap_bytes_max: u64,
     upgrade: Option<UpgradeOptions>,
     keep_heap: bool,
     caller: Principal,
@@ -119,24 +125,24 @@ fn uncompressed(sent: &[u8]) -> Result<Vec<u8>, String> {
             Ok(sent.to_vec())
         } else {
             Err(format!(
-                "the module has {len} bytes, the limit is {MODULE_BYTES_MAX}"
+                "Failed to decode wasm module: it has {len} bytes, over the limit of {MODULE_BYTES_MAX}"
             ))
         };
     }
     let mut bytes = Vec::new();
     let mut reader = flate2::read::GzDecoder::new(sent).take(MODULE_BYTES_MAX as u64 + 1);
-    reader
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("the gzip stream is damaged: {error}"))?;
+    reader.read_to_end(&mut bytes).map_err(|error| {
+        format!("Failed to decode wasm module: the gzip stream is damaged: {error}")
+    })?;
     if bytes.len() > MODULE_BYTES_MAX {
         return Err(format!(
-            "the module has more than {MODULE_BYTES_MAX} bytes uncompressed, which is the limit"
+            "Failed to decode wasm module: uncompressed it has more bytes than the limit of {MODULE_BYTES_MAX}"
         ));
     }
     Ok(bytes)
 }
 
-fn invalid_wasm(target: Principal, why: &str) -> Rejection {
+pub(super) fn invalid_wasm(target: Principal, why: &str) -> Rejection {
     let message =
         format!("Error from Canister {target}: Canister's Wasm module is not valid: {why}");
     Rejection::new(ErrorCode::InvalidWasm, message)
@@ -168,7 +174,6 @@ fn check_mode(target: Principal, mode: Mode, canister: &Canister) -> Result<(), 
 
 /// Whether the heap is kept in an upgrade from `old` to `new`.
 fn keeps_heap(
-    target: Principal,
     options: UpgradeOptions,
     old: &Module,
     new: &PreparedModule,
@@ -186,12 +191,7 @@ fn keeps_heap(
             .iter()
             .map(|section| (section.name.as_str(), section.public)),
     ));
-    let refuse = |why: &str| {
-        Err(Rejection::new(
-            ErrorCode::ContractViolation,
-            format!("Error from Canister {target}: {why}"),
-        ))
-    };
+    let refuse = |why: &str| Err(Rejection::new(ErrorCode::ContractViolation, why));
     match options.wasm_memory_persistence {
         None if old => refuse(
             "Missing upgrade option: Enhanced orthogonal persistence requires the `wasm_memory_persistence` upgrade option.",
@@ -232,7 +232,7 @@ fn stages(
 }
 
 /// What the state keeps of a module.
-fn module_of(new: &PreparedModule, sent_hash: [u8; 32]) -> Module {
+pub(super) fn module_of(new: &PreparedModule, sent_hash: [u8; 32]) -> Module {
     let has = |entry| new.exports.contains(&entry);
     let metadata = new.metadata.iter();
     Module {
@@ -242,6 +242,7 @@ fn module_of(new: &PreparedModule, sent_hash: [u8; 32]) -> Module {
         heartbeat: has(EntryPoint::Heartbeat),
         timer: has(EntryPoint::GlobalTimer),
         inspect: has(EntryPoint::InspectMessage),
+        low_memory: has(EntryPoint::OnLowWasmMemory),
         metadata: metadata
             .map(|s| (s.name.clone(), s.public, s.content.clone()))
             .collect(),
@@ -285,10 +286,13 @@ impl Round<'_> {
         let canister = self.state.existing(&target);
         let (balance, floor) = (canister.cycles, canister.floor());
         let Some(left) = balance.checked_sub(asked).filter(|left| *left >= floor) else {
-            return Ok(Rejection::out_of_cycles(target, balance, floor, asked).into());
+            let why = Rejection::out_of_cycles(target, balance, floor, asked).message;
+            let why = format!("Canister installation failed with `{why}`.");
+            return Ok(Rejection::new(ErrorCode::OutOfCycles, why).into());
         };
         canister.cycles = left;
-        let frozen = self.freeze(target);
+        let nodes = self.context.committee.len() as u64;
+        let frozen = freeze(self.state.existing(&target), self.context.time.0, nodes);
         let (request, len) = (request.clone(), bytes.len() as u64);
         let installing = Installing {
             request,
@@ -355,18 +359,26 @@ impl Round<'_> {
         let (mut upgrade, mut keep_heap) = (None, false);
         if let (Mode::upgrade(options), Some(code)) = (mode, &self.state.existing(&target).code) {
             let options = options.unwrap_or_default();
-            keep_heap = match keeps_heap(target, options, &code.module, &new) {
+            keep_heap = match keeps_heap(options, &code.module, &new) {
                 Ok(keep) => keep,
                 Err(rejection) => return Ok(Err(rejection)),
             };
             upgrade = Some(options);
         }
+        let limit = self.state.existing(&target).settings.wasm_memory_limit;
+        let heap_bytes_max = price::heap_bytes_max(new.memory64, limit);
         let stages = stages(upgrade, old.as_deref(), &new);
         let module = Arc::new(module_of(&new, sent_hash));
         let caller = request.origin.caller();
         let (argument, bytes) = (Arc::new(argument), bytes.clone());
         Ok(Ok(Plan {
             target,
+            mode: match mode {
+                Mode::install => 0,
+                Mode::reinstall => 1,
+                Mode::upgrade(_) => 2,
+            },
+            heap_bytes_max,
             upgrade,
             keep_heap,
             caller,
@@ -415,35 +427,46 @@ impl Round<'_> {
             self.next_live.install = Some(Box::new(run));
             return Ok(Managed::Later);
         }
-        let compile = price::COMPILE_BASE
-            + plan
-                .new
-                .instruction_count
-                .saturating_mul(price::COMPILE_PER_INSTRUCTION);
-        let used = run.instructions.saturating_add(compile);
-        self.count(used.saturating_sub(before));
         if installing.slices > 0 {
             self.state
                 .image(&image_id(plan.target, ImageKind::Pending))?
                 .clear();
         }
-        let now = self.now();
-        let canister = self.state.existing(&plan.target);
-        let cost = price::execution(used, plan.new.memory64).min(installing.prepaid);
-        canister.cycles = canister.cycles.saturating_add(installing.prepaid - cost);
-        for result in &run.logs {
-            super::begin::log(canister, now, result);
-        }
+        self.settle_install(&installing, plan, &run);
         match ended {
             Ended::Failed(rejection) => Ok(rejection.into()),
             _ => {
                 self.commit(run.draft, plan)?;
+                let details = ChangeDetails::Deployment {
+                    mode: plan.mode,
+                    module_hash: plan.module.sent_hash,
+                };
+                self.record_change(plan.target, &installing.request, details);
                 let reply = candid::encode_args(()).expect("nothing can be encoded");
                 Ok(Managed::Answered {
                     reply,
                     refund: installing.request.cycles,
                 })
             }
+        }
+    }
+
+    /// Settles the price of an installation that ended, and keeps what it printed.
+    fn settle_install(&mut self, installing: &Installing, plan: &Plan, run: &LiveInstall) {
+        let instructions = plan.new.instruction_count;
+        let compile = instructions.saturating_mul(price::COMPILE_PER_INSTRUCTION);
+        let used = run
+            .instructions
+            .saturating_add(price::COMPILE_BASE)
+            .saturating_add(compile);
+        self.count(used.saturating_sub(installing.slices * price::SLICE_INSTRUCTIONS));
+        let cost = price::execution(used, plan.new.memory64).min(installing.prepaid);
+        self.state.meta.consumed = self.state.meta.consumed.saturating_add(cost);
+        let canister = self.state.existing(&plan.target);
+        canister.cycles = canister.cycles.saturating_add(installing.prepaid - cost);
+        canister.consumed.instructions = canister.consumed.instructions.saturating_add(cost);
+        for result in &run.logs {
+            self.log(plan.target, result);
         }
     }
 
@@ -545,8 +568,13 @@ impl Round<'_> {
                 run.total = allowed;
                 Ok(Some(Ended::Paused))
             }
-            Advance::Finished(result, used) => {
+            Advance::Finished(mut result, used) => {
                 run.total += used - run.stage_slices;
+                if !is_old {
+                    // What was kept of the old memory does not count as grown.
+                    let kept = if plan.keep_heap { code.heap_pages } else { 0 };
+                    limit_memory(&mut result, kept, plan.heap_bytes_max);
+                }
                 Ok(run.end_stage(plan.target, *result))
             }
         }
@@ -554,7 +582,7 @@ impl Round<'_> {
 
     /// Makes the draft the code of the canister.
     fn commit(&mut self, draft: Draft, plan: &Plan) -> Result<(), Fault> {
-        let id = plan.target;
+        let (id, now) = (plan.target, self.now());
         self.state
             .put_image(image_id(id, ImageKind::Heap), draft.heap);
         self.state
@@ -568,12 +596,17 @@ impl Round<'_> {
             .put(plan.module.sent_hash, plan.new.clone());
         let canister = self.state.existing(&id);
         canister.code = draft.code;
+        canister.installed = now;
         canister.certified_data = draft.certified_data;
         canister.global_timer = draft.global_timer;
-        canister.cycles = canister.cycles.saturating_sub(draft.burned);
+        let burned = draft.burned.min(canister.cycles);
+        canister.cycles -= burned;
+        canister.consumed.burned = canister.consumed.burned.saturating_add(burned);
         canister.memory_version.0 = draft.memory_version;
         canister.version += 1;
-        canister.changes += 1;
+        canister.note_memory();
+        self.state.meta.consumed = self.state.meta.consumed.saturating_add(burned);
+        self.state.active.insert(id);
         Ok(())
     }
 }
@@ -600,14 +633,9 @@ impl Plan {
         if is_old {
             return frozen.clone();
         }
-        let heap_pages_max = if self.new.memory64 {
-            price::HEAP_PAGES_MAX_64
-        } else {
-            price::HEAP_PAGES_MAX
-        };
         Frozen {
             version: frozen.version + 1,
-            heap_pages_max,
+            heap_pages_max: price::heap_bytes_max(self.new.memory64, 0) / price::WASM_PAGE_BYTES,
             ..frozen.clone()
         }
     }

@@ -11,8 +11,8 @@ use trilith_types::{Image, PAGE_BYTES};
 use super::price;
 use super::record::{Code, Frozen, Module};
 use crate::api::{
-    CallMode, EntryPoint, Environment, Execution, ExecutionRequest, ExecutionResult, Executor,
-    PrepareError, PreparedModule, Slice,
+    CallMode, CallerInfo, EntryPoint, Environment, Execution, ExecutionRequest, ExecutionResult,
+    Executor, PrepareError, PreparedModule, Slice,
 };
 
 /// Prepared modules that are kept at hand.
@@ -67,6 +67,7 @@ pub(crate) struct Entry {
     pub(crate) entry: EntryPoint,
     pub(crate) mode: CallMode,
     pub(crate) caller: Principal,
+    pub(crate) caller_info: Option<Arc<CallerInfo>>,
     pub(crate) argument: Arc<Vec<u8>>,
     pub(crate) reject: Option<(u32, String)>,
     pub(crate) method: String,
@@ -83,6 +84,7 @@ impl Entry {
             entry,
             mode,
             caller: Principal::management_canister(),
+            caller_info: None,
             argument: Arc::default(),
             reject: None,
             method: String::new(),
@@ -135,6 +137,7 @@ pub(crate) fn request(
         entry: entry.entry.clone(),
         mode: entry.mode,
         caller: entry.caller,
+        caller_info: entry.caller_info.clone(),
         argument: entry.argument.to_vec(),
         reject: entry.reject.clone(),
         method_name: entry.method.clone(),

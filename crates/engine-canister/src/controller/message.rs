@@ -6,11 +6,11 @@ use std::sync::Arc;
 use candid::Principal;
 use trilith_protocol::Fault;
 
-use super::begin::{enter_context, entry_of_request, freeze, log};
+use super::begin::{enter_context, entry_of_request, freeze, limit_memory};
 use super::machine::{self, Advance, Entry, Memory, PAGES_PER_WASM_PAGE, Surroundings};
 use super::price;
 use super::record::{
-    Frozen, ImageKind, Input, Job, Origin, Paused, Reply, Request, Response, Status, image_id,
+    Frozen, Hook, ImageKind, Input, Job, Origin, Paused, Reply, Request, Response, Status, image_id,
 };
 use super::reject::{ErrorCode, Rejection};
 use super::round::Round;
@@ -127,8 +127,10 @@ impl Round<'_> {
         if canister.status != Status::Running || canister.code.is_none() {
             return Ok(());
         }
-        if job == (Job::GlobalTimer {}) {
-            canister.global_timer = 0;
+        match job {
+            Job::GlobalTimer {} => canister.global_timer = 0,
+            Job::LowMemory {} => canister.hook = Hook::Executed,
+            _ => {}
         }
         // Without cycles the task is left out; a timer is thereby deactivated.
         let Some(prepaid) = self.prepay(id) else {
@@ -160,6 +162,9 @@ impl Round<'_> {
             .cycles
             .saturating_add(transmission - charge)
             .saturating_add(response.refund);
+        canister.consumed.transmission = canister.consumed.transmission.saturating_add(charge);
+        self.state.meta.consumed = self.state.meta.consumed.saturating_add(charge);
+        let canister = self.state.existing(&id);
         let context = canister.contexts.get(&number);
         let runs = canister.code.is_some() && context.is_some_and(|context| !context.deleted);
         if !runs {
@@ -190,7 +195,7 @@ impl Round<'_> {
     }
 
     /// What a message that begins now may see.
-    pub(crate) fn freeze(&mut self, id: Principal) -> Frozen {
+    fn freeze(&mut self, id: Principal) -> Frozen {
         let (time, nodes) = (self.now(), self.context.committee.len() as u64);
         freeze(self.state.existing(&id), time, nodes)
     }
@@ -311,6 +316,10 @@ impl Round<'_> {
         match job {
             Job::Heartbeat {} => Ok(Entry::plain(EntryPoint::Heartbeat, CallMode::SystemTask)),
             Job::GlobalTimer {} => Ok(Entry::plain(EntryPoint::GlobalTimer, CallMode::SystemTask)),
+            Job::LowMemory {} => Ok(Entry::plain(
+                EntryPoint::OnLowWasmMemory,
+                CallMode::SystemTask,
+            )),
             Job::Request { request } => {
                 entry_of_request(id, module, request).map_err(|_| lost("method"))
             }
@@ -333,6 +342,7 @@ impl Round<'_> {
                     environment,
                 };
                 let caller = context.origin.caller();
+                let caller_info = context.origin.caller_info();
                 let deadline = context.origin.deadline();
                 let refunded = response.refund;
                 Ok(match &response.result {
@@ -340,6 +350,7 @@ impl Round<'_> {
                         let argument = bytes.clone();
                         Entry {
                             caller,
+                            caller_info,
                             deadline,
                             refunded,
                             argument,
@@ -350,6 +361,7 @@ impl Round<'_> {
                         let reject = Some((rejection.code(), rejection.message_for_canister()));
                         Entry {
                             caller,
+                            caller_info,
                             deadline,
                             refunded,
                             reject,
@@ -368,19 +380,31 @@ impl Round<'_> {
         module: &Arc<PreparedModule>,
         entry: &Entry,
         paused: Paused,
-        result: ExecutionResult,
+        mut result: ExecutionResult,
     ) -> Result<(), Fault> {
-        let now = self.now();
-        let canister = self.state.existing(&id);
+        if !matches!(paused.job, Job::Response { .. }) {
+            let canister = self.state.existing(&id);
+            let before = canister.code.as_ref().map_or(0, |code| code.heap_pages);
+            let limit = canister.settings.wasm_memory_limit;
+            let limit = price::heap_bytes_max(module.memory64, limit);
+            limit_memory(&mut result, before, limit);
+        }
         let cost = price::execution(result.instructions, module.memory64).min(paused.prepaid);
+        self.log(id, &result);
+        self.state.meta.executed += 1;
+        self.state.meta.consumed = self.state.meta.consumed.saturating_add(cost);
+        let canister = self.state.existing(&id);
         canister.cycles = canister.cycles.saturating_add(paused.prepaid - cost);
-        log(canister, now, &result);
+        canister.consumed.instructions = canister.consumed.instructions.saturating_add(cost);
         let number = enter_context(canister, &paused);
         if let Some(context) = canister.contexts.get_mut(&number) {
             context.instructions = context.instructions.saturating_add(result.instructions);
         }
         let end = match result.end {
-            Ok(effects) => self.apply(id, number, entry, *effects, result.memory_version)?,
+            Ok(effects) => {
+                let seen = (result.memory_version, paused.frozen.version);
+                self.apply(id, number, entry, *effects, seen)?
+            }
             Err(trap) => Err(trap),
         };
         let failure = match end {
@@ -397,7 +421,8 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Applies the effects of a message. If the balance does not cover them any more, the message
+    /// Applies the effects of a message, which left the memories of one version in the executor and
+    /// saw one version of its canister. If the balance does not cover them any more, the message
     /// has trapped instead.
     fn apply(
         &mut self,
@@ -405,42 +430,17 @@ impl Round<'_> {
         number: u64,
         entry: &Entry,
         effects: Effects,
-        version: Option<u64>,
+        (version, seen): (Option<u64>, u64),
     ) -> Result<Result<(), Trap>, Fault> {
         let canister = self.state.existing(&id);
         let memory64 = canister
             .code
             .as_ref()
             .is_some_and(|code| code.module.memory64);
-        let available = canister
-            .contexts
-            .get(&number)
-            .map_or(0, |context| context.cycles);
-        let accepted = effects.cycles_accepted.min(available);
-        let fees = price::call_fees(memory64);
-        let cost = effects
-            .calls
-            .iter()
-            .fold(effects.cycles_burned, |sum, call| {
-                let bytes = (call.method.len() + call.argument.len()) as u128;
-                sum.saturating_add(call.cycles)
-                    .saturating_add(fees.base + fees.response_prepayment)
-                    .saturating_add(bytes * fees.per_request_byte)
-            });
-        let Some(left) = canister.cycles.saturating_add(accepted).checked_sub(cost) else {
-            let message = format!(
-                "Canister {id} has {} cycles, its calls need {cost}",
-                canister.cycles
-            );
-            return Ok(Err(Trap {
-                kind: TrapKind::OutOfCycles,
-                message,
-            }));
-        };
-        canister.cycles = left;
-        if let Some(context) = canister.contexts.get_mut(&number) {
-            context.cycles -= accepted;
+        if let Err(trap) = self.settle_cycles(id, number, &effects, memory64) {
+            return Ok(Err(trap));
         }
+        let canister = self.state.existing(&id);
         if let Some(data) = effects.certified_data {
             canister.certified_data = data;
         }
@@ -465,9 +465,51 @@ impl Round<'_> {
             self.answer_context(id, number, reply);
         }
         for call in effects.calls {
-            self.open_call(id, number, call, memory64);
+            self.open_call(id, number, call, (memory64, seen));
         }
         Ok(Ok(()))
+    }
+
+    /// Takes what a message accepted, burned and spent on calls; a trap if the balance does not
+    /// cover that.
+    fn settle_cycles(
+        &mut self,
+        id: Principal,
+        number: u64,
+        effects: &Effects,
+        memory64: bool,
+    ) -> Result<(), Trap> {
+        let canister = self.state.existing(&id);
+        let context = canister.contexts.get(&number);
+        let available = context.map_or(0, |context| context.cycles);
+        let accepted = effects.cycles_accepted.min(available);
+        let fees = price::call_fees(memory64);
+        let (mut cost, mut requests) = (effects.cycles_burned, 0u128);
+        for call in &effects.calls {
+            let bytes = (call.method.len() + call.argument.len()) as u128;
+            requests += fees.base + bytes * fees.per_request_byte;
+            cost = cost
+                .saturating_add(call.cycles)
+                .saturating_add(fees.response_prepayment);
+        }
+        cost = cost.saturating_add(requests);
+        let Some(left) = canister.cycles.saturating_add(accepted).checked_sub(cost) else {
+            let found = canister.cycles;
+            return Err(Trap {
+                kind: TrapKind::OutOfCycles,
+                message: format!("Canister {id} has {found} cycles, its calls need {cost}"),
+            });
+        };
+        canister.cycles = left;
+        let consumed = &mut canister.consumed;
+        consumed.transmission = consumed.transmission.saturating_add(requests);
+        consumed.burned = consumed.burned.saturating_add(effects.cycles_burned);
+        if let Some(context) = canister.contexts.get_mut(&number) {
+            context.cycles -= accepted;
+        }
+        let paid = requests.saturating_add(effects.cycles_burned);
+        self.state.meta.consumed = self.state.meta.consumed.saturating_add(paid);
+        Ok(())
     }
 
     fn keep_memory(
@@ -492,6 +534,7 @@ impl Round<'_> {
             code.stable_pages = memory.stable_wasm_pages;
             code.fresh = false;
         }
+        canister.note_memory();
         Ok(())
     }
 
@@ -555,11 +598,12 @@ impl Round<'_> {
             ));
         };
         self.count(result.instructions);
-        let now = self.now();
-        let canister = self.state.existing(&id);
+        self.log(id, &result);
         let cost = price::execution(result.instructions, module.memory64) - price::EXECUTION_BASE;
+        self.state.meta.consumed = self.state.meta.consumed.saturating_add(cost);
+        let canister = self.state.existing(&id);
         canister.cycles = canister.cycles.saturating_sub(cost);
-        log(canister, now, &result);
+        canister.consumed.instructions = canister.consumed.instructions.saturating_add(cost);
         match result.end {
             Err(trap) => Ok(Err(trap)),
             Ok(effects) => {
@@ -570,7 +614,8 @@ impl Round<'_> {
                     cycles_accepted: 0,
                     ..*effects
                 };
-                self.apply(id, number, cleanup, effects, result.memory_version)
+                let seen = (result.memory_version, frozen.version);
+                self.apply(id, number, cleanup, effects, seen)
             }
         }
     }

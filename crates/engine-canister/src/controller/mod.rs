@@ -21,6 +21,7 @@ use crate::ingress::Judge;
 
 mod admit;
 mod answer;
+mod archive;
 mod begin;
 mod codec;
 mod composite;
@@ -94,8 +95,8 @@ impl CanisterEngine {
     /// An engine with empty caches.
     pub fn new(config: EngineConfig) -> Self {
         Self {
+            judge: Judge::new(&config.root_key_der),
             config,
-            judge: Judge::default(),
             modules: Modules::default(),
             cache: Mutex::default(),
         }
@@ -129,6 +130,29 @@ impl CanisterEngine {
     }
 }
 
+/// Whether a batch is within the bounds of the runtime's descriptor. Nobody may propose another
+/// one, so that this is no outcome: a node that is handed one does not take part.
+fn check_size(batch: &Batch, limits: &RoundLimits) -> Result<(), Fault> {
+    let (inputs, most) = (batch.inputs.len(), limits.batch_inputs_max);
+    if inputs as u64 > u64::from(most) {
+        return Err(Fault(format!(
+            "the batch has {inputs} inputs, the limit is {most}"
+        )));
+    }
+    let bytes: u64 = batch
+        .inputs
+        .iter()
+        .map(|input| input.bytes.len() as u64)
+        .sum();
+    let most = limits.batch_bytes_max;
+    if bytes > most {
+        return Err(Fault(format!(
+            "the inputs of the batch have {bytes} bytes, the limit is {most}"
+        )));
+    }
+    Ok(())
+}
+
 impl Cache {
     fn keep(&mut self, root: Hash, snapshot: Arc<Snapshot>) {
         self.snapshots.retain(|(known, _)| *known != root);
@@ -154,8 +178,9 @@ impl Runtime for CanisterEngine {
         view: &dyn StateRead,
         batch: &Batch,
         context: &RoundContext,
-        _limits: &RoundLimits,
+        limits: &RoundLimits,
     ) -> Result<Outcome, Fault> {
+        check_size(batch, limits)?;
         let live = {
             let mut cache = self.cache();
             cache.pending = None;

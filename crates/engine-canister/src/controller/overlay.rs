@@ -7,9 +7,13 @@ use candid::Principal;
 use trilith_protocol::{Fault, ImageChange, ImageWrite};
 use trilith_types::{Image, ImageId, PageRun, StateRead, WriteLog, WriteLogEntry};
 
+use super::archive::{Archive, Log};
 use super::codec::Record;
 use super::record::{Canister, Meta, RequestRecord, Status};
-use super::snapshot::{Changes, META_KEY, RequestId, Snapshot, canister_key, request_key};
+use super::snapshot::{
+    ARCHIVE_PREFIX, Changes, LOG_PREFIX, META_KEY, RequestId, Snapshot, canister_key, key_of,
+    request_key,
+};
 
 /// An image as it stands within a round.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +43,13 @@ impl RoundImage {
         }
     }
 
+    /// Takes the content of another image. Its pages are shared, not copied.
+    pub(crate) fn share(&mut self, other: &Image) {
+        self.clear();
+        self.current = other.clone();
+        self.changed = other.clone();
+    }
+
     /// Forgets its content.
     pub(crate) fn clear(&mut self) {
         *self = Self {
@@ -49,12 +60,47 @@ impl RoundImage {
     }
 }
 
+/// The base of a table and its changes.
+type Table<T> = BTreeMap<Principal, Option<T>>;
+
+/// The record of a canister as it stands, empty where there is none.
+fn edit<'t, T: Clone + Default>(
+    changes: &'t mut Table<T>,
+    base: &BTreeMap<Principal, Arc<T>>,
+    id: Principal,
+) -> &'t mut T {
+    let from_base = || base.get(&id).map(|record| (**record).clone());
+    changes
+        .entry(id)
+        .or_insert_with(from_base)
+        .get_or_insert_with(T::default)
+}
+
+/// Writes what changed of a table to the log; gives the changes for the cache.
+fn finish_table<T: Record + PartialEq>(
+    changes: Table<T>,
+    base: &BTreeMap<Principal, Arc<T>>,
+    prefix: &[u8],
+    log: &mut BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+) -> BTreeMap<Principal, Option<Arc<T>>> {
+    let mut finished = BTreeMap::new();
+    for (id, record) in changes {
+        if base.get(&id).map(|old| &**old) != record.as_ref() {
+            log.insert(key_of(prefix, &id), record.as_ref().map(Record::encode));
+            finished.insert(id, record.map(Arc::new));
+        }
+    }
+    finished
+}
+
 /// Changes of a round.
 pub(crate) struct Overlay<'a> {
     view: &'a dyn StateRead,
     base: Arc<Snapshot>,
     pub(crate) meta: Meta,
     canisters: BTreeMap<Principal, Option<Canister>>,
+    archives: Table<Archive>,
+    logs: Table<Log>,
     requests: BTreeMap<RequestId, Option<RequestRecord>>,
     images: BTreeMap<ImageId, RoundImage>,
     /// Canisters that may have something to execute.
@@ -69,6 +115,8 @@ impl<'a> Overlay<'a> {
             active: base.active.clone(),
             base,
             canisters: BTreeMap::new(),
+            archives: Table::new(),
+            logs: Table::new(),
             requests: BTreeMap::new(),
             images: BTreeMap::new(),
         }
@@ -101,6 +149,30 @@ impl<'a> Overlay<'a> {
     pub(crate) fn existing(&mut self, id: &Principal) -> &mut Canister {
         self.canister_mut(id)
             .expect("the caller has looked the canister up")
+    }
+
+    /// History and snapshots of a canister.
+    pub(crate) fn archive(&self, id: &Principal) -> Option<&Archive> {
+        match self.archives.get(id) {
+            Some(changed) => changed.as_ref(),
+            None => self.base.archives.get(id).map(|archive| &**archive),
+        }
+    }
+
+    /// History and snapshots of a canister, to change.
+    pub(crate) fn archive_mut(&mut self, id: Principal) -> &mut Archive {
+        edit(&mut self.archives, &self.base.archives, id)
+    }
+
+    /// Prints of a canister, to change.
+    pub(crate) fn log_mut(&mut self, id: Principal) -> &mut Log {
+        edit(&mut self.logs, &self.base.logs, id)
+    }
+
+    /// Forgets what is kept of a canister beside its record.
+    pub(crate) fn forget(&mut self, id: Principal) {
+        self.archives.insert(id, None);
+        self.logs.insert(id, None);
     }
 
     pub(crate) fn put_canister(&mut self, id: Principal, canister: Option<Canister>) {
@@ -186,6 +258,8 @@ impl<'a> Overlay<'a> {
         let mut changes = Changes {
             meta: self.meta,
             canisters: BTreeMap::new(),
+            archives: finish_table(self.archives, &self.base.archives, ARCHIVE_PREFIX, &mut log),
+            logs: finish_table(self.logs, &self.base.logs, LOG_PREFIX, &mut log),
             requests: BTreeMap::new(),
         };
         for (id, canister) in self.canisters {

@@ -11,8 +11,8 @@ pub(crate) use trilith_params::canister::{
     INGRESS_BYTE, INSPECT_INSTRUCTIONS, INSTALL_INSTRUCTIONS, INSTRUCTION, INSTRUCTION_64,
     LOG_BYTES_MAX, MESSAGE_INSTRUCTIONS, PROVISIONAL_CYCLES, QUERY_INSTRUCTIONS, QUEUE_MAX,
     RESERVED_LIMIT, RESPONSE_BYTES_MAX, ROUND_INSTRUCTIONS, SECOND_NANOS, SLICE_INSTRUCTIONS,
-    STABLE_PAGES_MAX, STATUS_KEPT_NANOS, STOP_TIMEOUT_NANOS, STORAGE_GIB_SECOND,
-    UPLOAD_CHUNK_INSTRUCTIONS,
+    SNAPSHOT_DATA_INSTRUCTIONS, SNAPSHOT_INSTRUCTIONS, STABLE_PAGES_MAX, STATUS_KEPT_NANOS,
+    STOP_TIMEOUT_NANOS, STORAGE_GIB_SECOND, UPLOAD_CHUNK_INSTRUCTIONS, WASM_MEMORY_LIMIT,
 };
 pub(crate) use trilith_params::wasm::WASM_PAGE_BYTES;
 
@@ -24,6 +24,21 @@ pub(crate) fn execution(instructions: u64, memory64: bool) -> u128 {
         INSTRUCTION
     };
     EXECUTION_BASE + u128::from(instructions) * each
+}
+
+/// Bytes that a canister's Wasm memory may have under a limit of its settings; 0 is no limit.
+pub(crate) fn heap_bytes_max(memory64: bool, limit: u64) -> u64 {
+    let pages = if memory64 {
+        HEAP_PAGES_MAX_64
+    } else {
+        HEAP_PAGES_MAX
+    };
+    let machine = pages * WASM_PAGE_BYTES;
+    if limit == 0 {
+        machine
+    } else {
+        machine.min(limit)
+    }
 }
 
 /// Price of an ingress message with `bytes` of method name and argument.
@@ -45,9 +60,10 @@ pub(crate) fn response_transmission() -> u128 {
     u128::from(RESPONSE_BYTES_MAX) * CALL_BYTE
 }
 
-/// What a canister burns in `nanos` without doing anything. Rounded down; charging works on whole
-/// spans of at least 10 seconds, so that the loss is below one cycle per span and item.
-pub(crate) fn idle(memory_bytes: u128, compute_percent: u64, is_empty: bool, nanos: u64) -> u128 {
+/// What a canister pays in `nanos` for its memory and, if it is not empty, for being there. Rounded
+/// down; charging works on whole spans of at least 10 seconds, so that the loss is below one cycle
+/// per span and item.
+pub(crate) fn storage(memory_bytes: u128, is_empty: bool, nanos: u64) -> u128 {
     let nanos = u128::from(nanos);
     let second = u128::from(SECOND_NANOS);
     let storage = memory_bytes
@@ -59,6 +75,10 @@ pub(crate) fn idle(memory_bytes: u128, compute_percent: u64, is_empty: bool, nan
     } else {
         CANISTER_SECOND * nanos / second
     };
-    let compute = u128::from(compute_percent) * COMPUTE_PERCENT_SECOND * nanos / second;
-    storage.saturating_add(base).saturating_add(compute)
+    storage.saturating_add(base)
+}
+
+/// What a compute allocation costs in `nanos`, rounded down.
+pub(crate) fn compute(percent: u64, nanos: u64) -> u128 {
+    u128::from(percent) * COMPUTE_PERCENT_SECOND * u128::from(nanos) / u128::from(SECOND_NANOS)
 }

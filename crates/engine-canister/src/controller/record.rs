@@ -14,7 +14,7 @@ use trilith_types::{ImageId, PublicKey};
 
 use super::price;
 use super::reject::Rejection;
-use crate::api::GlobalValue;
+use crate::api::{CallerInfo, GlobalValue};
 
 /// What belongs to no canister.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,12 @@ pub(crate) struct Meta {
     pub(crate) randomness: VecDeque<(u64, Request)>,
     /// An installation that goes on over several rounds.
     pub(crate) installing: Option<Installing>,
+    /// Messages, tasks and callbacks that were executed.
+    pub(crate) executed: u64,
+    /// Cycles that canisters paid, those that are gone included.
+    pub(crate) consumed: u128,
+    /// Instructions that rounds counted, as for their limit.
+    pub(crate) instructions: u64,
 }
 
 /// A paused installation of code.
@@ -74,12 +80,20 @@ pub(crate) struct Canister {
     pub(crate) paused: Option<Paused>,
     /// Up to when storage is paid.
     pub(crate) charged: u64,
+    /// When it was created, in nanoseconds since 1970.
+    pub(crate) created: u64,
+    /// When its code was installed last, of no meaning where it has none.
+    pub(crate) installed: u64,
     /// Lengths of stored chunks by their hash.
     pub(crate) chunks: BTreeMap<[u8; 32], u64>,
-    pub(crate) logs: VecDeque<LogRecord>,
-    pub(crate) next_log: u64,
+    /// Bytes of its snapshots, which stand in its archive.
+    pub(crate) snapshot_bytes: u64,
+    /// Bytes of its prints, which stand in its log.
+    pub(crate) log_bytes: u64,
     /// Changes of code and controllers so far.
     pub(crate) changes: u64,
+    pub(crate) hook: Hook,
+    pub(crate) consumed: Consumed,
     /// Names what an executor may still hold of the memories; not part of the state.
     pub(crate) memory_version: MemoryVersion,
 }
@@ -109,7 +123,13 @@ pub(crate) struct Settings {
     /// Bytes; 0 for none.
     pub(crate) wasm_memory_limit: u64,
     pub(crate) wasm_memory_threshold: u64,
-    pub(crate) log_visibility: LogVisibility,
+    pub(crate) log_visibility: Visibility,
+    pub(crate) snapshot_visibility: Visibility,
+    pub(crate) status_visibility: Visibility,
+    /// Bytes of prints that are kept.
+    pub(crate) log_memory_limit: u64,
+    /// Cycles that a call of another canister must bring along.
+    pub(crate) incoming_cycles_min: u128,
     pub(crate) variables: BTreeMap<String, String>,
 }
 
@@ -121,20 +141,55 @@ impl Default for Settings {
             memory_allocation: 0,
             freezing_threshold: price::FREEZING_THRESHOLD,
             reserved_cycles_limit: price::RESERVED_LIMIT,
-            wasm_memory_limit: 0,
+            wasm_memory_limit: price::WASM_MEMORY_LIMIT,
             wasm_memory_threshold: 0,
-            log_visibility: LogVisibility::Controllers {},
+            log_visibility: Visibility::Controllers {},
+            snapshot_visibility: Visibility::Controllers {},
+            status_visibility: Visibility::Controllers {},
+            log_memory_limit: price::LOG_BYTES_MAX as u64,
+            incoming_cycles_min: 0,
             variables: BTreeMap::new(),
         }
     }
 }
 
-/// Who may read a canister's logs.
+/// Who may read something of a canister: its prints, snapshots or status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LogVisibility {
+pub(crate) enum Visibility {
     Controllers {},
     Public {},
-    Allowed { viewers: Vec<Principal> },
+    /// These, and the controllers.
+    Allowed {
+        viewers: Vec<Principal>,
+    },
+}
+
+/// Whether a canister is told that its Wasm memory runs short.
+///
+/// Source: interface specification, "On Low Wasm Memory": once for each time that the condition
+/// begins to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// There is enough memory.
+    #[default]
+    Idle,
+    /// The hook is to be run.
+    Ready,
+    /// It was run, and the memory is still short.
+    Executed,
+}
+
+/// Cycles that a canister paid, by what for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Consumed {
+    pub(crate) memory: u128,
+    pub(crate) compute_allocation: u128,
+    pub(crate) ingress: u128,
+    pub(crate) instructions: u128,
+    pub(crate) transmission: u128,
+    pub(crate) uninstall: u128,
+    pub(crate) creation: u128,
+    pub(crate) burned: u128,
 }
 
 /// Whether a canister takes calls.
@@ -193,6 +248,8 @@ pub(crate) struct Module {
     pub(crate) heartbeat: bool,
     pub(crate) timer: bool,
     pub(crate) inspect: bool,
+    /// Whether it wants to be told that its memory runs short.
+    pub(crate) low_memory: bool,
     /// Name, whether public, content.
     pub(crate) metadata: Vec<(String, bool, Vec<u8>)>,
 }
@@ -203,6 +260,7 @@ pub(crate) enum Origin {
     Ingress {
         id: [u8; 32],
         sender: Principal,
+        info: Option<Arc<CallerInfo>>,
     },
     Canister {
         caller: Principal,
@@ -219,6 +277,14 @@ impl Origin {
             Self::Ingress { sender, .. } => *sender,
             Self::Canister { caller, .. } => *caller,
             Self::Task {} => Principal::management_canister(),
+        }
+    }
+
+    /// What is attested about the user who calls. Canisters that the callee calls on do not see it.
+    pub(crate) fn caller_info(&self) -> Option<Arc<CallerInfo>> {
+        match self {
+            Self::Ingress { info, .. } => info.clone(),
+            _ => None,
         }
     }
 
@@ -290,6 +356,7 @@ pub(crate) enum Job {
     Response { response: Response },
     Heartbeat {},
     GlobalTimer {},
+    LowMemory {},
 }
 
 /// A message that is being executed over several rounds.
@@ -354,18 +421,12 @@ pub(crate) struct Callback {
     pub(crate) responded: bool,
 }
 
-/// A print.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LogRecord {
-    pub(crate) index: u64,
-    pub(crate) time: u64,
-    pub(crate) content: Vec<u8>,
-}
-
 /// What is remembered of an ingress message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestRecord {
     pub(crate) sender: Principal,
+    /// The canister that was called, which delegations of later readers must have as a target.
+    pub(crate) receiver: Principal,
     /// The effective canister id of the request; `None` for creation.
     pub(crate) effective: Option<Principal>,
     pub(crate) expiry: u64,
@@ -402,23 +463,29 @@ impl Canister {
                 .sum();
             code.module.bytes + 8 * code.globals.len() as u64 + metadata as u64
         });
-        code + self.chunks.values().sum::<u64>()
+        code + self.chunks.values().sum::<u64>() + self.snapshot_bytes + self.log_bytes
     }
 
-    /// Cycles that idling costs in `nanos`.
-    pub(crate) fn idle_cycles(&self, nanos: u64) -> u128 {
+    /// Cycles that idling costs in `nanos`: for storage and being there, and for the compute
+    /// allocation.
+    pub(crate) fn idle_cycles(&self, nanos: u64) -> (u128, u128) {
         let bytes = self.memory_bytes().max(self.settings.memory_allocation);
-        price::idle(
-            u128::from(bytes),
-            self.settings.compute_allocation,
-            self.code.is_none(),
-            nanos,
+        let storage = price::storage(u128::from(bytes), self.code.is_none(), nanos);
+        (
+            storage,
+            price::compute(self.settings.compute_allocation, nanos),
         )
+    }
+
+    /// Cycles that idling costs in a day.
+    pub(crate) fn idle_cycles_per_day(&self) -> u128 {
+        let (storage, compute) = self.idle_cycles(86_400 * price::SECOND_NANOS);
+        storage.saturating_add(compute)
     }
 
     /// The balance below which the canister is frozen.
     pub(crate) fn floor(&self) -> u128 {
-        let day = self.idle_cycles(86_400 * price::SECOND_NANOS);
+        let day = self.idle_cycles_per_day();
         day.saturating_mul(u128::from(self.settings.freezing_threshold)) / 86_400
     }
 
@@ -426,9 +493,43 @@ impl Canister {
         self.settings.controllers.binary_search(id).is_ok()
     }
 
+    pub(crate) fn is_visible(&self, visibility: &Visibility, to: &Principal) -> bool {
+        match visibility {
+            Visibility::Public {} => true,
+            Visibility::Controllers {} => self.is_controller(to),
+            Visibility::Allowed { viewers } => self.is_controller(to) || viewers.contains(to),
+        }
+    }
+
     /// Whether there is something to execute.
     pub(crate) fn has_work(&self) -> bool {
-        self.paused.is_some() || !self.inputs.is_empty()
+        self.paused.is_some() || !self.inputs.is_empty() || self.wants_hook()
+    }
+
+    /// Whether the canister is to be told that its memory runs short.
+    pub(crate) fn wants_hook(&self) -> bool {
+        self.hook == Hook::Ready
+            && self.status == Status::Running
+            && self
+                .code
+                .as_ref()
+                .is_some_and(|code| code.module.low_memory)
+    }
+
+    /// Looks whether the Wasm memory runs short, after it or a setting has changed. The condition
+    /// must have ended before the hook is run again.
+    pub(crate) fn note_memory(&mut self) {
+        let is_short = self.code.as_ref().is_some_and(|code| {
+            let limit =
+                price::heap_bytes_max(code.module.memory64, self.settings.wasm_memory_limit);
+            let used = code.heap_pages.saturating_mul(price::WASM_PAGE_BYTES);
+            limit.saturating_sub(used) < self.settings.wasm_memory_threshold
+        });
+        self.hook = match (is_short, self.hook) {
+            (false, _) => Hook::Idle,
+            (true, Hook::Idle) => Hook::Ready,
+            (true, hook) => hook,
+        };
     }
 
     pub(crate) fn number(&mut self) -> u64 {
@@ -473,6 +574,8 @@ pub(crate) enum ImageKind {
     Chunk = 4,
     /// The module of a paused installation.
     Pending = 5,
+    /// What belongs to a snapshot.
+    Snapshot = 6,
 }
 
 /// The name of a canister's image.

@@ -10,16 +10,22 @@ use crate::api::{Trap, TrapKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u16)]
 pub(crate) enum ErrorCode {
+    SubnetOversubscribed = 101,
     QueueFull = 201,
     IngressTimeout = 202,
     CanisterIdExists = 205,
     StopTimeout = 206,
     OutOfCycles = 207,
+    /// No code: the system gave the reject before it reached a canister that could have one.
+    NoDestination = 300,
     CanisterNotFound = 301,
+    SnapshotNotFound = 305,
     InsufficientCyclesForCreate = 403,
+    SubnetNotFound = 404,
+    NotHosted = 405,
     RejectedMessage = 406,
-    UnknownManagementMessage = 407,
     InvalidManagementPayload = 408,
+    SnapshotImmutable = 409,
     Trapped = 502,
     CalledTrap = 503,
     ContractViolation = 504,
@@ -31,15 +37,34 @@ pub(crate) enum ErrorCode {
     NotStopped = 510,
     StoppingCancelled = 511,
     InvalidController = 512,
+    FunctionNotFound = 513,
     NonEmpty = 514,
     QueryLoop = 517,
     InsufficientCyclesInCall = 520,
     InstructionLimit = 522,
+    MemoryAccessLimit = 524,
     QueryTooDeep = 525,
+    QueryInstructionLimit = 526,
     CompositeInReplicated = 527,
+    ComputeAllocationCycles = 530,
+    MemoryAllocationCycles = 531,
+    MemoryGrowCycles = 532,
     MethodNotFound = 536,
     ModuleNotFound = 537,
+    WasmMemoryLimit = 539,
     DeadlineExpired = 601,
+}
+
+/// The code of a trap at a limit on memory. Several limits share a kind; the words, which clients
+/// know and which no canister can choose, tell them apart.
+fn memory_code(message: &str) -> ErrorCode {
+    if message.starts_with("Canister exceeded memory access limits") {
+        ErrorCode::MemoryAccessLimit
+    } else if message.starts_with("Canister exceeded its current Wasm memory limit") {
+        ErrorCode::WasmMemoryLimit
+    } else {
+        ErrorCode::OutOfMemory
+    }
 }
 
 /// A rejected call.
@@ -72,7 +97,9 @@ impl Rejection {
     /// The message that a calling canister sees: the system's rejects carry their code in front,
     /// a canister's own reject stands as it is.
     pub(crate) fn message_for_canister(&self) -> String {
-        if self.error == ErrorCode::RejectedMessage as u16 {
+        if self.error == ErrorCode::RejectedMessage as u16
+            || self.error == ErrorCode::NoDestination as u16
+        {
             self.message.clone()
         } else {
             format!("{}: {}", self.error_code(), self.message)
@@ -88,7 +115,8 @@ impl Rejection {
             TrapKind::Contract => ErrorCode::ContractViolation,
             TrapKind::OutOfCycles => ErrorCode::InsufficientCyclesInCall,
             TrapKind::MethodNotFound => ErrorCode::MethodNotFound,
-            TrapKind::MemoryLimit => ErrorCode::OutOfMemory,
+            TrapKind::FunctionNotFound => ErrorCode::FunctionNotFound,
+            TrapKind::MemoryLimit => memory_code(&trap.message),
         };
         Self::new(
             error,
@@ -137,7 +165,7 @@ impl Rejection {
     pub(crate) fn no_reply(canister: Principal) -> Self {
         Self::new(
             ErrorCode::DidNotReply,
-            format!("Error from Canister {canister}: Canister did not reply to the call"),
+            format!("Canister {canister} did not reply to the call"),
         )
     }
 
@@ -152,8 +180,7 @@ impl Rejection {
             ErrorCode::OutOfCycles,
             format!(
                 "Canister {canister} is out of cycles: please top up the canister with at least \
-                 {missing} additional cycles (balance {balance}, asked {asked}, freezing threshold \
-                 {floor})"
+                 {missing} additional cycles"
             ),
         )
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use candid::Principal;
 
-use super::price;
 use super::record::{Callback, Input, Origin, Reply, Request, RequestState, Response, Status};
 use super::reject::{ErrorCode, Rejection};
 use super::round::Round;
+use super::{management, price};
 use crate::api::Call;
 
 impl Round<'_> {
@@ -63,13 +63,13 @@ impl Round<'_> {
     }
 
     /// Opens a call: notes the callback with the caller, and puts the request into the queue of
-    /// the callee. Its cycles and fees were taken from the caller.
+    /// the callee. Its cycles and fees were taken from the caller, which saw itself in `version`.
     pub(crate) fn open_call(
         &mut self,
         caller: Principal,
         context: u64,
         call: Call,
-        memory64: bool,
+        (memory64, version): (bool, u64),
     ) {
         let now = self.now();
         let deadline = call.timeout_seconds.map_or(0, |seconds| {
@@ -107,26 +107,46 @@ impl Round<'_> {
             argument,
             cycles: call.cycles,
         };
+        if self.is_management(&call.callee)
+            && let Some(rejection) = management::check_sender_version(&request, version)
+        {
+            self.respond(&request.origin, rejection.into(), request.cycles);
+            return;
+        }
         self.route(call.callee, request);
+    }
+
+    fn is_management(&self, callee: &Principal) -> bool {
+        *callee == Principal::management_canister() || *callee == self.engine.config.subnet_id
     }
 
     /// Puts a request into the queue of its callee, or answers it if that takes none.
     pub(crate) fn route(&mut self, callee: Principal, request: Request) {
-        let subnet = self.engine.config.subnet_id;
-        if callee == Principal::management_canister() || callee == subnet {
+        if self.is_management(&callee) {
             self.state.meta.management.push_back(request);
             return;
         }
         let caller = request.origin.caller();
+        let is_call = matches!(request.origin, Origin::Canister { .. });
         let refusal = match self.state.canister(&callee) {
             None => Some(Rejection::not_found(callee)),
             Some(canister) => match &canister.status {
                 Status::Stopped => Some(Rejection::stopped(callee)),
                 Status::Stopping { .. } => Some(Rejection::stopping(callee)),
+                Status::Running
+                    if is_call
+                        && caller != callee
+                        && request.cycles < canister.settings.incoming_cycles_min =>
+                {
+                    let (min, found) = (canister.settings.incoming_cycles_min, request.cycles);
+                    let why = format!(
+                        "Canister {callee} requires at least {min} transferred cycles for incoming calls of canisters, but the call has {found}."
+                    );
+                    Some(Rejection::new(ErrorCode::RejectedMessage, why))
+                }
                 Status::Running => {
                     let from_caller = |input: &&Input| matches!(input, Input::Request { request } if request.origin.caller() == caller);
                     let waiting = canister.inputs.iter().filter(from_caller).count();
-                    let is_call = matches!(request.origin, Origin::Canister { .. });
                     (is_call && waiting >= price::QUEUE_MAX).then(|| {
                         let limit = price::QUEUE_MAX;
                         let why = format!("Canister {callee} has {waiting} messages from {caller} waiting, the limit is {limit}");

@@ -324,6 +324,12 @@ impl Round<'_> {
         if self.resume(id)? {
             return Ok(());
         }
+        if self.state.canister(&id).is_some_and(Canister::wants_hook) && self.slices_left() > 0 {
+            self.begin_task(id, Job::LowMemory {})?;
+            if self.is_busy(&id) {
+                return Ok(());
+            }
+        }
         for task in self.tasks.remove(&id).unwrap_or_default() {
             if self.slices_left() == 0 {
                 return Ok(());
@@ -385,15 +391,22 @@ impl Round<'_> {
                 continue;
             }
             let canister = self.state.existing(&id);
-            let cost = canister.idle_cycles(now.saturating_sub(canister.charged));
+            let (storage, compute) = canister.idle_cycles(now.saturating_sub(canister.charged));
+            let cost = storage.saturating_add(compute);
             canister.charged = now;
+            let consumed = &mut canister.consumed;
             if cost <= canister.cycles {
                 canister.cycles -= cost;
+                consumed.memory = consumed.memory.saturating_add(storage);
+                consumed.compute_allocation = consumed.compute_allocation.saturating_add(compute);
+                self.state.meta.consumed = self.state.meta.consumed.saturating_add(cost);
                 continue;
             }
-            canister.cycles = 0;
+            let lost = std::mem::take(&mut canister.cycles);
+            consumed.uninstall = consumed.uninstall.saturating_add(lost);
             canister.settings.compute_allocation = 0;
             canister.settings.memory_allocation = 0;
+            self.state.meta.consumed = self.state.meta.consumed.saturating_add(lost);
             self.uninstall(id)?;
         }
         Ok(())
@@ -405,6 +418,8 @@ impl Round<'_> {
             self.next_live.messages.entry(id).or_insert(execution);
         }
         self.next_live.install = self.next_live.install.take().or(self.live.install.take());
+        let meta = &mut self.state.meta;
+        meta.instructions = meta.instructions.saturating_add(self.used);
         let base = self.state.base().clone();
         let (changes, mut write_log, images) = self.state.finish()?;
         let snapshot = Arc::new(base.with(&changes));

@@ -14,6 +14,7 @@ use rpds::RedBlackTreeSetSync as Set;
 use trilith_protocol::Fault;
 use trilith_types::StateRead;
 
+use super::archive::{Archive, Log};
 use super::codec::Record;
 use super::record::{Canister, Meta, RequestRecord};
 use super::remembered::Remembered;
@@ -23,6 +24,10 @@ use crate::certified::{self, LabelMap, Top};
 pub(crate) const META_KEY: &[u8] = b"meta";
 /// Prefix of canisters, followed by the id.
 pub(crate) const CANISTER_PREFIX: &[u8] = b"canister/";
+/// Prefix of histories and snapshots, followed by the id of the canister.
+pub(crate) const ARCHIVE_PREFIX: &[u8] = b"canister_archive/";
+/// Prefix of prints, followed by the id of the canister.
+pub(crate) const LOG_PREFIX: &[u8] = b"canister_log/";
 /// Prefix of ingress statuses, followed by the request id.
 pub(crate) const REQUEST_PREFIX: &[u8] = b"request_status/";
 /// Key of the root of the certified state tree.
@@ -37,6 +42,10 @@ pub(crate) struct Snapshot {
     pub(crate) meta: Arc<Meta>,
     /// By id, with the digests of their subtrees in the certified tree.
     pub(crate) canisters: LabelMap<Principal, Arc<Canister>>,
+    /// Histories and snapshots; copied as a whole where they change, which is rare.
+    pub(crate) archives: Arc<BTreeMap<Principal, Arc<Archive>>>,
+    /// Prints.
+    pub(crate) logs: Arc<BTreeMap<Principal, Arc<Log>>>,
     /// Ingress statuses by request id, with the digests of their subtrees.
     pub(crate) requests: LabelMap<RequestId, Arc<RequestRecord>>,
     /// Canisters with something to execute.
@@ -57,6 +66,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct Changes {
     pub(crate) meta: Meta,
     pub(crate) canisters: BTreeMap<Principal, Option<Arc<Canister>>>,
+    pub(crate) archives: BTreeMap<Principal, Option<Arc<Archive>>>,
+    pub(crate) logs: BTreeMap<Principal, Option<Arc<Log>>>,
     pub(crate) requests: BTreeMap<RequestId, Option<Arc<RequestRecord>>>,
 }
 
@@ -69,42 +80,15 @@ impl Snapshot {
             None => Meta::default(),
             Some(bytes) => Meta::decode(&bytes).map_err(|error| damaged("meta", error))?,
         };
-        let mut changes = Changes {
+        let canister = |key: &[u8]| Principal::try_from_slice(key).ok();
+        let changes = Changes {
             meta,
-            canisters: BTreeMap::new(),
-            requests: BTreeMap::new(),
+            canisters: records(view, CANISTER_PREFIX, canister)?,
+            archives: records(view, ARCHIVE_PREFIX, canister)?,
+            logs: records(view, LOG_PREFIX, canister)?,
+            requests: records(view, REQUEST_PREFIX, |key| RequestId::try_from(key).ok())?,
         };
-        let mut fault = None;
-        view.iterate(CANISTER_PREFIX, &mut |key, value| {
-            match Principal::try_from_slice(&key[CANISTER_PREFIX.len()..]) {
-                Ok(id) => match Canister::decode(value) {
-                    Ok(canister) => {
-                        changes.canisters.insert(id, Some(Arc::new(canister)));
-                        return ControlFlow::Continue(());
-                    }
-                    Err(error) => fault = Some(damaged(&format!("of canister {id}"), error)),
-                },
-                Err(error) => fault = Some(Fault(format!("a canister's key is damaged: {error}"))),
-            }
-            ControlFlow::Break(())
-        })?;
-        view.iterate(REQUEST_PREFIX, &mut |key, value| {
-            match RequestId::try_from(&key[REQUEST_PREFIX.len()..]) {
-                Ok(id) => match RequestRecord::decode(value) {
-                    Ok(record) => {
-                        changes.requests.insert(id, Some(Arc::new(record)));
-                        return ControlFlow::Continue(());
-                    }
-                    Err(error) => fault = Some(damaged("of a request", error)),
-                },
-                Err(error) => fault = Some(Fault(format!("a request's key is damaged: {error}"))),
-            }
-            ControlFlow::Break(())
-        })?;
-        match fault {
-            Some(fault) => Err(fault),
-            None => Ok(Self::default().with(&changes)),
-        }
+        Ok(Self::default().with(&changes))
     }
 
     /// This version with changes laid over it.
@@ -116,6 +100,8 @@ impl Snapshot {
         for (id, canister) in &changes.canisters {
             next.put_canister(*id, canister.clone());
         }
+        put_all(&mut next.archives, &changes.archives);
+        put_all(&mut next.logs, &changes.logs);
         for (id, record) in &changes.requests {
             next.put_request(*id, record.clone());
         }
@@ -157,9 +143,60 @@ impl Snapshot {
     }
 }
 
+/// The records whose keys begin with `prefix`.
+fn records<K: Ord, T: Record>(
+    view: &dyn StateRead,
+    prefix: &[u8],
+    parse: impl Fn(&[u8]) -> Option<K>,
+) -> Result<BTreeMap<K, Option<Arc<T>>>, Fault> {
+    let mut found = BTreeMap::new();
+    let mut damage = None;
+    view.iterate(prefix, &mut |key, value| {
+        let read = match parse(&key[prefix.len()..]) {
+            Some(id) => T::decode(value)
+                .map(|record| (id, record))
+                .map_err(|error| format!("the state's record at {key:02x?} is damaged: {error}")),
+            None => Err(format!("the state's key {key:02x?} is damaged")),
+        };
+        match read {
+            Ok((id, record)) => {
+                found.insert(id, Some(Arc::new(record)));
+                ControlFlow::Continue(())
+            }
+            Err(what) => {
+                damage = Some(Fault(what));
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    damage.map_or(Ok(found), Err)
+}
+
+/// Lays changes over a table.
+fn put_all<T>(
+    table: &mut Arc<BTreeMap<Principal, Arc<T>>>,
+    changes: &BTreeMap<Principal, Option<Arc<T>>>,
+) {
+    if changes.is_empty() {
+        return;
+    }
+    let table = Arc::make_mut(table);
+    for (id, record) in changes {
+        match record {
+            Some(record) => table.insert(*id, record.clone()),
+            None => table.remove(id),
+        };
+    }
+}
+
+/// Key of a record of `prefix` that belongs to a canister.
+pub(crate) fn key_of(prefix: &[u8], id: &Principal) -> Vec<u8> {
+    [prefix, id.as_slice()].concat()
+}
+
 /// Key of a canister's record.
 pub(crate) fn canister_key(id: &Principal) -> Vec<u8> {
-    [CANISTER_PREFIX, id.as_slice()].concat()
+    key_of(CANISTER_PREFIX, id)
 }
 
 /// Key of an ingress status.

@@ -359,7 +359,7 @@ const MODES: [CallMode; 15] = [
 ];
 
 /// The kinds of traps in the order of their codes on the wire.
-const TRAPS: [TrapKind; 8] = [
+const TRAPS: [TrapKind; 9] = [
     TrapKind::Called,
     TrapKind::Wasm,
     TrapKind::StackOverflow,
@@ -368,6 +368,7 @@ const TRAPS: [TrapKind; 8] = [
     TrapKind::OutOfCycles,
     TrapKind::MethodNotFound,
     TrapKind::MemoryLimit,
+    TrapKind::FunctionNotFound,
 ];
 
 /// Position of `value` in `table`, which lists every variant.

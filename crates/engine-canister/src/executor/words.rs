@@ -64,7 +64,13 @@ pub(super) fn no_method(entry: &EntryPoint) -> Trap {
             format!("Canister has no composite query method '{name}'.")
         }
         EntryPoint::Callback { function, .. } => {
-            format!("Canister has no callback at index {function} of its table.")
+            return Trap {
+                kind: TrapKind::FunctionNotFound,
+                message: format!(
+                    "Canister requested to invoke a non-existent Wasm function {function} from \
+                     table 0"
+                ),
+            };
         }
         EntryPoint::Start => "Canister has no start function.".to_owned(),
         other => match crate::wasm::validate::export_name(other) {

@@ -5,6 +5,8 @@
 //! of one build agree, and one may compile for the other.
 
 mod compile;
+mod complexity;
+pub(crate) mod globals;
 pub mod imports;
 pub(crate) mod instrument;
 pub mod price;

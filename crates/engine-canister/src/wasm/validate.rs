@@ -1,7 +1,8 @@
 //! Decides whether bytes are a canister module: valid WebAssembly with the features canisters may
 //! use, within the limits, importing only `ic0` and exporting entry points of the right type.
 //!
-//! The verdict depends on the bytes alone. Every rejection states fact, value and limit.
+//! The verdict depends on the bytes alone. Every rejection states fact, value and limit, in the
+//! words of the Internet Computer's replica where it has words for it.
 //!
 //! Source of rules and limits: Internet Computer interface specification, "Canister module format"
 //! and "WebAssembly module requirements"; the replica's own limits where they are higher.
@@ -11,9 +12,9 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 use trilith_params::wasm::{
-    CODE_BYTES_MAX, FUNCTION_INSTRUCTIONS_MAX, FUNCTIONS_MAX, GLOBALS_MAX, METADATA_BYTES_MAX,
-    METADATA_SECTIONS_MAX, METHOD_NAME_BYTES_MAX, METHODS_MAX, MODULE_BYTES_MAX,
-    TABLE_ELEMENTS_MAX, WASM_PAGE_BYTES,
+    CODE_BYTES_MAX, FUNCTION_COMPLEXITY_MAX, FUNCTION_INSTRUCTIONS_MAX, FUNCTIONS_MAX, GLOBALS_MAX,
+    METADATA_BYTES_MAX, METADATA_SECTIONS_MAX, METHOD_NAME_BYTES_MAX, METHODS_MAX,
+    MODULE_BYTES_MAX, TABLE_ELEMENTS_MAX, WASM_PAGE_BYTES,
 };
 use wasmparser::{
     ConstExpr, DataKind, ExternalKind, FuncToValidate, FuncType, FuncValidatorAllocations,
@@ -21,6 +22,7 @@ use wasmparser::{
     ValidatorResources, WasmFeatures,
 };
 
+use super::complexity;
 use super::imports::Import;
 use crate::api::{EntryPoint, GlobalValue, MetadataSection, PreparedModule};
 
@@ -73,7 +75,10 @@ pub(super) fn features() -> WasmFeatures {
 /// Validates a module.
 pub(super) fn check(wasm: &[u8]) -> Result<Checked, String> {
     if wasm.len() > MODULE_BYTES_MAX {
-        return Err(over("module", wasm.len(), "bytes", MODULE_BYTES_MAX));
+        let len = wasm.len();
+        return Err(format!(
+            "Failed to decode wasm module: it has {len} bytes, over the limit of {MODULE_BYTES_MAX}"
+        ));
     }
     let mut checker = Checker::new(wasm);
     let mut validator = Validator::new_with_features(features());
@@ -90,15 +95,18 @@ pub(super) fn check(wasm: &[u8]) -> Result<Checked, String> {
 }
 
 fn invalid(error: wasmparser::BinaryReaderError) -> String {
+    format!("Wasmtime failed to validate wasm module {error}")
+}
+
+fn too_many(what: &str, defined: usize, allowed: usize) -> String {
     format!(
-        "not a valid WebAssembly module: {} (at byte {})",
-        error.message(),
-        error.offset()
+        "Wasm module defined {defined} {what} which exceeds the maximum number allowed {allowed}."
     )
 }
 
-fn over(what: &str, value: usize, unit: &str, limit: usize) -> String {
-    format!("the {what} has {value} {unit}, over the limit of {limit}")
+/// What is wrong with a section, `import`, `export`, `data`, `global` or `custom`.
+fn section(name: &str, why: impl std::fmt::Display) -> String {
+    format!("Wasm module has an invalid {name} section. {why}")
 }
 
 /// Collects facts while the validator goes through the module.
@@ -154,26 +162,18 @@ impl<'a> Checker<'a> {
     /// Limits that are cheap to see before the validator does its work.
     fn before(&mut self, payload: &Payload<'_>) -> Result<(), String> {
         match payload {
-            Payload::FunctionSection(reader) if reader.count() as usize > FUNCTIONS_MAX => {
-                Err(over(
-                    "module",
-                    reader.count() as usize,
-                    "functions",
-                    FUNCTIONS_MAX,
+            Payload::FunctionSection(reader) if reader.count() as usize > FUNCTIONS_MAX => Err(
+                too_many("functions", reader.count() as usize, FUNCTIONS_MAX),
+            ),
+            Payload::GlobalSection(reader) if reader.count() as usize > GLOBALS_MAX => {
+                Err(too_many("globals", reader.count() as usize, GLOBALS_MAX))
+            }
+            Payload::CodeSectionStart { size, .. } if *size as usize > CODE_BYTES_MAX => {
+                Err(format!(
+                    "Wasm module code section size of {size} exceeds the maximum allowed size of \
+                     {CODE_BYTES_MAX}"
                 ))
             }
-            Payload::GlobalSection(reader) if reader.count() as usize > GLOBALS_MAX => Err(over(
-                "module",
-                reader.count() as usize,
-                "globals",
-                GLOBALS_MAX,
-            )),
-            Payload::CodeSectionStart { size, .. } if *size as usize > CODE_BYTES_MAX => Err(over(
-                "code section",
-                *size as usize,
-                "bytes",
-                CODE_BYTES_MAX,
-            )),
             _ => Ok(()),
         }
     }
@@ -222,7 +222,8 @@ impl<'a> Checker<'a> {
                             .function_exports
                             .push((export.name.to_owned(), export.index));
                     } else if export.name.starts_with("canister_") {
-                        return Err(format!("export `{}` is not a function", export.name));
+                        let why = format!("Exporting reserved symbol {} not allowed.", export.name);
+                        return Err(section("export", why));
                     }
                 }
             }
@@ -243,18 +244,30 @@ impl<'a> Checker<'a> {
     ) -> Result<(), String> {
         for import in reader.into_imports() {
             let import = import.map_err(invalid)?;
-            let TypeRef::Func(ty) = import.ty else {
-                return Err(format!(
-                    "import `{}.{}` is not a function; only functions of `ic0` may be imported",
-                    import.module, import.name
-                ));
+            let (module, name) = (import.module, import.name);
+            let why = match import.ty {
+                TypeRef::Func(_) if module == "ic0" => None,
+                TypeRef::Func(_) if Import::named(name).is_some() => Some(format!(
+                    "Module imports function {name:?} from {module:?}, expected to be imported from one of [\"ic0\"] instead."
+                )),
+                TypeRef::Func(_) => Some(format!(
+                    "Module imports function '{name}' from '{module}' that is not exported by the runtime."
+                )),
+                TypeRef::Memory(_) => Some(format!(
+                    "Importing memories is not allowed: '{module}.{name}'."
+                )),
+                TypeRef::Table(_) => Some(format!(
+                    "Importing tables is not allowed: '{module}.{name}'."
+                )),
+                TypeRef::Tag(_) => Some("Importing tags is not allowed.".to_owned()),
+                _ => Some("Importing globals is not allowed.".to_owned()),
             };
-            if import.module != "ic0" {
-                return Err(format!(
-                    "import `{}.{}`: only functions of `ic0` may be imported",
-                    import.module, import.name
-                ));
+            if let Some(why) = why {
+                return Err(section("import", why));
             }
+            let TypeRef::Func(ty) = import.ty else {
+                continue;
+            };
             self.imports.push((import.name.to_owned(), ty));
         }
         self.out.imported_functions = self.imports.len() as u32;
@@ -273,10 +286,8 @@ impl<'a> Checker<'a> {
             }
             let ty = global.ty.content_type;
             let value = initial_value(&global.init_expr, ty).ok_or_else(|| {
-                format!(
-                    "global {index} is mutable and of type {ty}; mutable globals must be numbers \
-                     or vectors"
-                )
+                let why = format!("Unsupported global type: {ty:?} of the mutable global {index}");
+                section("global", why)
             })?;
             self.out.mutable_globals.push(index as u32);
             self.out.prepared.globals.push(value);
@@ -291,8 +302,12 @@ impl<'a> Checker<'a> {
             let range = start..start + segment.data.len();
             let active = matches!(segment.kind, DataKind::Active { .. });
             if let DataKind::Active { offset_expr, .. } = segment.kind {
-                let offset = constant_address(&offset_expr)
-                    .ok_or("the offset of a data segment is not a constant")?;
+                let offset = constant_address(&offset_expr).ok_or_else(|| {
+                    section(
+                        "data",
+                        "Invalid offset expression in data segment: no constant",
+                    )
+                })?;
                 let limit = self
                     .out
                     .prepared
@@ -300,9 +315,10 @@ impl<'a> Checker<'a> {
                     .saturating_mul(WASM_PAGE_BYTES);
                 let end = offset.saturating_add(segment.data.len() as u64);
                 if end > limit {
+                    let len = segment.data.len();
                     return Err(format!(
-                        "a data segment reaches to byte {end}, beyond the initial memory of \
-                         {limit} bytes"
+                        "Wasm module has invalid data segment of {len} bytes at {offset}; it ends at \
+                         {end}, the initial memory at {limit}"
                     ));
                 }
                 self.out.active_data.push((offset, range.clone()));
@@ -322,27 +338,27 @@ impl<'a> Checker<'a> {
         } else if let Some(short) = name.strip_prefix("icp:private ") {
             (false, short)
         } else {
-            return Err(format!(
-                "custom section `{name}`: a name that starts with `icp:` must go on with \
-                 `public ` or `private `"
-            ));
+            let why = if matches!(name, "icp:public" | "icp:private") {
+                "'icp:' section names must have a space after the public/private scope".to_owned()
+            } else {
+                format!(
+                    "Invalid custom section: Custom section '{name}' has no public/private scope defined."
+                )
+            };
+            return Err(section("custom", why));
         };
         self.icp_sections += 1;
-        self.icp_bytes += name.len() + content.len();
-        if self.icp_sections > METADATA_SECTIONS_MAX {
-            return Err(over(
-                "module",
-                self.icp_sections,
-                "`icp:` sections",
-                METADATA_SECTIONS_MAX,
-            ));
+        self.icp_bytes += short.len() + content.len();
+        let (count, bytes) = (self.icp_sections, self.icp_bytes);
+        if count > METADATA_SECTIONS_MAX {
+            return Err(too_many("custom sections", count, METADATA_SECTIONS_MAX));
         }
-        if self.icp_bytes > METADATA_BYTES_MAX {
-            return Err(over(
-                "module",
-                self.icp_bytes,
-                "bytes of `icp:` sections",
-                METADATA_BYTES_MAX,
+        if bytes > METADATA_BYTES_MAX {
+            return Err(section(
+                "custom",
+                format!(
+                    "Invalid custom sections: total size of the custom sections exceeds the maximum allowed: size {bytes} bytes, allowed {METADATA_BYTES_MAX} bytes"
+                ),
             ));
         }
         self.out.prepared.metadata.push(MetadataSection {
@@ -360,12 +376,13 @@ impl<'a> Checker<'a> {
         body: &FunctionBody<'_>,
         allocations: FuncValidatorAllocations,
     ) -> Result<FuncValidatorAllocations, String> {
-        let index = function.index;
+        // As the replica counts: functions that are imported have no index here.
+        let index = function.index - self.out.imported_functions;
         let mut validator = function.into_validator(allocations);
         let mut reader = body.get_binary_reader();
         validator.read_locals(&mut reader).map_err(invalid)?;
         let mut operators = wasmparser::OperatorsReader::new(reader);
-        let (mut count, mut highest) = (0u64, 0u32);
+        let (mut count, mut highest, mut complexity) = (0u64, 0u32, 0u64);
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset().map_err(invalid)?;
             validator.op(offset, &operator).map_err(invalid)?;
@@ -373,7 +390,15 @@ impl<'a> Checker<'a> {
             count += 1;
             if count > FUNCTION_INSTRUCTIONS_MAX {
                 return Err(format!(
-                    "function {index} has more than {FUNCTION_INSTRUCTIONS_MAX} instructions"
+                    "Wasm module contains a function at index {index} of size {count} that exceeds \
+                     the maximum allowed size of {FUNCTION_INSTRUCTIONS_MAX}"
+                ));
+            }
+            complexity += complexity::points(&operator);
+            if complexity > FUNCTION_COMPLEXITY_MAX {
+                return Err(format!(
+                    "Wasm module contains a function at index {index} with complexity {complexity} \
+                     which exceeds the maximum complexity allowed {FUNCTION_COMPLEXITY_MAX}"
                 ));
             }
         }
@@ -400,7 +425,8 @@ impl<'a> Checker<'a> {
             .map(|m| m.name.as_str())
             .collect();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("there are two `icp:` sections named `{}`", pair[0]));
+            let why = format!("Invalid custom section: name {} already exists", pair[0]);
+            return Err(section("custom", why));
         }
         Ok(self.out)
     }
@@ -410,9 +436,12 @@ impl<'a> Checker<'a> {
         for (name, ty) in &self.imports {
             let known = Import::named(name).filter(|import| !(import.narrow && memory64));
             let Some(known) = known else {
-                return Err(format!(
-                    "import `ic0.{name}`: there is no such function for {}-bit memories",
-                    if memory64 { 64 } else { 32 }
+                let width = if memory64 { " to 64-bit memories" } else { "" };
+                return Err(section(
+                    "import",
+                    format!(
+                        "Module imports function '{name}' from 'ic0' that is not exported by the runtime{width}."
+                    ),
                 ));
             };
             let expected = (
@@ -420,13 +449,7 @@ impl<'a> Checker<'a> {
                 wanted(known.result, memory64),
             );
             let found = &self.out.types[*ty as usize];
-            if (found.params(), found.results()) != (&expected.0[..], &expected.1[..]) {
-                return Err(format!(
-                    "import `ic0.{name}` has type {}, expected {}",
-                    signature(found.params(), found.results()),
-                    signature(&expected.0, &expected.1)
-                ));
-            }
+            check_signature(name, found, &expected.0, &expected.1)?;
         }
         Ok(())
     }
@@ -438,38 +461,37 @@ impl<'a> Checker<'a> {
             if !export.starts_with("canister_") {
                 continue;
             }
-            let (entry, method) = entry_point(export)
-                .ok_or_else(|| format!("export `{export}`: there is no such entry point"))?;
+            let (entry, method) = entry_point(export).ok_or_else(|| {
+                let why =
+                    format!("Exporting reserved function '{export}' with \"canister_\" prefix");
+                section("export", why)
+            })?;
             let ty = self.type_of_function(*index);
-            if !ty.params().is_empty() || !ty.results().is_empty() {
-                return Err(format!(
-                    "export `{export}` has type {}, expected {}",
-                    signature(ty.params(), ty.results()),
-                    signature(&[], &[])
-                ));
-            }
+            check_signature(export, ty, &[], &[])?;
             if let Some(method) = method {
                 name_bytes += method.len();
                 if !method_names.insert(method) {
-                    return Err(format!(
-                        "method `{method}` is exported more than once (as update, query or \
-                         composite query)"
+                    return Err(section(
+                        "export",
+                        format!(
+                            "Duplicate function '{method}' exported multiple times with different call types: update, query, or composite_query."
+                        ),
                     ));
                 }
             }
             self.out.prepared.exports.push(entry);
         }
-        if method_names.len() > METHODS_MAX {
-            return Err(over(
-                "module",
-                method_names.len(),
-                "exported methods",
-                METHODS_MAX,
-            ));
+        let named = "exported functions called `canister_update <name>`, `canister_query <name>`, or `canister_composite_query <name>`";
+        let count = method_names.len();
+        if count > METHODS_MAX {
+            let why = format!("The number of {named} exceeds {METHODS_MAX}. There are {count}.");
+            return Err(section("export", why));
         }
         if name_bytes > METHOD_NAME_BYTES_MAX {
-            let what = "bytes of names of exported methods";
-            return Err(over("module", name_bytes, what, METHOD_NAME_BYTES_MAX));
+            let why = format!(
+                "The sum of `<name>` lengths in {named} exceeds {METHOD_NAME_BYTES_MAX}. It is {name_bytes}."
+            );
+            return Err(section("export", why));
         }
         Ok(())
     }
@@ -533,15 +555,25 @@ fn wanted(letters: &str, memory64: bool) -> Vec<ValType> {
         .collect()
 }
 
-fn signature(parameters: &[ValType], results: &[ValType]) -> String {
-    let list = |types: &[ValType]| {
-        types
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
+/// Whether a function has the type that the runtime expects of it.
+fn check_signature(
+    name: &str,
+    found: &FuncType,
+    parameters: &[ValType],
+    results: &[ValType],
+) -> Result<(), String> {
+    let why = if found.params() != parameters {
+        let found = found.params();
+        format!("Expected input params {parameters:?} for '{name}', got {found:?}.")
+    } else if found.results() != results {
+        let found = found.results();
+        format!("Expected return type {results:?} for '{name}', got {found:?}.")
+    } else {
+        return Ok(());
     };
-    format!("({}) -> ({})", list(parameters), list(results))
+    Err(format!(
+        "Wasm module has an invalid function signature. {why}"
+    ))
 }
 
 /// The only operator of a constant expression, if it has just one.

@@ -148,13 +148,18 @@ fn installing_needs_a_controller_an_empty_canister_and_a_valid_module() {
     network.user = User::new(2);
     let (_, message, error) = rejected(network.install(id, Mode::reinstall, MODULE, ""));
     assert_eq!(error, "IC0512", "{message}");
-    let (_, _, error) = rejected(network.manage("raw_rand", ()));
-    assert_eq!(error, "IC0406");
-    let (_, message, error) = rejected(network.manage("sign_with_ecdsa", ()));
-    assert_eq!(error, "IC0407");
     assert_eq!(
         message,
-        "Management canister has no method 'sign_with_ecdsa'"
+        format!("Only controllers of canister {id} can call ic00 method install_code")
+    );
+    let (_, message, error) = rejected(network.manage("raw_rand", ()));
+    assert_eq!(error, "IC0406");
+    assert_eq!(message, "Only canisters can call ic00 method raw_rand");
+    let (_, message, error) = rejected(network.manage("sign_with_nothing", ()));
+    assert_eq!(error, "IC0536");
+    assert_eq!(
+        message,
+        "Management canister has no method 'sign_with_nothing'"
     );
 }
 

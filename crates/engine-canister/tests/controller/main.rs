@@ -1,12 +1,21 @@
 //! The controller over a scripted executor: two engines agree in every round of every test.
 
 mod calls;
+mod chunks;
+mod creation;
 mod faults;
 mod ingress;
 mod lifecycle;
+mod limits;
+mod management;
+mod modules;
 mod network;
 mod queries;
+mod real;
 mod script;
+mod semantics;
+mod settings;
+mod snapshots;
 
 use std::sync::Arc;
 

@@ -286,6 +286,7 @@ impl Network {
             sender: self.user.principal(),
             ingress_expiry: self.time + 120 * SECOND,
             nonce: Some(self.next.to_be_bytes().to_vec()),
+            sender_info: None,
         }
     }
 
@@ -421,6 +422,49 @@ impl Network {
         )
     }
 
+    /// A call of the management canister by a canister that has [`crate::MODULE`]; gives the reply
+    /// or code and text of the reject.
+    pub fn manage_by<T: CandidType>(
+        &mut self,
+        canister: Principal,
+        method: &str,
+        arg: T,
+        cycles: u128,
+    ) -> Result<Vec<u8>, String> {
+        let argument = hex::encode(candid::encode_one(arg).unwrap());
+        let program = format!(
+            "call aaaaa-aa {method} {cycles} - [0x{argument}] [reply_arg] [print refused, reply_reject] []"
+        );
+        let reply = replied(self.update(canister, "run", program));
+        match String::from_utf8(reply.clone()) {
+            Ok(text) if text.starts_with(|first: char| first.is_ascii_digit()) => Err(text),
+            _ => Ok(reply),
+        }
+    }
+
+    /// A query call of the management canister.
+    pub fn ask_management<T: CandidType>(
+        &mut self,
+        effective: Principal,
+        method: &str,
+        arg: T,
+    ) -> CallResult {
+        let arg = candid::encode_one(arg).unwrap();
+        let management = Principal::management_canister();
+        let content = Content::Query(self.content(management, method, arg));
+        let envelope = self.user.envelope(&content);
+        match self
+            .ask(&QueryRequest::Call {
+                envelope,
+                effective,
+            })
+            .unwrap()
+        {
+            QueryResponse::Call { result, .. } => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub fn create(&mut self) -> Principal {
         #[derive(CandidType)]
         struct Args {
@@ -504,6 +548,26 @@ pub fn rejected(status: RequestStatus) -> (u32, String, String) {
             message,
             error_code,
         } => (code, message, error_code),
+        other => panic!("not rejected: {other:?}"),
+    }
+}
+
+/// The decoded value of a query that was answered.
+pub fn answered<T: for<'de> Deserialize<'de> + CandidType>(result: CallResult) -> T {
+    match result {
+        CallResult::Replied { arg } => candid::decode_one(&arg).unwrap(),
+        other => panic!("not replied: {other:?}"),
+    }
+}
+
+/// Code and message of a query that was refused.
+pub fn refused(result: CallResult) -> (String, String) {
+    match result {
+        CallResult::Rejected {
+            error_code,
+            message,
+            ..
+        } => (error_code, message),
         other => panic!("not rejected: {other:?}"),
     }
 }

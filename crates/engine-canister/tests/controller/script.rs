@@ -106,6 +106,7 @@ fn entry(text: &str) -> EntryPoint {
         "inspect" => EntryPoint::InspectMessage,
         "heartbeat" => EntryPoint::Heartbeat,
         "timer" => EntryPoint::GlobalTimer,
+        "low_memory" => EntryPoint::OnLowWasmMemory,
         "update" => EntryPoint::Update(name.to_owned()),
         "query" => EntryPoint::Query(name.to_owned()),
         "composite" => EntryPoint::CompositeQuery(name.to_owned()),
@@ -144,6 +145,7 @@ struct Machine {
     request: ExecutionRequest,
     heap: Vec<u8>,
     stable: Vec<u8>,
+    heap_pages: u64,
     effects: Effects,
     prints: Vec<Vec<u8>>,
     instructions: u64,
@@ -175,6 +177,7 @@ impl Machine {
     fn new(request: ExecutionRequest) -> Self {
         let (heap, stable) = (load(&request.heap), load(&request.stable));
         Self {
+            heap_pages: request.heap_wasm_pages,
             request,
             heap,
             stable,
@@ -205,7 +208,7 @@ impl Machine {
                 u64::from(!self.stable.is_empty()).max(self.request.stable_wasm_pages);
             self.effects.memory = Some(MemoryChanges {
                 globals: vec![GlobalValue::I32(8)],
-                heap_wasm_pages: self.request.heap_wasm_pages,
+                heap_wasm_pages: self.heap_pages,
                 heap_runs: vec![save(&self.heap)],
                 stable_wasm_pages: stable_pages,
                 stable_runs: if stable_pages > 0 {
@@ -299,6 +302,20 @@ impl Machine {
                     .unwrap()
                     .min(self.request.cycles_available)
             }
+            "grow" => {
+                self.heap_pages += rest.parse::<u64>().unwrap();
+                let limit = self.request.heap_wasm_pages_max;
+                if self.heap_pages > limit {
+                    let message = format!("no more than {limit} pages");
+                    let kind = TrapKind::MemoryLimit;
+                    return Err(Trap { kind, message });
+                }
+            }
+            "reply_pages" => return self.reply(self.heap_pages.to_string()),
+            "reply_variables" => {
+                let variables = format!("{:?}", self.request.environment.variables);
+                return self.reply(variables);
+            }
             "spend" => self.instructions += rest.parse::<u64>().unwrap(),
             "take" => self.effects.message_accepted = self.request.method_name == rest,
             "call" => self.call(rest),
@@ -307,7 +324,7 @@ impl Machine {
         Ok(())
     }
 
-    /// `call <callee> <method> <cycles> <timeout|-> [argument] [on reply] [on reject] [on cleanup]`,
+    /// `call <callee> <method> <cycles> <timeout|-> [argument or 0x and digits] [on reply] [on reject] [on cleanup]`,
     /// with `,` for `;` inside the brackets; nesting is by doubling.
     fn call(&mut self, text: &str) {
         let (head, tail) = text.split_once(" [").unwrap();
@@ -317,7 +334,10 @@ impl Machine {
         self.effects.calls.push(Call {
             callee: Principal::from_text(words[0]).unwrap(),
             method: words[1].to_owned(),
-            argument: parts[0].clone().into_bytes(),
+            argument: match parts[0].strip_prefix("0x") {
+                Some(digits) => hex::decode(digits).unwrap(),
+                None => parts[0].clone().into_bytes(),
+            },
             cycles: words[2].parse().unwrap(),
             on_reply: register(&parts[1]),
             on_reject: register(&parts[2]),

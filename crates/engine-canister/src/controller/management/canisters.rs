@@ -3,9 +3,11 @@
 use candid::{Nat, Principal};
 use trilith_protocol::Fault;
 
+use super::history::variables_hash;
 use super::settings::apply;
 use super::types::{CanisterIdRecord, CreateArgs, ProvisionalCreateArgs, SettingsArgs, TopUpArgs};
 use super::{Managed, ManagedResult, answered, decoded, done, invalid};
+use crate::controller::archive::ChangeDetails;
 use crate::controller::price;
 use crate::controller::record::{
     Canister, ImageKind, Request, Settings, Status, StopWaiter, canister_id, canister_index,
@@ -36,19 +38,20 @@ impl Round<'_> {
             );
             return Ok(Rejection::new(ErrorCode::InsufficientCyclesForCreate, why).into());
         };
-        Ok(
-            match self.create(request.origin.caller(), cycles, settings, None) {
-                Ok(canister_id) => {
-                    let Managed::Answered { reply, .. } =
-                        answered(request, &CanisterIdRecord { canister_id })
-                    else {
-                        return Err(Fault("a created canister is always answered".to_owned()));
-                    };
-                    Managed::Answered { reply, refund: 0 }
-                }
-                Err(rejection) => rejection.into(),
-            },
-        )
+        Ok(match self.create(request, cycles, settings, None)? {
+            Ok(canister_id) => {
+                let consumed = &mut self.state.existing(&canister_id).consumed;
+                consumed.creation = price::CREATE_CANISTER;
+                self.state.meta.consumed += price::CREATE_CANISTER;
+                let Managed::Answered { reply, .. } =
+                    answered(request, &CanisterIdRecord { canister_id })
+                else {
+                    return Err(Fault("a created canister is always answered".to_owned()));
+                };
+                Managed::Answered { reply, refund: 0 }
+            }
+            Err(rejection) => rejection.into(),
+        })
     }
 
     pub(super) fn provisional_create(&mut self, request: &Request) -> ManagedResult {
@@ -62,12 +65,7 @@ impl Round<'_> {
             Some(Ok(cycles)) => cycles,
             Some(Err(rejection)) => return Ok(rejection.into()),
         };
-        let created = self.create(
-            request.origin.caller(),
-            cycles,
-            args.settings,
-            args.specified_id,
-        );
+        let created = self.create(request, cycles, args.settings, args.specified_id)?;
         Ok(match created {
             Ok(canister_id) => answered(request, &CanisterIdRecord { canister_id }),
             Err(rejection) => rejection.into(),
@@ -76,43 +74,55 @@ impl Round<'_> {
 
     fn create(
         &mut self,
-        caller: Principal,
+        request: &Request,
         cycles: u128,
         settings: Option<SettingsArgs>,
         specified: Option<Principal>,
-    ) -> Result<Principal, Rejection> {
+    ) -> Result<Result<Principal, Rejection>, Fault> {
         let now = self.now();
         let mut canister = Canister {
             settings: Settings {
-                controllers: vec![caller],
+                controllers: vec![request.origin.caller()],
                 ..Settings::default()
             },
             cycles,
             charged: now,
-            changes: 1,
+            created: now,
             ..Canister::default()
         };
         if let Some(settings) = &settings {
-            apply(&mut canister, settings)?;
+            let capacity = self.compute_left(settings, None);
+            if let Err(rejection) = apply(&mut canister, settings, capacity) {
+                return Ok(Err(rejection));
+            }
         }
         let id = match specified {
-            Some(id) => self.check_specified(id)?,
-            None => self.next_id()?,
+            Some(id) => self.check_specified(id),
+            None => self.next_id(),
+        };
+        let id = match id {
+            Ok(id) => id,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let details = ChangeDetails::Creation {
+            controllers: canister.settings.controllers.clone(),
+            variables: variables_hash(&canister.settings),
         };
         self.state.put_canister(id, Some(canister));
-        Ok(id)
+        self.record_change(id, request, details);
+        Ok(Ok(id))
     }
 
     fn check_specified(&self, id: Principal) -> Result<Principal, Rejection> {
         if canister_index(&id).is_none() {
             let (first, last) = (canister_id(0), canister_id(INDEX_MAX));
             let why = format!(
-                "The `specified_id` {id} is outside of this subnet's range {first} to {last}"
+                "Unsuccessful validation of specified ID: {id} is outside of this subnet's range {first} to {last}"
             );
-            return Err(Rejection::new(ErrorCode::RejectedMessage, why));
+            return Err(Rejection::new(ErrorCode::NotHosted, why));
         }
         if self.state.canister(&id).is_some() {
-            let why = format!("Canister {id} is already installed.");
+            let why = format!("Unsuccessful canister creation: canister id {id} already exists.");
             return Err(Rejection::new(ErrorCode::CanisterIdExists, why));
         }
         Ok(id)
@@ -122,8 +132,9 @@ impl Round<'_> {
         loop {
             let index = self.state.meta.next_index;
             if index > INDEX_MAX {
-                let why = format!("All {} canister ids of this subnet are used", INDEX_MAX + 1);
-                return Err(Rejection::new(ErrorCode::RejectedMessage, why));
+                let why =
+                    "Could not create canister. Subnet has surpassed its canister ID allocation.";
+                return Err(Rejection::new(ErrorCode::SubnetOversubscribed, why));
             }
             self.state.meta.next_index += 1;
             let id = canister_id(index);
@@ -160,6 +171,7 @@ impl Round<'_> {
             canister.version += 1;
         }
         let before = std::mem::take(&mut canister.status);
+        self.state.active.insert(id);
         if let Status::Stopping { waiters } = before {
             for waiter in waiters {
                 let why = format!("Canister {id}'s stop request was cancelled.");
@@ -206,6 +218,11 @@ impl Round<'_> {
         }
         self.clear_memories(id)?;
         self.clear_chunks(id)?;
+        let snapshots = self.state.archive_mut(id).snapshots.clone();
+        for (number, taken) in &snapshots {
+            self.clear_snapshot(id, *number, taken)?;
+        }
+        self.state.forget(id);
         self.state.put_canister(id, None);
         Ok(done(request))
     }
@@ -213,10 +230,11 @@ impl Round<'_> {
     pub(super) fn uninstall_code(&mut self, request: &Request) -> ManagedResult {
         let args: CanisterIdRecord = decoded!(request);
         self.uninstall(args.canister_id)?;
+        self.record_change(args.canister_id, request, ChangeDetails::Uninstall {});
         Ok(done(request))
     }
 
-    /// Removes a canister's code, memories and chunks, and answers its open calls.
+    /// Removes a canister's code, memories, chunks and prints, and answers its open calls.
     pub(crate) fn uninstall(&mut self, id: Principal) -> Result<(), Fault> {
         self.reject_contexts(id, "Canister has been uninstalled.");
         self.clear_memories(id)?;
@@ -226,9 +244,10 @@ impl Round<'_> {
         canister.certified_data.clear();
         canister.global_timer = 0;
         canister.version += 1;
-        canister.changes += 1;
-        canister.logs.clear();
+        canister.log_bytes = 0;
         canister.memory_version = Default::default();
+        canister.note_memory();
+        self.state.log_mut(id).records.clear();
         Ok(())
     }
 

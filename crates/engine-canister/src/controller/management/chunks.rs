@@ -12,18 +12,19 @@ use crate::controller::record::{Request, chunk_image_id};
 use crate::controller::reject::{ErrorCode, Rejection};
 use crate::controller::round::Round;
 
-fn refuse(why: String) -> Rejection {
-    Rejection::new(ErrorCode::InvalidManagementPayload, why)
+fn refuse(why: impl std::fmt::Display) -> Rejection {
+    let why = format!("Error from Wasm chunk store: {why}.");
+    Rejection::new(ErrorCode::ContractViolation, why)
 }
 
 impl Round<'_> {
     pub(super) fn upload_chunk(&mut self, request: &Request) -> ManagedResult {
         let args: UploadChunkArgs = decoded!(request);
         let id = args.canister_id;
-        if args.chunk.is_empty() || args.chunk.len() > CHUNK_BYTES_MAX {
+        if args.chunk.len() > CHUNK_BYTES_MAX {
+            let len = args.chunk.len();
             let why = format!(
-                "the chunk has {} bytes, allowed are 1 to {CHUNK_BYTES_MAX}",
-                args.chunk.len()
+                "Wasm chunk size {len} exceeds the maximum chunk size of {CHUNK_BYTES_MAX}"
             );
             return Ok(refuse(why).into());
         }
@@ -31,8 +32,10 @@ impl Round<'_> {
         let canister = self.state.existing(&id);
         if !canister.chunks.contains_key(&hash) {
             if canister.chunks.len() >= CHUNKS_MAX {
-                let why =
-                    format!("the chunk store of {id} has {CHUNKS_MAX} chunks, which is the limit");
+                let bytes = CHUNKS_MAX * CHUNK_BYTES_MAX;
+                let why = format!(
+                    "Wasm chunk store has already reached maximum capacity of {bytes} bytes or the maximum number of entries, {CHUNKS_MAX}"
+                );
                 return Ok(refuse(why).into());
             }
             if let Err(rejection) = self.pay(id, price::UPLOAD_CHUNK_INSTRUCTIONS) {
@@ -84,30 +87,35 @@ impl Round<'_> {
             return Ok(Err(Rejection::not_found(store)));
         };
         if !canister.is_controller(&caller) && caller != store {
-            return Ok(Err(not_controller(store, caller)));
+            return Ok(Err(not_controller(
+                store,
+                canister,
+                &request.origin,
+                &request.method,
+            )));
         }
         let chunks = canister.chunks.clone();
         if args.chunk_hashes_list.len() > CHUNKS_MAX {
-            let why = format!(
-                "the list has {} chunks, the limit is {CHUNKS_MAX}",
-                args.chunk_hashes_list.len()
-            );
+            let (len, limit) = (args.chunk_hashes_list.len(), CHUNKS_MAX);
+            let why = format!("the list of hashes has {len} entries, the limit is {limit}");
             return Ok(Err(refuse(why)));
         }
         let mut module = Vec::new();
         for chunk in &args.chunk_hashes_list {
-            let hash = <[u8; 32]>::try_from(chunk.hash.as_slice()).ok();
-            let Some((hash, len)) = hash.and_then(|hash| chunks.get_key_value(&hash)) else {
-                return Ok(Err(refuse(format!(
-                    "a chunk of the list is not in the store of {store}"
-                ))));
+            let Ok(hash) = <[u8; 32]>::try_from(chunk.hash.as_slice()) else {
+                return Ok(Err(refuse("Chunk hash is invalid. The length is not 32")));
+            };
+            let Some((hash, len)) = chunks.get_key_value(&hash) else {
+                let why = format!("Chunk hash {hash:?} was not found");
+                return Ok(Err(refuse(why)));
             };
             let image = self.state.image(&chunk_image_id(store, hash))?;
             let bytes = image.current.read(0, *len as usize);
             module.extend(bytes.map_err(|error| Fault(format!("cannot read a chunk: {error}")))?);
         }
         if sha256(&[&module]).as_slice() != args.wasm_module_hash.as_slice() {
-            let why = "the chunks together do not have the hash `wasm_module_hash`".to_owned();
+            let (found, given) = (sha256(&[&module]), &args.wasm_module_hash);
+            let why = format!("Wasm module hash {found:?} does not match given hash {given:?}");
             return Ok(Err(refuse(why)));
         }
         Ok(Ok(module))

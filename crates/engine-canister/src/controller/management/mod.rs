@@ -2,11 +2,29 @@
 //!
 //! Calls wait in one queue and are taken oldest first; one whose canister is busy with a paused
 //! message waits without holding up the others.
+//!
+//! What needs the world outside of a deterministic node is refused, in the words of a subnet that
+//! does not have the feature:
+//!
+//! | methods | needs | answer |
+//! | --- | --- | --- |
+//! | `http_request`, `flexible_http_request` | agreement on what servers answer | IC0504, not enabled |
+//! | `sign_with_*`, `*_public_key`, `vetkd_derive_key` | keys that the nodes share | no such key |
+//! | `bitcoin_*` | a canister that follows Bitcoin | no route to that canister |
+//!
+//! `node_metrics_history` knows of no proposals, so its list is empty. `list_canisters` is open to
+//! everyone, as is the provisional interface: there are no administrators.
 
+mod absent;
 mod canisters;
 mod chunks;
+mod history;
+mod queries;
 mod settings;
+mod snapshot_data;
+mod snapshots;
 mod status;
+mod subnet;
 pub(crate) mod types;
 
 use std::collections::VecDeque;
@@ -16,12 +34,13 @@ use candid::{CandidType, Principal};
 use trilith_protocol::Fault;
 
 use super::price;
-use super::record::{Canister, LogVisibility, Origin, Reply, Request};
+use super::record::{Canister, Origin, Reply, Request};
 use super::reject::{ErrorCode, Rejection};
 use super::round::Round;
 use crate::ingress::{decode_candid, effective_of_method};
 
-pub(crate) use status::{logs, status_result};
+pub(crate) use history::check_sender_version;
+pub(crate) use queries::query;
 
 /// Who may call a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,33 +51,79 @@ enum Caller {
     Controller,
     /// Controllers, and the canister itself.
     ControllerOrSelf,
+    /// Those who may see the canister's status, and the canister itself.
+    StatusViewer,
+    /// Those who may see the canister's snapshots.
+    SnapshotViewer,
     /// Canisters only: cycles or an asynchronous answer are involved.
     Canister,
     /// Only in query calls.
     Query,
 }
 
-/// The methods that are there.
-const METHODS: &[(&str, Caller)] = &[
-    ("canister_info", Caller::Canister),
-    ("canister_metadata", Caller::Canister),
-    ("canister_status", Caller::ControllerOrSelf),
-    ("clear_chunk_store", Caller::ControllerOrSelf),
-    ("create_canister", Caller::Canister),
-    ("delete_canister", Caller::Controller),
-    ("deposit_cycles", Caller::Canister),
-    ("fetch_canister_logs", Caller::Query),
-    ("install_chunked_code", Caller::Controller),
-    ("install_code", Caller::Controller),
-    ("provisional_create_canister_with_cycles", Caller::Anyone),
-    ("provisional_top_up_canister", Caller::Anyone),
-    ("raw_rand", Caller::Canister),
-    ("start_canister", Caller::Controller),
-    ("stop_canister", Caller::Controller),
-    ("stored_chunks", Caller::ControllerOrSelf),
-    ("uninstall_code", Caller::Controller),
-    ("update_settings", Caller::Controller),
-    ("upload_chunk", Caller::ControllerOrSelf),
+/// The methods that are there, who may call them, and whether the argument names a canister.
+const METHODS: &[(&str, Caller, bool)] = &[
+    ("bitcoin_get_balance", Caller::Canister, false),
+    ("bitcoin_get_block_headers", Caller::Canister, false),
+    (
+        "bitcoin_get_current_fee_percentiles",
+        Caller::Canister,
+        false,
+    ),
+    ("bitcoin_get_utxos", Caller::Canister, false),
+    ("bitcoin_send_transaction", Caller::Canister, false),
+    ("canister_info", Caller::Canister, true),
+    ("canister_metadata", Caller::Canister, true),
+    ("canister_metrics", Caller::StatusViewer, true),
+    ("canister_status", Caller::StatusViewer, true),
+    ("clear_chunk_store", Caller::ControllerOrSelf, true),
+    ("create_canister", Caller::Canister, false),
+    ("delete_canister", Caller::Controller, true),
+    ("delete_canister_snapshot", Caller::Controller, true),
+    ("deposit_cycles", Caller::Canister, true),
+    ("ecdsa_public_key", Caller::Canister, false),
+    ("fetch_canister_logs", Caller::Query, true),
+    ("flexible_http_request", Caller::Canister, false),
+    ("http_request", Caller::Canister, false),
+    ("install_chunked_code", Caller::Controller, true),
+    ("install_code", Caller::Controller, true),
+    ("list_canister_snapshots", Caller::SnapshotViewer, true),
+    ("list_canisters", Caller::Query, false),
+    ("load_canister_snapshot", Caller::Controller, true),
+    ("node_metrics_history", Caller::Canister, false),
+    (
+        "provisional_create_canister_with_cycles",
+        Caller::Anyone,
+        false,
+    ),
+    ("provisional_top_up_canister", Caller::Anyone, true),
+    ("raw_rand", Caller::Canister, false),
+    ("read_canister_snapshot_data", Caller::SnapshotViewer, true),
+    (
+        "read_canister_snapshot_metadata",
+        Caller::SnapshotViewer,
+        true,
+    ),
+    ("schnorr_public_key", Caller::Canister, false),
+    ("sign_with_ecdsa", Caller::Canister, false),
+    ("sign_with_schnorr", Caller::Canister, false),
+    ("start_canister", Caller::Controller, true),
+    ("stop_canister", Caller::Controller, true),
+    ("stored_chunks", Caller::ControllerOrSelf, true),
+    ("subnet_info", Caller::Canister, false),
+    ("subnet_metrics", Caller::Canister, false),
+    ("take_canister_snapshot", Caller::Controller, true),
+    ("uninstall_code", Caller::Controller, true),
+    ("update_settings", Caller::Controller, true),
+    ("upload_canister_snapshot_data", Caller::Controller, true),
+    (
+        "upload_canister_snapshot_metadata",
+        Caller::Controller,
+        true,
+    ),
+    ("upload_chunk", Caller::ControllerOrSelf, true),
+    ("vetkd_derive_key", Caller::Canister, false),
+    ("vetkd_public_key", Caller::Canister, false),
 ];
 
 /// What came of a management call.
@@ -123,12 +188,32 @@ macro_rules! decoded {
 }
 use decoded;
 
-/// The reject of a caller that is no controller.
-pub(crate) fn not_controller(canister: Principal, caller: Principal) -> Rejection {
-    let why = format!(
-        "Only controllers of canister {canister} can call ic00 method; caller {caller} is none"
-    );
+/// The reject of a caller that is no controller. A user's call is refused when it arrives, a
+/// canister's when it is executed; the words differ.
+pub(crate) fn not_controller(
+    id: Principal,
+    canister: &Canister,
+    origin: &Origin,
+    method: &str,
+) -> Rejection {
+    let why = if let Origin::Ingress { .. } = origin {
+        format!("Only controllers of canister {id} can call ic00 method {method}")
+    } else {
+        let controllers = canister.settings.controllers.iter();
+        let controllers: Vec<String> = controllers.map(ToString::to_string).collect();
+        format!(
+            "Only the controllers of the canister {id} can control it.\nCanister's controllers: {}\nSender's ID: {}",
+            controllers.join(" "),
+            origin.caller()
+        )
+    };
     Rejection::new(ErrorCode::InvalidController, why)
+}
+
+/// The reject of a method that does not exist.
+fn unknown_method(method: &str) -> Rejection {
+    let why = format!("Management canister has no method '{method}'");
+    Rejection::new(ErrorCode::MethodNotFound, why)
 }
 
 /// Checks that a method exists and that `origin` may call it on the canister that its argument
@@ -139,54 +224,51 @@ pub(crate) fn authorize<'a>(
     argument: &[u8],
     lookup: impl Fn(&Principal) -> Option<&'a Canister>,
 ) -> Result<Option<Principal>, Rejection> {
-    let Some((_, who)) = METHODS.iter().find(|(name, _)| *name == method) else {
-        let why = format!("Management canister has no method '{method}'");
-        return Err(Rejection::new(ErrorCode::UnknownManagementMessage, why));
-    };
-    let only = |who: &str| {
-        let why = format!("{method} can only be called by {who}");
-        Err(Rejection::new(ErrorCode::RejectedMessage, why))
+    let Some((_, who, names_canister)) = METHODS.iter().find(|(name, _, _)| *name == method) else {
+        return Err(unknown_method(method));
     };
     let is_user = matches!(origin, Origin::Ingress { .. });
+    let refused = |why: String| Err(Rejection::new(ErrorCode::RejectedMessage, why));
     match who {
-        Caller::Query => return only("queries"),
-        Caller::Canister if is_user => return only("canisters"),
+        Caller::Query if is_user => {
+            return refused(format!(
+                "ic00 method {method} can not be called via ingress messages"
+            ));
+        }
+        Caller::Query => {
+            return refused(format!(
+                "{method} API is only accessible in non-replicated mode"
+            ));
+        }
+        Caller::Canister if is_user => {
+            return refused(format!("Only canisters can call ic00 method {method}"));
+        }
         _ => {}
     }
-    let target = effective_of_method(method, argument);
-    if matches!(
-        method,
-        "create_canister" | "provisional_create_canister_with_cycles" | "raw_rand"
-    ) {
+    if !names_canister {
         return Ok(None);
     }
-    let Some(target) = target else {
+    let Some(target) = effective_of_method(method, argument) else {
         return Err(invalid(format!(
             "the argument of {method} names no canister"
         )));
     };
     let canister = lookup(&target).ok_or_else(|| Rejection::not_found(target))?;
     let caller = origin.caller();
+    let settings = &canister.settings;
     let allowed = match who {
         Caller::Controller => canister.is_controller(&caller),
         Caller::ControllerOrSelf => canister.is_controller(&caller) || caller == target,
-        _ => true,
+        Caller::StatusViewer => {
+            canister.is_visible(&settings.status_visibility, &caller) || caller == target
+        }
+        Caller::SnapshotViewer => canister.is_visible(&settings.snapshot_visibility, &caller),
+        Caller::Anyone | Caller::Canister | Caller::Query => true,
     };
     if allowed {
         Ok(Some(target))
     } else {
-        Err(not_controller(target, caller))
-    }
-}
-
-/// Whether `caller` may read the logs of a canister.
-pub(crate) fn may_read_logs(canister: &Canister, caller: &Principal) -> bool {
-    match &canister.settings.log_visibility {
-        LogVisibility::Public {} => true,
-        LogVisibility::Controllers {} => canister.is_controller(caller),
-        LogVisibility::Allowed { viewers } => {
-            canister.is_controller(caller) || viewers.contains(caller)
-        }
+        Err(not_controller(target, canister, origin, method))
     }
 }
 
@@ -211,18 +293,33 @@ impl Round<'_> {
 
     /// Whether a call has to wait: for slices, for another installation, or for its canister.
     fn must_wait(&self, request: &Request) -> bool {
-        let installs = request.method.starts_with("install_");
-        if installs && (self.slices_left() == 0 || self.state.meta.installing.is_some()) {
+        let method = request.method.as_str();
+        if method.starts_with("install_") && self.state.meta.installing.is_some() {
             return true;
         }
-        if request.method == "upload_chunk" && self.slices_left() == 0 {
+        let is_heavy = method.starts_with("install_")
+            || matches!(
+                method,
+                "subnet_metrics"
+                    | "upload_chunk"
+                    | "take_canister_snapshot"
+                    | "load_canister_snapshot"
+                    | "read_canister_snapshot_data"
+                    | "upload_canister_snapshot_data"
+                    | "upload_canister_snapshot_metadata"
+            );
+        if is_heavy && self.slices_left() == 0 {
             return true;
         }
         let reads = matches!(
-            request.method.as_str(),
-            "canister_status" | "deposit_cycles" | "stop_canister"
+            method,
+            "canister_info"
+                | "canister_metrics"
+                | "canister_status"
+                | "deposit_cycles"
+                | "stop_canister"
         );
-        let target = effective_of_method(&request.method, &request.argument);
+        let target = effective_of_method(method, &request.argument);
         !reads && target.is_some_and(|target| self.is_busy(&target))
     }
 
@@ -277,6 +374,7 @@ impl Round<'_> {
             "delete_canister" => self.delete_canister(request),
             "deposit_cycles" => self.deposit_cycles(request),
             "canister_status" => self.canister_status(request),
+            "canister_metrics" => self.canister_metrics(request),
             "canister_info" => self.canister_info(request),
             "canister_metadata" => self.canister_metadata(request),
             "upload_chunk" => self.upload_chunk(request),
@@ -290,10 +388,25 @@ impl Round<'_> {
                     .push_back((round, request.clone()));
                 Ok(Managed::Later)
             }
-            other => {
-                let why = format!("Management canister has no method '{other}'");
-                Ok(Rejection::new(ErrorCode::UnknownManagementMessage, why).into())
-            }
+            "node_metrics_history" => self.node_metrics_history(request),
+            "subnet_info" => self.subnet_info(request),
+            "subnet_metrics" => self.subnet_metrics(request),
+            other if other.contains("canister_snapshot") => self.dispatch_snapshot(request),
+            _ => Ok(absent::refusal(request).into()),
+        }
+    }
+
+    fn dispatch_snapshot(&mut self, request: &Request) -> ManagedResult {
+        match request.method.as_str() {
+            "take_canister_snapshot" => self.take_snapshot(request),
+            "load_canister_snapshot" => self.load_snapshot(request),
+            "list_canister_snapshots" => self.list_snapshots(request),
+            "delete_canister_snapshot" => self.delete_snapshot(request),
+            "read_canister_snapshot_metadata" => self.read_snapshot_metadata(request),
+            "read_canister_snapshot_data" => self.read_snapshot_data(request),
+            "upload_canister_snapshot_metadata" => self.upload_snapshot_metadata(request),
+            "upload_canister_snapshot_data" => self.upload_snapshot_data(request),
+            other => Ok(unknown_method(other).into()),
         }
     }
 
@@ -309,6 +422,8 @@ impl Round<'_> {
             return Err(Rejection::out_of_cycles(id, canister.cycles, floor, asked));
         }
         canister.cycles -= asked;
+        canister.consumed.instructions = canister.consumed.instructions.saturating_add(asked);
+        self.state.meta.consumed = self.state.meta.consumed.saturating_add(asked);
         self.count(instructions);
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! `cost_*`: what an operation would cost now.
 //!
-//! The formulas are the replica's for 13 nodes, scaled to the subnet's size with integer division.
+//! The formulas are the replica's for 13 nodes. Prices of what is charged here stand as they are
+//! charged; those of services that there are not are scaled to the subnet's size with integer
+//! division, as the replica does.
 
 use trilith_params::canister::{
     CREATE_CANISTER, HTTP_REQUEST_BASE, HTTP_REQUEST_BYTE, HTTP_REQUEST_NODE, HTTP_RESPONSE_BYTE,
@@ -31,9 +33,8 @@ impl Host<'_, '_> {
                     .saturating_add(fees.response_prepayment);
                 self.give_cycles(v[2], cost)
             }
-            Call::CostCreateCanister => {
-                self.give_cycles(v[0], CREATE_CANISTER * nodes / REFERENCE_NODES)
-            }
+            // A library attaches exactly this, so that it must be what the creation takes.
+            Call::CostCreateCanister => self.give_cycles(v[0], CREATE_CANISTER),
             Call::CostHttpRequest => {
                 let (request, response) = (u128::from(v[0]), u128::from(v[1]));
                 let once = HTTP_REQUEST_BASE
