@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use candid::Principal;
 use criterion::{Criterion, criterion_group, criterion_main};
 use trilith_engine_canister::api::{
-    CallFees, CallMode, EntryPoint, Environment, ExecutionRequest, ExecutionResult, Executor,
-    PreparedModule, Slice,
+    CallMode, EntryPoint, ExecutionRequest, ExecutionResult, Executor, PreparedModule, Slice,
 };
 use trilith_engine_canister::executor::{ExecutorConfig, LocalExecutor};
-use trilith_types::Image;
+
+#[path = "executor/request.rs"]
+mod request;
+
+use request::request;
 
 const COUNTER: &str = r#"(module
   (memory 1024)
@@ -17,57 +19,6 @@ const COUNTER: &str = r#"(module
     (memory.fill (i32.const 0) (i32.const 7) (i32.const 67108864)))
   (func (export "canister_update inc")
     (i32.store (i32.const 8192) (i32.add (i32.load (i32.const 8192)) (i32.const 1)))))"#;
-
-fn request(entry: EntryPoint, mode: CallMode) -> ExecutionRequest {
-    let nobody = Principal::anonymous();
-    ExecutionRequest {
-        canister: nobody,
-        entry,
-        mode,
-        caller: nobody,
-        argument: Vec::new(),
-        reject: None,
-        method_name: String::new(),
-        deadline: 0,
-        answered: false,
-        cycles_available: 0,
-        cycles_refunded: 0,
-        balance: 0,
-        balance_floor: 0,
-        call_fees: CallFees {
-            base: 0,
-            per_request_byte: 0,
-            response_prepayment: 0,
-        },
-        calls_max: 0,
-        environment: Environment {
-            time_nanos: 0,
-            subnet: nobody,
-            subnet_nodes: 1,
-            root_key: Vec::new(),
-            status: 1,
-            version: 0,
-            controllers: Vec::new(),
-            variables: Vec::new(),
-            data_certificate: None,
-            context_instructions: 0,
-            other_memory_bytes: 0,
-            global_timer: 0,
-        },
-        globals: Vec::new(),
-        heap: Image::default(),
-        heap_wasm_pages: 0,
-        heap_wasm_pages_max: 65_536,
-        stable: Image::default(),
-        stable_wasm_pages: 0,
-        stable_wasm_pages_max: 0,
-        memory_version: None,
-        write_data_segments: true,
-        instructions_max: 40_000_000_000,
-        slice_instructions: 2_000_000_000,
-        keep_changes: true,
-    }
-}
 
 fn run(
     executor: &LocalExecutor,
