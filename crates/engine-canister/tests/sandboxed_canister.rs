@@ -3,6 +3,7 @@
 //! The test binary starts itself in the sandbox role, so it has a main function of its own.
 
 mod message;
+mod wasm_canisters_support;
 
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use candid::{Nat, Principal};
 use message::request;
 use tempfile::TempDir;
 use trilith_engine_canister::api::{
@@ -22,6 +24,8 @@ use trilith_engine_canister::sandbox::{
 };
 use trilith_protocol::Fault;
 use trilith_types::{Image, PAGE_BYTES};
+use wasm_canisters_support::network::{Mode, Network, rejected, replied};
+use wasm_canisters_support::{KEEP, ask, call, install, installed, refused, sample, wait};
 
 /// Counts in a global, in the heap and in stable memory, and does what a test asks for.
 const COUNTER: &str = r#"
@@ -77,6 +81,14 @@ fn main() -> ExitCode {
         (
             "invalid_modules_are_told_alike",
             invalid_modules_are_told_alike,
+        ),
+        (
+            "motoko_upgrades_and_calls_alike",
+            motoko_upgrades_and_calls_alike,
+        ),
+        (
+            "rust_upgrades_and_waits_alike",
+            rust_upgrades_and_waits_alike,
         ),
     ];
     let filter = args.iter().find(|arg| !arg.starts_with("--"));
@@ -320,4 +332,53 @@ fn invalid_modules_are_told_alike() {
         assert!(matches!(here, Err(PrepareError::Invalid(_))), "{here:?}");
         assert_eq!(here, there);
     }
+}
+
+/// Two replicas that must agree in every round: one runs canisters in this process, the other in
+/// jailed ones.
+fn mixed() -> (Network, TempDir) {
+    let local = LocalExecutor::new(ExecutorConfig::default()).expect("this machine runs Wasm");
+    let (jailed, cache) = sandboxed();
+    let jailed: Arc<dyn Executor> = Arc::new(jailed);
+    (Network::new(Arc::new(local), move || jailed.clone()), cache)
+}
+
+fn motoko_upgrades_and_calls_alike() {
+    let (mut network, _cache) = mixed();
+    let album = installed(&mut network, sample!("motoko/album.wasm"));
+    let () = call(&mut network, album, "add", (Nat::from(1u8), "the sea"));
+    let bad = sample!("motoko/album_bad.wasm");
+    let (_, message, _) = rejected(install(&mut network, album, KEEP, bad, ()));
+    assert!(message.contains("Memory-incompatible"), "{message}");
+    let next = sample!("motoko/album_v2.wasm");
+    replied(install(&mut network, album, KEEP, next, (false,)));
+    let (photo,): (Option<String>,) = ask(&mut network, album, "find", (Nat::from(1u8),));
+    assert_eq!(photo.as_deref(), Some("the sea"));
+
+    let courier = sample!("motoko/courier.wasm");
+    let (one, two): (Principal, Principal) = (
+        installed(&mut network, courier),
+        installed(&mut network, courier),
+    );
+    let (sum,): (Nat,) = call(&mut network, one, "atOnce", (two, Nat::from(4u8)));
+    assert_eq!(sum, Nat::from(12u8));
+    let (error, _) = refused(&mut network, one, "trapWithFinally", (two,));
+    assert_eq!(error, "IC0503");
+    let (total,): (Nat,) = ask(&mut network, one, "total", (two,));
+    assert_eq!(total, Nat::from(5u8));
+}
+
+fn rust_upgrades_and_waits_alike() {
+    let (mut network, _cache) = mixed();
+    let wasm = sample!("rust/notes.wasm");
+    let notes = installed(&mut network, wasm);
+    let (count,): (u64,) = call(&mut network, notes, "fill", (200u64,));
+    assert_eq!(count, 200);
+    let () = call(&mut network, notes, "later", (3u64, "later"));
+    wait(&mut network, 4);
+    let upgrade = Mode::upgrade(None);
+    rejected(install(&mut network, notes, upgrade, wasm, (true,)));
+    replied(install(&mut network, notes, upgrade, wasm, (false,)));
+    let (note,): (Option<String>,) = ask(&mut network, notes, "get", (200u64,));
+    assert_eq!(note.as_deref(), Some("later"));
 }

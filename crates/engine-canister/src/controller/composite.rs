@@ -1,5 +1,6 @@
 //! Composite queries: a query that calls queries of other canisters, all on one snapshot, one
-//! after the other and within bounds.
+//! after the other and within bounds. A canister may be asked again while it waits: each of its queries
+//! sees the snapshot and what it changed itself.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,16 +51,6 @@ impl<'a> Graph<'a> {
     ) -> Outcome {
         if id == Principal::management_canister() {
             return Ok(query(self.onlooker.snapshot, caller, method, &argument));
-        }
-        if self.stack.contains(&id) {
-            let why = format!(
-                "Canister {id} is called by a composite query that it takes part in already"
-            );
-            return Ok(Err(Rejection::new(ErrorCode::QueryLoop, why)));
-        }
-        if self.stack.len() >= price::COMPOSITE_DEPTH_MAX {
-            let why = "Composite query calls exceeded the maximum call depth.";
-            return Ok(Err(self.end(ErrorCode::QueryTooDeep, why)));
         }
         let module = match self.onlooker.runnable(id)? {
             Ok(module) => module,
@@ -126,6 +117,11 @@ impl<'a> Graph<'a> {
                         Err(Rejection::new(ErrorCode::RejectedMessage, message))
                     }
                 });
+            }
+            // Only a canister that calls others counts for the depth.
+            if self.stack.len() > price::COMPOSITE_DEPTH_MAX {
+                let why = "Composite query calls exceeded the maximum call depth.";
+                return Ok(Err(self.end(ErrorCode::QueryTooDeep, why)));
             }
             let Some(call) = calls.pop_front() else {
                 return Ok(Err(failure.unwrap_or_else(|| Rejection::no_reply(id))));

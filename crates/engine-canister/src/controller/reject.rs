@@ -39,7 +39,6 @@ pub(crate) enum ErrorCode {
     InvalidController = 512,
     FunctionNotFound = 513,
     NonEmpty = 514,
-    QueryLoop = 517,
     InsufficientCyclesInCall = 520,
     InstructionLimit = 522,
     MemoryAccessLimit = 524,
@@ -166,6 +165,17 @@ impl Rejection {
         Self::new(
             ErrorCode::DidNotReply,
             format!("Canister {canister} did not reply to the call"),
+        )
+    }
+
+    /// The reject of a query call of a frozen canister.
+    pub(crate) fn frozen(canister: Principal) -> Self {
+        Self::new(
+            ErrorCode::OutOfCycles,
+            format!(
+                "Canister {canister} is unable to process query calls because it's frozen. Please \
+                 top up the canister with cycles and try again."
+            ),
         )
     }
 

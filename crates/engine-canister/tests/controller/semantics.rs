@@ -2,7 +2,7 @@
 //! calls, parallel calls, codes of rejects.
 
 use candid::Principal;
-use trilith_engine_canister::query::RequestStatus;
+use trilith_engine_canister::query::{CallResult, RequestStatus};
 
 use crate::network::*;
 use crate::{MODULE, installed, network};
@@ -171,6 +171,15 @@ fn composite_queries_are_bounded_in_depth_and_instructions() {
     for id in ids.iter().skip(1).rev() {
         program = format!("call {id} ask 0 - [{program}] [reply_arg] [reply_reject] []");
     }
+    // The innermost program calls nobody, so that one canister less is deep enough.
+    let allowed = program
+        .strip_prefix(&format!("call {} ask 0 - [", ids[1]))
+        .and_then(|program| program.strip_suffix("] [reply_arg] [reply_reject] []"))
+        .unwrap();
+    let CallResult::Replied { arg } = network.query(ids[0], "ask", allowed) else {
+        panic!("no reply")
+    };
+    assert_eq!(arg, b"deep");
     let (error, message) = refused(network.query(ids[0], "ask", program));
     assert_eq!(error, "IC0525");
     assert_eq!(
@@ -267,7 +276,7 @@ fn a_composite_query_cleans_up_and_goes_on_with_its_other_calls() {
     );
     assert_eq!(
         network.query(one, "ask", program),
-        trilith_engine_canister::query::CallResult::Replied {
+        CallResult::Replied {
             arg: b"a cleaned second".to_vec()
         }
     );
@@ -282,7 +291,7 @@ fn an_upgrade_keeps_certified_data_and_stops_the_timer_and_a_reinstallation_forg
     replied(network.install(id, Mode::install, module, "certify data"));
     let data = |network: &mut Network| {
         let certificate = match network.query(id, "look", "reply_certificate") {
-            trilith_engine_canister::query::CallResult::Replied { arg } => arg,
+            CallResult::Replied { arg } => arg,
             other => panic!("{other:?}"),
         };
         format!("{:?}", network.verify(&certificate))

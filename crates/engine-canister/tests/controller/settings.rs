@@ -278,8 +278,14 @@ fn a_frozen_canister_refuses_until_its_threshold_is_lowered() {
         )) && message.ends_with(" additional cycles"),
         "{message}"
     );
-    let (error, _) = refused(network.query(id, "look", "reply x"));
+    let (error, message) = refused(network.query(id, "look", "reply x"));
     assert_eq!(error, "IC0207");
+    assert_eq!(
+        message,
+        format!(
+            "Canister {id} is unable to process query calls because it's frozen. Please top up the canister with cycles and try again."
+        )
+    );
     // Settings can still be changed, and what the call costs is taken.
     let before = status(&mut network, id).cycles;
     let thawed = CanisterSettings {
