@@ -3,6 +3,7 @@
 mod canisters;
 mod clients;
 mod fuzz;
+mod solana_clients;
 mod tools;
 
 use std::process::ExitCode;
@@ -13,6 +14,8 @@ usage: cargo xtask <command>
 commands:
   clients [--url URL]   run the JavaScript client suites against a node started for them,
                         or against the one at URL
+  solana-clients [--url URL]
+                        run the suites of Solana's JavaScript and Python clients, likewise
   canisters             rebuild the sample canisters whose tools are installed
   fuzz-smoke            run every fuzz target for a few seconds; needs nightly and cargo-fuzz";
 
@@ -23,6 +26,8 @@ fn main() -> ExitCode {
     let result = match words[..] {
         ["clients"] => clients::run(&root, None),
         ["clients", "--url", url] => clients::run(&root, Some(url)),
+        ["solana-clients"] => solana_clients::run(&root, None),
+        ["solana-clients", "--url", url] => solana_clients::run(&root, Some(url)),
         ["canisters"] => canisters::run(&root),
         ["fuzz-smoke"] => fuzz::run(&root),
         _ => {
