@@ -92,6 +92,8 @@ async fn a_round_is_told_to_whom_it_concerns() {
         .await;
     assert_eq!(gone["error"]["code"], -32602);
     assert_eq!(gone["error"]["message"], "Invalid subscription id.");
+    let quiet = client.call("logsUnsubscribe", json!([logs_id])).await;
+    assert_eq!(quiet["result"], true);
     let ended = client.call("accountUnsubscribe", json!([account_id])).await;
     assert_eq!(ended["result"], true);
     served
