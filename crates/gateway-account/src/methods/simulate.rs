@@ -1,12 +1,14 @@
 //! Simulation of a transaction, and its result in the shape that preflight failures carry too.
 
 use solana_message::AccountKeys;
+use solana_pubkey::Pubkey;
 use solana_rpc_client_types::config::{
     RpcSimulateTransactionConfig, UiAccountEncoding, UiTransactionEncoding,
 };
 use solana_rpc_client_types::response::{
     RpcBlockhash, RpcSimulateTransactionResult, UiLoadedAddresses,
 };
+use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
 use solana_transaction_status::parse_ui_inner_instructions;
 use trilith_engine_account::query::{Answer, Question, Simulate, Simulated};
@@ -30,32 +32,7 @@ pub(crate) fn simulate_transaction(context: &Context<'_>, params: Params) -> Out
         ));
     }
     sanitize(&transaction)?;
-    let keys = transaction.message.static_account_keys().len()
-        + transaction
-            .message
-            .address_table_lookups()
-            .unwrap_or_default()
-            .iter()
-            .map(|lookup| lookup.writable_indexes.len() + lookup.readonly_indexes.len())
-            .sum::<usize>();
-    let wanted = match &config.accounts {
-        None => None,
-        Some(accounts) => {
-            let encoding = accounts.encoding.unwrap_or(UiAccountEncoding::Base64);
-            if matches!(
-                encoding,
-                UiAccountEncoding::Binary | UiAccountEncoding::Base58
-            ) {
-                return Err(Failure::invalid_params("base58 encoding not supported"));
-            }
-            read::at_most("accounts", accounts.addresses.len(), keys)?;
-            let form = Form {
-                encoding,
-                slice: None,
-            };
-            Some((form, read::pubkeys(&accounts.addresses)?))
-        }
-    };
+    let wanted = wanted(&config, &transaction)?;
     let simulated = simulate(
         context,
         Simulate {
@@ -85,10 +62,37 @@ pub(crate) fn simulate_transaction(context: &Context<'_>, params: Params) -> Out
     in_context(simulated.slot, &result)
 }
 
+/// Which accounts are asked for, and how.
+fn wanted(
+    config: &RpcSimulateTransactionConfig,
+    transaction: &VersionedTransaction,
+) -> Result<Option<(Form, Vec<Pubkey>)>, Failure> {
+    let Some(accounts) = &config.accounts else {
+        return Ok(None);
+    };
+    let encoding = accounts.encoding.unwrap_or(UiAccountEncoding::Base64);
+    if matches!(
+        encoding,
+        UiAccountEncoding::Binary | UiAccountEncoding::Base58
+    ) {
+        return Err(Failure::invalid_params("base58 encoding not supported"));
+    }
+    let message = &transaction.message;
+    let lookups = message.address_table_lookups().unwrap_or_default().iter();
+    let looked_up: usize = lookups
+        .map(|lookup| lookup.writable_indexes.len() + lookup.readonly_indexes.len())
+        .sum();
+    let keys = message.static_account_keys().len() + looked_up;
+    read::at_most("accounts", accounts.addresses.len(), keys)?;
+    let form = Form {
+        encoding,
+        slice: None,
+    };
+    Ok(Some((form, read::pubkeys(&accounts.addresses)?)))
+}
+
 /// Refuses a transaction whose parts do not fit together.
-pub(crate) fn sanitize(
-    transaction: &solana_transaction::versioned::VersionedTransaction,
-) -> Result<(), Failure> {
+pub(crate) fn sanitize(transaction: &VersionedTransaction) -> Result<(), Failure> {
     transaction
         .sanitize()
         .map_err(|error| Failure::invalid_params(format!("invalid transaction: {error}")))
@@ -140,6 +144,6 @@ pub(crate) fn result(simulated: &Simulated, with_inner: bool) -> RpcSimulateTran
     }
 }
 
-fn strings(keys: &[solana_pubkey::Pubkey]) -> Vec<String> {
+fn strings(keys: &[Pubkey]) -> Vec<String> {
     keys.iter().map(ToString::to_string).collect()
 }
