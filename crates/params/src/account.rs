@@ -48,6 +48,10 @@ params! {
     TRANSACTION_BYTES_MAX: usize = 1_232, Bytes, v 1,
         "Solana, PACKET_DATA_SIZE of crate solana-packet";
 
+    /// Bytes of a transaction of version 1.
+    TRANSACTION_V1_BYTES_MAX: usize = 4_096, Bytes, v 1,
+        "Solana, SIMD-0385; MAX_TRANSACTION_SIZE of crate solana-message";
+
     /// Accounts a transaction may lock.
     LOCKS_MAX: usize = 64, Count, v 1,
         "Solana, get_transaction_account_lock_limit without increase_tx_account_lock_limit";
@@ -65,8 +69,8 @@ params! {
         "Solana test validator, faucet of 500 million SOL";
 
     /// Lamports for each byte of an account and its 128 bytes of overhead that exempt it from rent.
-    RENT_LAMPORTS_PER_BYTE: u64 = 6_960, Lamports, v 1,
-        "Solana, DEFAULT_LAMPORTS_PER_BYTE of crate solana-rent";
+    RENT_LAMPORTS_PER_BYTE: u64 = 5_080, Lamports, v 1,
+        "Solana, gate set_lamports_per_byte_to_5080, in force on mainnet-beta in October 2026";
 }
 
 const _: () = {

@@ -10,7 +10,7 @@ use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 use solana_rent::Rent;
 use solana_sdk_ids::sysvar;
-use trilith_params::account::SIGNATURE_LAMPORTS;
+use trilith_params::account::{RENT_LAMPORTS_PER_BYTE, SIGNATURE_LAMPORTS};
 
 use super::accounts::Accounts;
 use super::chain::ChainState;
@@ -41,7 +41,10 @@ const RECENT_BLOCKHASHES_ID: Pubkey =
 
 /// The rent of the network.
 pub(crate) fn rent() -> Rent {
-    Rent::default()
+    Rent {
+        lamports_per_byte: RENT_LAMPORTS_PER_BYTE,
+        ..Rent::default()
+    }
 }
 
 /// Sysvars of a new network.

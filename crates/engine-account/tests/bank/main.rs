@@ -1,0 +1,8 @@
+//! Rounds of the account engine over a real store, on two replicas that must agree.
+
+mod harness;
+mod history;
+mod programs;
+mod refusals;
+mod transfers;
+mod wire;
