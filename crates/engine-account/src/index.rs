@@ -49,8 +49,8 @@ pub(crate) struct SlotSummary {
 /// The indexes of one state.
 #[derive(Default)]
 pub(crate) struct Index {
-    /// The state it is of.
-    pub(crate) root: Option<Hash>,
+    /// The state it is of, newest last, and those it was of before and still serves.
+    roots: VecDeque<Hash>,
     owners: Sets,
     holders: Sets,
     delegates: Sets,
@@ -66,10 +66,8 @@ pub(crate) struct Index {
 impl Index {
     /// Reads the indexes of a state. This walks over the whole state, once.
     pub(crate) fn load(view: &dyn StateRead) -> Result<Self, Fault> {
-        let mut index = Self {
-            root: Some(view.root()),
-            ..Self::default()
-        };
+        let mut index = Self::default();
+        index.roots.push_back(view.root());
         let mut keys = Vec::new();
         view.iterate(leaf::ACCOUNT, &mut |key, _| {
             if let Some(key) = key.get(1..).and_then(|key| key.try_into().ok()) {
@@ -102,11 +100,14 @@ impl Index {
         changes: &[Change],
         part: &BlockPart,
     ) {
-        if self.root != Some(parent) {
+        if self.roots.back() != Some(&parent) {
             *self = Self::default();
             return;
         }
-        self.root = Some(root);
+        self.roots.push_back(root);
+        if self.roots.len() > LINGER_ROUNDS {
+            self.roots.pop_front();
+        }
         let mut gone = Vec::new();
         for change in changes {
             let before = change.before.as_ref().map_or_else(Vec::new, entries);
@@ -129,6 +130,11 @@ impl Index {
         }
         self.record(part);
         self.forget(part.slot.saturating_sub(RECORD_SLOTS));
+    }
+
+    /// Whether it lacks nothing of the state.
+    pub(crate) fn serves(&self, root: &Hash) -> bool {
+        self.roots.contains(root)
     }
 
     fn add(&mut self, key: &Pubkey, account: &AccountSharedData) {

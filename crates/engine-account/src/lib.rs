@@ -9,6 +9,7 @@ mod answer;
 mod bank;
 mod index;
 mod parallel;
+pub mod policy;
 pub mod query;
 pub mod record;
 mod runtime;

@@ -145,26 +145,20 @@ impl Session<'_> {
         })
     }
 
-    /// Gives the index of this state, or of a newer one not long after it.
+    /// Asks the index of this state, or of a newer one not long after it.
     fn index<T>(&self, ask: impl FnOnce(&Index) -> T) -> Result<T, Fault> {
+        let root = self.view.root();
+        let index = &self.desk.index;
         {
-            let index = self
-                .desk
-                .index
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
-            if index.root.is_some() {
+            let index = index.read().unwrap_or_else(PoisonError::into_inner);
+            if index.serves(&root) {
                 return Ok(ask(&index));
             }
         }
-        let loaded = Index::load(self.view)?;
-        let mut index = self
-            .desk
-            .index
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if index.root.is_none() {
-            *index = loaded;
+        // Whoever else finds it missing waits for this one to be read.
+        let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
+        if !index.serves(&root) {
+            *index = Index::load(self.view)?;
         }
         Ok(ask(&index))
     }
