@@ -19,8 +19,9 @@ use trilith_protocol::{
     Batch, Input, QueryContext, Receipt, ReceiptStatus, RoundContext, RoundLimits, Runtime as _,
 };
 use trilith_store::Store;
-use trilith_types::{Epoch, Hash, Height, Round, RuntimeId, TimeNanos};
+use trilith_types::{Epoch, Hash, Height, Round, RuntimeId, StateRead, TimeNanos};
 
+use super::today::{self, Pair};
 use super::wire::{key, keypair, signature, transaction};
 
 const RUNTIME: RuntimeId = RuntimeId::test(5);
@@ -98,6 +99,11 @@ impl Network {
     pub(crate) fn round(&mut self, transactions: &[Vec<u8>]) -> Vec<Receipt> {
         self.round += 1;
         self.restarted.restart();
+        let parent = self
+            .steady
+            .host()
+            .view(RUNTIME, self.root)
+            .expect("the state");
         let time = TimeNanos(START + self.elapsed);
         let batch = Batch {
             time,
@@ -140,7 +146,58 @@ impl Network {
         assert_eq!(first.0, second.0, "the state roots of round {}", self.round);
         assert_eq!(first.1, second.1, "the I/O roots of round {}", self.round);
         self.root = first.0;
+        self.check_today(&*parent);
         first.2
+    }
+
+    /// Checks today's rules where the round had one transaction that was charged.
+    fn check_today(&self, parent: &dyn StateRead) {
+        let question = Question::Rounds {
+            after: self.round - 1,
+            limit: 1,
+        };
+        let Answer::Rounds(rounds) = self.ask(&question) else {
+            panic!("not rounds");
+        };
+        let [record] = &rounds[0].transactions[..] else {
+            return;
+        };
+        let accounts = |view: &dyn StateRead| {
+            let keys = record.keys.clone();
+            let question = Question::Accounts { keys, slice: None };
+            let answer = self
+                .steady
+                .engine
+                .query(view, &question.encode(), &self.context());
+            match Answer::decode(&answer.expect("an answer")) {
+                Ok(Answer::Accounts(accounts)) => accounts,
+                other => panic!("not accounts: {other:?}"),
+            }
+        };
+        let current = self.steady.host().view(RUNTIME, self.root);
+        let after = accounts(&*current.expect("the state"));
+        let pairs: Vec<Pair> = record
+            .keys
+            .iter()
+            .zip(accounts(parent).into_iter().zip(after))
+            .map(|(key, (before, after))| Pair {
+                key: *key,
+                before,
+                after,
+            })
+            .collect();
+        today::check(record, &pairs, &self.chain().identity);
+    }
+
+    fn context(&self) -> QueryContext {
+        let time = TimeNanos(START + self.elapsed);
+        QueryContext {
+            runtime: RUNTIME,
+            round: Round(self.round),
+            time,
+            now: time,
+            attested: None,
+        }
     }
 
     /// Lets agreed time pass and executes an empty batch.
@@ -196,14 +253,7 @@ impl Network {
         &self,
         question: &[u8],
     ) -> [Result<Vec<u8>, trilith_protocol::QueryError>; 2] {
-        let time = TimeNanos(START + self.elapsed);
-        let context = QueryContext {
-            runtime: RUNTIME,
-            round: Round(self.round),
-            time,
-            now: time,
-            attested: None,
-        };
+        let context = self.context();
         [&self.steady, &self.restarted].map(|replica| {
             let view = replica.host().view(RUNTIME, self.root).expect("the state");
             replica.engine.query(&*view, question, &context)

@@ -5,5 +5,7 @@ mod history;
 mod precompiles;
 mod programs;
 mod refusals;
+mod splits;
+mod today;
 mod transfers;
 mod wire;

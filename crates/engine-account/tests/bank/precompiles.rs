@@ -153,7 +153,7 @@ fn claims_that_lie_about_places_fail() {
         (many, 4),
         (high, 2),
     ] {
-        let record = network.send(&[instruction.clone()], &[&alice]);
+        let record = network.send(std::slice::from_ref(&instruction), &[&alice]);
         assert_eq!(
             record.status,
             Err(TransactionError::InstructionError(

@@ -1,11 +1,12 @@
 //! Lamports: transfers, fees, the supply, nonces, order within a batch.
 
 use solana_instruction::error::InstructionError;
+use solana_message::{VersionedMessage, v1};
 use solana_transaction_error::TransactionError;
 
 use super::harness::{Network, SOL};
 use super::wire::{
-    advance_nonce, create, initialize_nonce, key, keypair, signature, transaction, transfer,
+    advance_nonce, create, initialize_nonce, key, keypair, sign, signature, transaction, transfer,
     unit_limit, unit_price,
 };
 
@@ -208,4 +209,37 @@ fn a_nonce_outlives_blockhashes_and_serves_once() {
     let after = network.account(&key(&nonce)).expect("it exists").data;
     assert_ne!(after, data);
     assert!(network.record(signature(&bytes)).is_some());
+}
+
+#[test]
+fn transactions_of_version_1_name_their_fee_and_limits() {
+    let mut network = Network::new();
+    let (alice, bob) = (keypair(10), keypair(11));
+    network.airdrop(&key(&alice), 5 * SOL);
+    let config = v1::TransactionConfig {
+        priority_fee: Some(77),
+        compute_unit_limit: Some(450),
+        loaded_accounts_data_size_limit: Some(100_000),
+        ..v1::TransactionConfig::default()
+    };
+    let sent = |lamports, config, blockhash| {
+        let instruction = transfer(&key(&alice), &key(&bob), lamports);
+        let message =
+            v1::Message::try_compile_with_config(&key(&alice), &[instruction], blockhash, config);
+        sign(VersionedMessage::V1(message.expect("it fits")), &[&alice])
+    };
+    let blockhash = network.blockhash();
+    let bytes = sent(SOL, config, blockhash);
+    assert_eq!(bytes[0], 0x81);
+    let receipts = network.round(std::slice::from_ref(&bytes));
+    assert_eq!(Network::statuses(&receipts), [Some(Ok(()))]);
+    assert_eq!(network.balance(&key(&alice)), 4 * SOL - 5_077);
+    // Without a limit there is nothing to run on.
+    let bytes = sent(SOL, v1::TransactionConfig::default(), blockhash);
+    let receipts = network.round(&[bytes]);
+    let status = Network::statuses(&receipts)
+        .remove(0)
+        .expect("it was charged");
+    assert!(status.is_err());
+    assert_eq!(network.balance(&key(&bob)), SOL);
 }
