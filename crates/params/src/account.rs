@@ -56,6 +56,18 @@ params! {
     LOCKS_MAX: usize = 64, Count, v 1,
         "Solana, get_transaction_account_lock_limit without increase_tx_account_lock_limit";
 
+    /// Work of all transactions of a slot: compute units, and what follows for signatures and locks.
+    SLOT_UNITS_MAX: u64 = 100_000_000, ComputeUnits, v 1,
+        "Solana, MAX_BLOCK_UNITS of agave cost-model; SIMD-0286";
+
+    /// Work of checking a signature of a transaction.
+    SIGNATURE_UNITS: u64 = 720, ComputeUnits, v 1,
+        "Solana, SIGNATURE_COST of agave cost-model";
+
+    /// Work of locking an account for writing.
+    WRITE_LOCK_UNITS: u64 = 300, ComputeUnits, v 1,
+        "Solana, WRITE_LOCK_UNITS of agave cost-model";
+
     /// Bytes of account data up to which an account is one leaf; beyond, the data is an image.
     INLINE_BYTES_MAX: usize = 64 * 1024, Bytes, v 1,
         "own choice: leaves stay small enough for proofs and write logs";

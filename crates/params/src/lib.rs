@@ -25,6 +25,8 @@ use std::fmt::Write as _;
 pub enum Unit {
     /// Bytes.
     Bytes,
+    /// Work of programs of the account runtime, as its virtual machine meters it.
+    ComputeUnits,
     /// Things: entries, inputs, nodes.
     Count,
     /// Cycles, in which canisters pay.

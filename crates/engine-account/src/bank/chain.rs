@@ -45,6 +45,8 @@ pub(crate) struct ChainState {
     pub(crate) digest: Hash,
     /// Transactions of the slot so far.
     pub(crate) slot_transactions: u64,
+    /// Work of the slot so far.
+    pub(crate) slot_units: u64,
     /// Fees of the slot so far that were not burnt.
     pub(crate) slot_rewards: u64,
     /// Transactions since genesis.
@@ -127,6 +129,7 @@ impl ChainState {
         self.slot = slot;
         self.digest = Hash::default();
         self.slot_transactions = 0;
+        self.slot_units = 0;
         self.slot_rewards = 0;
     }
 

@@ -13,7 +13,7 @@ use solana_runtime_transaction::transaction_meta::TransactionMeta as _;
 use solana_svm_transaction::svm_message::{SVMMessage as _, SVMStaticMessage as _};
 use solana_transaction::versioned::TransactionVersion;
 use solana_transaction_error::TransactionError;
-use trilith_params::account::SIGNATURE_LAMPORTS;
+use trilith_params::account::{SIGNATURE_LAMPORTS, SIGNATURE_UNITS, WRITE_LOCK_UNITS};
 
 use super::accounts::Accounts;
 use super::chain::ChainState;
@@ -47,6 +47,25 @@ pub(crate) fn check(
         return Err(TransactionError::AlreadyProcessed);
     }
     Ok(Checked { nonce, budget })
+}
+
+/// The work of a transaction that uses `units` compute units, as slots are bounded by it.
+pub(crate) fn work(transaction: &Sanitized, units: u64) -> u64 {
+    let signatures = transaction
+        .num_transaction_signatures()
+        .saturating_mul(SIGNATURE_UNITS);
+    let locks = transaction
+        .num_write_locks()
+        .saturating_mul(WRITE_LOCK_UNITS);
+    units.saturating_add(signatures).saturating_add(locks)
+}
+
+/// The most work a transaction asks for. One that asks in a malformed way is not run at all.
+pub(crate) fn work_asked(transaction: &Sanitized, features: &FeatureSet) -> u64 {
+    let units = transaction
+        .transaction_configuration(features)
+        .map_or(0, |config| u64::from(config.compute_unit_limit));
+    work(transaction, units)
 }
 
 /// Limits and fees that a transaction asks for.

@@ -70,6 +70,7 @@ impl Genesis {
             blockhashes: Vec::new(),
             digest: Hash::default(),
             slot_transactions: 0,
+            slot_units: 0,
             slot_rewards: 0,
             transactions: 0,
             supply: 0,

@@ -4,7 +4,7 @@
 //! begin the slot of the round's time (the slot before it gets its hash, sysvars move on)
 //! decode and check signatures        on all threads, from the bytes alone
 //! resolve lookup tables              on the state the round starts from
-//! for each level of transactions that do not conflict:
+//! for each level of transactions that do not conflict, in groups that fit the slot's work:
 //!     check age, duplicates, budget  in the order of the batch
 //!     run                            on all threads
 //!     commit                         in the order of the batch
@@ -20,7 +20,7 @@ use solana_pubkey::Pubkey;
 use solana_runtime_transaction::transaction_meta::TransactionMeta as _;
 use solana_sdk_ids::system_program;
 use solana_transaction_error::TransactionError;
-use trilith_params::account::{BURN_PERCENT, RECORD_SLOTS};
+use trilith_params::account::{BURN_PERCENT, RECORD_SLOTS, SLOT_UNITS_MAX};
 use trilith_protocol::{Batch, Fault, Input, Outcome, Receipt, ReceiptStatus, RoundContext, Usage};
 use trilith_types::{StateRead, WriteLog, WriteLogEntry};
 
@@ -236,21 +236,49 @@ impl<'a> RoundRun<'a> {
             waiting.push(transaction);
         }
         for level in plan::levels(&waiting) {
-            let group: Vec<Sanitized> = level
-                .iter()
-                .filter_map(|position| waiting[*position].take())
-                .collect();
-            let ran = self.run_level(group)?;
-            for (position, ran) in level.into_iter().zip(ran) {
-                self.commit(&ran);
-                results[position] = Some(Ok(ran));
+            let mut rest = &level[..];
+            while let Some((first, others)) = rest.split_first() {
+                let count = self.fitting(rest, &waiting);
+                if count == 0 {
+                    waiting[*first] = None;
+                    results[*first] = Some(Err(TransactionError::WouldExceedMaxBlockCostLimit));
+                    rest = others;
+                    continue;
+                }
+                let (group, after) = rest.split_at(count);
+                rest = after;
+                let transactions = group
+                    .iter()
+                    .filter_map(|position| waiting[*position].take())
+                    .collect();
+                let ran = self.run_group(transactions)?;
+                for (position, ran) in group.iter().zip(ran) {
+                    self.commit(&ran);
+                    results[*position] = Some(Ok(ran));
+                }
             }
         }
         Ok(results.into_iter().flatten().collect())
     }
 
+    /// How many of the transactions, from the first on, together ask for no more work than the slot
+    /// has left. What they do not use is left to those that follow.
+    fn fitting(&self, positions: &[usize], waiting: &[Option<Sanitized>]) -> usize {
+        let mut left = Some(SLOT_UNITS_MAX.saturating_sub(self.chain.slot_units));
+        positions
+            .iter()
+            .take_while(|position| {
+                let asked = waiting[**position].as_ref().map_or(0, |transaction| {
+                    check::work_asked(transaction, &self.warm.rules.features)
+                });
+                left = left.and_then(|left| left.checked_sub(asked));
+                left.is_some()
+            })
+            .count()
+    }
+
     /// Runs transactions that do not conflict.
-    fn run_level(&self, group: Vec<Sanitized>) -> Result<Vec<Ran>, Fault> {
+    fn run_group(&self, group: Vec<Sanitized>) -> Result<Vec<Ran>, Fault> {
         let features = &self.warm.rules.features;
         let statuses = &self.warm.statuses;
         let runs = in_runs(self.threads, RUN_LEAST, group, |run| {
@@ -283,6 +311,8 @@ impl<'a> RoundRun<'a> {
         for (key, account) in &charged.writes {
             self.accounts.put(*key, account.clone());
         }
+        let work = check::work(&ran.transaction, charged.units);
+        self.chain.slot_units = self.chain.slot_units.saturating_add(work);
         let fees = &charged.fees;
         self.fees.0 = self.fees.0.saturating_add(fees.transaction_fee());
         self.fees.1 = self.fees.1.saturating_add(fees.prioritization_fee());
