@@ -3,6 +3,7 @@
 mod canisters;
 mod clients;
 mod fuzz;
+mod solana_clients;
 mod tools;
 
 use std::process::ExitCode;
@@ -14,6 +15,8 @@ commands:
   clients [javascript|python] [--url URL]
                         run the suites of foreign clients, or those of one language, against a
                         node started for them, or against the one at URL
+  solana-clients [--url URL]
+                        run the suites of Solana's JavaScript and Python clients, likewise
   canisters [--write]   rebuild the sample canisters whose tools are installed, and compare them
                         with the committed files, or replace those
   fuzz-smoke            run every fuzz target for a few seconds; needs nightly and cargo-fuzz";
@@ -28,6 +31,8 @@ fn main() -> ExitCode {
         }
         ["canisters"] => canisters::run(&root, canisters::Differing::Refuse),
         ["canisters", "--write"] => canisters::run(&root, canisters::Differing::Replace),
+        ["solana-clients"] => solana_clients::run(&root, None),
+        ["solana-clients", "--url", url] => solana_clients::run(&root, Some(url)),
         ["fuzz-smoke"] => fuzz::run(&root),
         _ => {
             eprintln!("{USAGE}");

@@ -31,13 +31,14 @@ const UNSAFE_FILES: [&str; 12] = [
 ];
 
 /// Code whose results every node must share.
-const DETERMINISTIC: [&str; 9] = [
+const DETERMINISTIC: [&str; 10] = [
     "crates/types/src",
     "crates/params/src",
     "crates/proof/src",
     "crates/mkvs/src",
     "crates/protocol/src",
     "crates/root/src",
+    "crates/engine-account/src/bank",
     "crates/engine-canister/src/certified",
     "crates/engine-canister/src/controller",
     "crates/engine-canister/src/ingress",

@@ -9,9 +9,12 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use trilith_gateway_account::Addresses;
 use trilith_gateway_canister::{CanisterPort, Limits, serve};
 use trilith_store::{Store, StoreFault};
 
+use crate::accounts::AccountListeners;
 use crate::network::{Network, NetworkOptions, store_failure};
 use crate::output::NextStep;
 
@@ -24,6 +27,10 @@ pub struct DevArguments {
     /// Port of the canister interface; 0 takes a free one
     #[arg(long, value_name = "P", default_value_t = 4943)]
     pub canister_port: u16,
+    /// Port of the account interface (Solana JSON-RPC), PubSub on the next one; 0 takes two free
+    /// ones [default: 8899, or free ones with --canister-port 0]
+    #[arg(long, value_name = "P")]
+    pub account_port: Option<u16>,
     /// Address to listen on; others than loopback open the network to whoever can reach it
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub listen: IpAddr,
@@ -62,6 +69,7 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
             "choose another port with --canister-port; 0 takes a free one",
         ))?;
     let bound = listener.local_addr()?;
+    let account_listeners = AccountListeners::bind(arguments).await?;
     let options = NetworkOptions {
         data: &arguments.data,
         require_sandbox: arguments.require_sandbox,
@@ -75,13 +83,12 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let port = CanisterPort::new(network.canisters.clone(), network.root_key_der.clone());
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let shutdown = async move {
-        // A dropped sender means to stop as well.
-        let _dropped = stopped.await;
-    };
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    let shutdown = until_dropped(stopped.clone());
     let server = tokio::spawn(serve(listener, Arc::new(port), Limits::STANDARD, shutdown));
-    banner(&network, bound, &arguments.data);
+    let addresses = account_listeners.addresses()?;
+    let accounts = account_listeners.serve(&network, until_dropped(stopped))?;
+    banner(&network, bound, addresses, &arguments.data);
     let ended = tokio::select! {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
@@ -90,11 +97,19 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     eprintln!("stopping");
     drop(stop);
     server.await.context("the gateway panicked")?;
+    if let Some(accounts) = accounts {
+        accounts.await.context("the account gateway panicked")?;
+    }
     network.node.stop()?;
     match ended {
         None => Ok(()),
         Some(reason) => bail!(reason),
     }
+}
+
+/// Completes when the sender is gone.
+async fn until_dropped(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
 }
 
 async fn node_ended(network: &Network) {
@@ -103,7 +118,7 @@ async fn node_ended(network: &Network) {
     }
 }
 
-fn banner(network: &Network, address: SocketAddr, data: &Path) {
+fn banner(network: &Network, address: SocketAddr, accounts: Addresses, data: &Path) {
     let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
     let state = if network.continued {
         let round = network.canisters.snapshot().round;
@@ -111,17 +126,27 @@ fn banner(network: &Network, address: SocketAddr, data: &Path) {
     } else {
         "new network".to_string()
     };
+    let (rpc, pubsub) = match (&network.accounts, accounts.rpc, accounts.pubsub) {
+        (Some(_), Some(rpc), Some(pubsub)) => (format!("http://{rpc}"), format!("ws://{pubsub}")),
+        _ => (
+            "none: this network was begun without accounts".into(),
+            "none".into(),
+        ),
+    };
     println!(
         "Trilith developer network ({state})
 
   canister endpoint  http://{address}
+  account endpoint   {rpc}
+  account PubSub     {pubsub}
   topology           http://{address}/_/topology
   dashboard          http://{address}/_/dashboard
   root key           {}
   data folder        {}
 
-Use any IC agent with this endpoint and root key (agents can fetch the key: this is a developer
-network). Ctrl-C stops; the same command continues where it was; --clean forgets everything.",
+Use any IC agent with the canister endpoint and root key (agents can fetch the key: this is a
+developer network), and any Solana client with the account endpoint.
+Ctrl-C stops; the same command continues where it was; --clean forgets everything.",
         hex::encode(&network.root_key_der),
         data.display(),
     );

@@ -1,4 +1,4 @@
-//! A one-node network with the canister runtime, from a data folder.
+//! A one-node network with the canister runtime and the account runtime, from a data folder.
 //!
 //! ```text
 //! DIR/seed    32 secret bytes from which the node's keys are dealt (developer network only)
@@ -15,11 +15,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use candid::Principal;
+use solana_pubkey::Pubkey;
+use trilith_engine_account::{AccountConfig, AccountEngine, Genesis};
 use trilith_engine_canister::api::Executor;
 use trilith_engine_canister::sandbox::{Requirement, SandboxConfig, SandboxedExecutor};
 use trilith_engine_canister::{CanisterEngine, EngineConfig};
 use trilith_node::{
-    Clock as _, Node, NodeConfig, NodeKeys, PoolLimits, RuntimeHandle, RuntimeRegistry, SystemClock,
+    Clock as _, Node, NodeConfig, NodeKeys, PoolLimits, RuntimeHandle, RuntimeRegistry, Snapshot,
+    SystemClock,
 };
 use trilith_proof::CertificateKey;
 use trilith_protocol::RootGenesis;
@@ -29,12 +32,15 @@ use trilith_protocol::root::{
 };
 use trilith_root::{Root, genesis_write_log};
 use trilith_store::{RecoveryReport, Store, StoreFault};
-use trilith_types::{Hash, RuntimeId, TimeNanos};
+use trilith_types::{Hash, RuntimeId, SecretKey, TimeNanos};
 
 use crate::output::NextStep;
 
 /// The canister runtime of developer networks.
 pub const CANISTER_RUNTIME: RuntimeId = RuntimeId::test(1);
+
+/// The account runtime of developer networks.
+pub const ACCOUNT_RUNTIME: RuntimeId = RuntimeId::test(2);
 
 /// Longest wait for the first round after a start. It may repeat a long one that was interrupted.
 const FIRST_ROUND_WAIT: Duration = Duration::from_secs(120);
@@ -55,6 +61,10 @@ pub struct Network {
     pub node: Node,
     /// Its canister runtime.
     pub canisters: RuntimeHandle,
+    /// Its account runtime; `None` in a network that was begun before there was one.
+    pub accounts: Option<RuntimeHandle>,
+    /// The key of the account that pays airdrops.
+    pub faucet: SecretKey,
     /// The genesis document; it states the validators' keys.
     pub genesis: RootGenesis,
     /// DER encoding of the key under which the network's certificates verify.
@@ -116,7 +126,10 @@ impl Network {
             subnet_id: Principal::self_authenticating(&root_key_der),
             root_key_der: root_key_der.clone(),
         });
-        let registry = RuntimeRegistry::new().with(CANISTER_RUNTIME, Arc::new(engine));
+        let faucet = faucet_key(&seed);
+        let registry = RuntimeRegistry::new()
+            .with(CANISTER_RUNTIME, Arc::new(engine))
+            .with(ACCOUNT_RUNTIME, Arc::new(account_engine(&keys, &faucet)));
         let config = NodeConfig {
             root: Arc::new(Root::new()),
             root_state: genesis_write_log(&genesis)?,
@@ -128,9 +141,12 @@ impl Network {
         let canisters = node
             .handle(&CANISTER_RUNTIME)
             .context("the network has no canister runtime")?;
+        let accounts = node.handle(&ACCOUNT_RUNTIME);
         Ok(Self {
             node,
             canisters,
+            accounts,
+            faucet,
             genesis,
             root_key_der,
             recovery,
@@ -138,21 +154,34 @@ impl Network {
         })
     }
 
-    /// Waits until the node has a certified state: from then on its answers can be verified.
+    /// Waits until the node has a certified state of each runtime: from then on its answers can be
+    /// verified.
     ///
     /// # Errors
-    /// If the node stops before, or cannot finish its first round.
+    /// If the node stops before, or cannot finish its first rounds.
     pub async fn certified(&self) -> Result<()> {
-        let mut snapshots = self.canisters.snapshots();
-        let certified = snapshots.wait_for(|snapshot| snapshot.attested.is_some());
-        match tokio::time::timeout(FIRST_ROUND_WAIT, certified).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => bail!("the node stopped in its first round"),
-            Err(_) => bail!(
-                "the node did not finish its first round within {} s",
-                FIRST_ROUND_WAIT.as_secs()
-            ),
+        first_round(&self.canisters, |snapshot| snapshot.attested.is_some()).await?;
+        match &self.accounts {
+            Some(accounts) => first_round(accounts, |snapshot| snapshot.evidence.is_some()).await,
+            None => Ok(()),
         }
+    }
+}
+
+/// Waits for a state of a runtime that `is_certified`.
+async fn first_round(
+    runtime: &RuntimeHandle,
+    is_certified: impl Fn(&Snapshot) -> bool,
+) -> Result<()> {
+    let mut snapshots = runtime.snapshots();
+    let certified = snapshots.wait_for(|snapshot| is_certified(snapshot));
+    match tokio::time::timeout(FIRST_ROUND_WAIT, certified).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => bail!("the node stopped in its first round"),
+        Err(_) => bail!(
+            "the node did not finish its first round within {} s",
+            FIRST_ROUND_WAIT.as_secs()
+        ),
     }
 }
 
@@ -186,29 +215,51 @@ fn genesis(keys: &NodeKeys, time: TimeNanos) -> RootGenesis {
             id: keys.node.public(),
             roles,
         }],
-        runtimes: vec![RuntimeDescriptor {
-            id: CANISTER_RUNTIME,
-            genesis_state_root: Hash::EMPTY,
-            executor: ExecutorParameters {
-                group_size: 1,
-                backup_size: 0,
-                allowed_stragglers: 0,
-                round_timeout: 5,
-                max_messages: 32,
-                backup_rule: BackupRule::Separate,
-            },
-            txn_scheduler: SchedulerParameters {
-                max_batch_size: 1_000,
-                max_batch_size_bytes: 16 * 1024 * 1024,
-                batch_flush_timeout_ms: 50,
-                propose_batch_timeout_ms: 1_000,
-            },
-            storage_receipts_min: 0,
-        }],
+        runtimes: vec![descriptor(CANISTER_RUNTIME), descriptor(ACCOUNT_RUNTIME)],
         consensus_key,
         certification_key,
         services: Services::default(),
     }
+}
+
+/// How a runtime of a developer network is run: by the one node there is.
+fn descriptor(id: RuntimeId) -> RuntimeDescriptor {
+    RuntimeDescriptor {
+        id,
+        genesis_state_root: Hash::EMPTY,
+        executor: ExecutorParameters {
+            group_size: 1,
+            backup_size: 0,
+            allowed_stragglers: 0,
+            round_timeout: 5,
+            max_messages: 32,
+            backup_rule: BackupRule::Separate,
+        },
+        txn_scheduler: SchedulerParameters {
+            max_batch_size: 1_000,
+            max_batch_size_bytes: 16 * 1024 * 1024,
+            batch_flush_timeout_ms: 50,
+            propose_batch_timeout_ms: 1_000,
+        },
+        storage_receipts_min: 0,
+    }
+}
+
+/// The account runtime as this node executes it. Its first state names the node as the identity to
+/// which fees go.
+fn account_engine(keys: &NodeKeys, faucet: &SecretKey) -> AccountEngine {
+    let key = |key: &SecretKey| Pubkey::new_from_array(*key.public().as_bytes());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    AccountEngine::new(AccountConfig {
+        genesis: Genesis::new(key(&keys.node), Some(key(faucet))),
+        threads,
+    })
+}
+
+/// The key of the account that pays airdrops on a developer network.
+fn faucet_key(seed: &[u8; 32]) -> SecretKey {
+    let seed = Hash::of_parts(&[b"trilith/faucet key", seed]);
+    SecretKey::from_seed(*seed.as_bytes())
 }
 
 /// The secret seed in the data folder, made from the system's entropy at the first start. It is

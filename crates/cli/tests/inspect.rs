@@ -465,7 +465,7 @@ fn what_a_folder_does_not_have_is_said() {
     );
     for (arguments, expected) in [
         (&["--runtime", "canister", "--key", "0g"][..], "text:"),
-        (&["--runtime", "canisters"], "root, canister, or"),
+        (&["--runtime", "canisters"], "root, canister, account, or"),
         (&["--key", "00"], "--runtime"),
         (&["--round", "3"], "--key"),
         (&["--check", "--runtime", "root"], "cannot be used with"),
@@ -492,7 +492,7 @@ fn the_folder_of_a_running_node_is_left_to_it() {
         .iter()
         .map(|runtime| &runtime["name"])
         .collect();
-    assert_eq!(names, ["root", "canister"]);
+    assert_eq!(names, ["root", "canister", "account"]);
     result(&inspect(folder.path(), &["--check"]));
     // Looking at it keeps no node from going on with it.
     let node = Node::start(folder.path());

@@ -11,6 +11,7 @@
 //! Invariants: names are unique; relations between numbers are asserted at compile time; a number
 //! that changes the outcome of anything already finalised gets a new version.
 
+pub mod account;
 pub mod canister;
 pub mod host;
 pub mod ingress;
@@ -24,6 +25,8 @@ use std::fmt::Write as _;
 pub enum Unit {
     /// Bytes.
     Bytes,
+    /// Work of programs of the account runtime, as its virtual machine meters it.
+    ComputeUnits,
     /// Things: entries, inputs, nodes.
     Count,
     /// Cycles, in which canisters pay.
@@ -36,6 +39,8 @@ pub enum Unit {
     Heights,
     /// WebAssembly instructions, weighted.
     Instructions,
+    /// Lamports, in which accounts pay.
+    Lamports,
     /// Milliseconds of agreed or of waiting time.
     Milliseconds,
     /// Nanoseconds of agreed time.
@@ -46,6 +51,8 @@ pub enum Unit {
     Percent,
     /// Seconds of agreed time.
     Seconds,
+    /// Slots of the account runtime, 400 ms of agreed time.
+    Slots,
     /// Parts of a message's stack.
     StackUnits,
     /// Pages of 64 KiB.
@@ -108,6 +115,7 @@ pub const TABLE: &[&[Param]] = &[
     canister::PARAMS,
     ingress::PARAMS,
     wasm::PARAMS,
+    account::PARAMS,
 ];
 
 /// The table as text, one number a line: name, value, unit, version, source. The same text on

@@ -7,13 +7,17 @@ use trilith_proof::mkvs::KEY_BYTES_MAX;
 use trilith_protocol::root::ROOT_RUNTIME;
 use trilith_types::{Hash, RuntimeId};
 
-use crate::network::CANISTER_RUNTIME;
+use crate::network::{ACCOUNT_RUNTIME, CANISTER_RUNTIME};
 
 /// How a key starts that is written as text.
 const TEXT_PREFIX: &str = "text:";
 
 /// Runtimes that have names of their own.
-const NAMED: [(&str, RuntimeId); 2] = [("root", ROOT_RUNTIME), ("canister", CANISTER_RUNTIME)];
+const NAMED: [(&str, RuntimeId); 3] = [
+    ("root", ROOT_RUNTIME),
+    ("canister", CANISTER_RUNTIME),
+    ("account", ACCOUNT_RUNTIME),
+];
 
 /// A key of a state. A type of its own, because to the command line a list of bytes is a list of
 /// arguments.
@@ -54,7 +58,7 @@ pub fn parse_runtime(text: &str) -> Result<RuntimeId, String> {
         .ok_or_else(|| format!("it has {} bytes; {RUNTIME_FORM}", bytes.len()))
 }
 
-const RUNTIME_FORM: &str = "write root, canister, or the 64 hexadecimal digits of an identifier";
+const RUNTIME_FORM: &str = "write root, canister, account, or the 64 hexadecimal digits of an identifier";
 
 /// Reads a root.
 ///

@@ -1,0 +1,117 @@
+"""`solana` and `solders` from PyPI, unmodified, against a started Trilith node."""
+
+import asyncio
+import os
+import unittest
+from urllib.parse import urlsplit
+
+from solana.rpc.async_api import AsyncClient
+from solana.rpc.commitment import Confirmed, Finalized, Processed
+from solana.rpc.core import RPCException
+from solana.rpc.types import MemcmpOpts, TxOpts
+from solana.rpc.websocket_api import connect
+from solders.keypair import Keypair
+from solders.message import MessageV0
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.system_program import ID as SYSTEM, TransferParams, transfer
+from solders.transaction import VersionedTransaction
+from solders.transaction_status import TransactionConfirmationStatus
+
+URL = os.environ["TRILITH_ACCOUNT_URL"]
+PARTS = urlsplit(URL)
+# Clients reckon the port of PubSub as the next one.
+PUBSUB = f"ws://{PARTS.hostname}:{PARTS.port + 1}"
+SOL = 1_000_000_000
+
+
+class Solana(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        self.client = AsyncClient(URL, commitment=Confirmed)
+
+    async def asyncTearDown(self):
+        await self.client.close()
+
+    async def funded(self, lamports=10 * SOL):
+        keypair = Keypair()
+        signature = (await self.client.request_airdrop(keypair.pubkey(), lamports)).value
+        await self.client.confirm_transaction(signature, Confirmed, sleep_seconds=0.1)
+        return keypair
+
+    async def transfer_of(self, payer, to, lamports):
+        latest = (await self.client.get_latest_blockhash()).value
+        instruction = transfer(
+            TransferParams(from_pubkey=payer.pubkey(), to_pubkey=to, lamports=lamports)
+        )
+        message = MessageV0.try_compile(payer.pubkey(), [instruction], [], latest.blockhash)
+        return VersionedTransaction(message, [payer])
+
+    async def test_airdrop_transfer_history(self):
+        payer = await self.funded()
+        to = Pubkey.new_unique()
+        transaction = await self.transfer_of(payer, to, SOL)
+        simulated = (await self.client.simulate_transaction(transaction)).value
+        self.assertIsNone(simulated.err)
+        self.assertEqual(simulated.units_consumed, 150)
+        signature = (await self.client.send_transaction(transaction)).value
+        self.assertEqual(signature, transaction.signatures[0])
+        await self.client.confirm_transaction(signature, Finalized, sleep_seconds=0.1)
+        self.assertEqual((await self.client.get_balance(to)).value, SOL)
+        status = (await self.client.get_signature_statuses([signature])).value[0]
+        self.assertEqual(status.confirmation_status, TransactionConfirmationStatus.Finalized)
+        found = await self.client.get_transaction(
+            signature, encoding="jsonParsed", max_supported_transaction_version=0
+        )
+        self.assertEqual(found.value.transaction.meta.fee, 5000)
+        entries = (await self.client.get_signatures_for_address(to)).value
+        self.assertEqual([entry.signature for entry in entries], [signature])
+        unknown = (await self.client.get_transaction(Signature.default())).value
+        self.assertIsNone(unknown)
+
+    async def test_subscriptions(self):
+        payer = await self.funded()
+        to = Pubkey.new_unique()
+        async with connect(PUBSUB) as socket:
+            await socket.account_subscribe(to, commitment=Confirmed, encoding="base64")
+            account_id = (await socket.recv())[0].result
+            transaction = await self.transfer_of(payer, to, 7_000_000)
+            await socket.signature_subscribe(transaction.signatures[0])
+            self.assertNotEqual((await socket.recv())[0].result, account_id)
+            await self.client.send_transaction(
+                transaction, opts=TxOpts(skip_preflight=True, preflight_commitment=Processed)
+            )
+            kinds = {}
+            while len(kinds) < 2:
+                [notice] = await asyncio.wait_for(socket.recv(), 10)
+                kinds[type(notice).__name__] = notice
+            account = kinds["AccountNotification"].result.value
+            self.assertEqual(account.lamports, 7_000_000)
+            self.assertIsNone(kinds["SignatureNotification"].result.value.err)
+            await socket.account_unsubscribe(account_id)
+            self.assertTrue((await socket.recv())[0].result)
+
+    async def test_refusals(self):
+        payer = await self.funded(SOL)
+        transaction = await self.transfer_of(payer, Pubkey.new_unique(), 5 * SOL)
+        with self.assertRaises(RPCException) as raised:
+            await self.client.send_transaction(transaction)
+        self.assertIn("insufficient lamports", str(raised.exception))
+        self.assertEqual(raised.exception.args[0].data.units_consumed, 150)
+
+    async def test_accounts(self):
+        payer = await self.funded()
+        several = await self.client.get_multiple_accounts([payer.pubkey(), Pubkey.new_unique()])
+        self.assertEqual(several.value[0].lamports, 10 * SOL)
+        self.assertEqual(several.value[0].owner, SYSTEM)
+        self.assertIsNone(several.value[1])
+        none = await self.client.get_program_accounts(
+            Pubkey.new_unique(), filters=[17, MemcmpOpts(offset=0, bytes="3Mc6vR")]
+        )
+        self.assertEqual(none.value, [])
+        rent = (await self.client.get_minimum_balance_for_rent_exemption(0)).value
+        self.assertGreater(rent, 0)
+        self.assertTrue(await self.client.is_connected())
+
+
+if __name__ == "__main__":
+    unittest.main()

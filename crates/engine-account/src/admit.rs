@@ -1,0 +1,68 @@
+//! Which transactions may enter the pool.
+
+use trilith_protocol::{Admission, CheckContext, Reject};
+use trilith_types::{Hash, StateRead, TimeNanos};
+
+use solana_transaction_error::TransactionError;
+use trilith_params::account::BLOCKHASH_SLOTS;
+use trilith_protocol::Fault;
+
+use crate::bank::chain::ChainState;
+use crate::bank::{check, decode, leaf};
+use crate::query::CODE_NOT_STARTED;
+use crate::{CODE_FAULT, CODE_TRANSACTION, MODULE};
+
+/// Checks size, form, signatures and age. Whether the fee can be paid is seen at execution.
+///
+/// # Errors
+/// [`Reject`] if the transaction may not enter.
+pub(crate) fn check(
+    view: &dyn StateRead,
+    transaction: &[u8],
+    context: &CheckContext,
+) -> Result<Admission, Reject> {
+    let decoded = decode::decode(transaction).map_err(|error| refused(&error))?;
+    let chain: Option<ChainState> =
+        leaf::read(view, leaf::CHAIN, "the chain").map_err(|fault| faulty(&fault))?;
+    let chain = chain.ok_or_else(|| Reject {
+        module: MODULE,
+        code: CODE_NOT_STARTED,
+        message: "the account runtime has had no round yet".to_owned(),
+    })?;
+    let message = &decoded.transaction.message;
+    let slot = chain.slot_at(context.now.0).max(chain.slot);
+    let last = match chain.valid_until(message.recent_blockhash()) {
+        Some(last) => last,
+        // The nonce itself is looked at when the transaction is executed.
+        None if check::may_have_nonce(message) => slot + BLOCKHASH_SLOTS,
+        None => return Err(refused(&TransactionError::BlockhashNotFound)),
+    };
+    if slot > last {
+        return Err(refused(&TransactionError::BlockhashNotFound));
+    }
+    decoded.verify().map_err(|error| refused(&error))?;
+    let payer = message.static_account_keys().first();
+    Ok(Admission {
+        id: Hash::of(transaction),
+        sender: payer.map_or_else(Vec::new, |key| key.as_array().to_vec()),
+        priority: 0,
+        expires: TimeNanos(chain.time_of(last.saturating_add(1)).0),
+    })
+}
+
+/// The refusal of a transaction.
+pub(crate) fn refused(error: &TransactionError) -> Reject {
+    Reject {
+        module: MODULE,
+        code: CODE_TRANSACTION + decode::error_number(error),
+        message: error.to_string(),
+    }
+}
+
+fn faulty(fault: &Fault) -> Reject {
+    Reject {
+        module: MODULE,
+        code: CODE_FAULT,
+        message: fault.to_string(),
+    }
+}

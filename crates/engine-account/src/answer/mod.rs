@@ -1,0 +1,225 @@
+//! Answers to questions, each about one version of the state.
+
+mod accounts;
+mod history;
+mod simulate;
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use solana_hash::Hash as BlockHash;
+use trilith_params::account::{BLOCKHASH_SLOTS, SIGNATURE_LAMPORTS, SLOT_NANOS};
+use trilith_protocol::{Fault, QueryError, Reject};
+use trilith_types::StateRead;
+
+use crate::MODULE;
+use crate::bank::chain::ChainState;
+use crate::bank::processor::Svm;
+use crate::bank::warm::Rules;
+use crate::bank::{features, leaf, sysvar};
+use crate::index::Index;
+use crate::query::{
+    Answer, CODE_NOT_STARTED, CODE_QUESTION, Chain, EpochSchedule, ITEMS_MAX, Question,
+};
+use crate::record::BlockPart;
+
+/// Decoded parts of blocks that are kept.
+const PARTS_MAX: usize = 64;
+
+/// A part of a block under its slot and round.
+type KnownPart = ((u64, u64), Arc<BlockPart>);
+
+/// What answering remembers.
+#[derive(Default)]
+pub(crate) struct Desk {
+    index: RwLock<Index>,
+    parts: Mutex<Vec<KnownPart>>,
+    /// A processor for simulations, with the programs it has compiled.
+    svm: Mutex<Option<(Rules, Svm)>>,
+}
+
+/// One question being answered.
+pub(crate) struct Session<'a> {
+    desk: &'a Desk,
+    view: &'a dyn StateRead,
+    chain: ChainState,
+}
+
+impl Desk {
+    /// Keeps the index up with a round that was sealed.
+    pub(crate) fn advance(&self, change: impl FnOnce(&mut Index)) {
+        change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Answers a question.
+    ///
+    /// # Errors
+    /// [`QueryError`] if the question is invalid or this node failed.
+    pub(crate) fn answer(
+        &self,
+        view: &dyn StateRead,
+        question: &[u8],
+    ) -> Result<Answer, QueryError> {
+        let question = Question::decode(question).map_err(|error| invalid(error.to_string()))?;
+        let chain: Option<ChainState> = leaf::read(view, leaf::CHAIN, "the chain")?;
+        let chain = chain.ok_or_else(|| Reject {
+            module: MODULE,
+            code: CODE_NOT_STARTED,
+            message: "the account runtime has had no round yet".to_owned(),
+        })?;
+        let session = Session {
+            desk: self,
+            view,
+            chain,
+        };
+        session.answer(question)
+    }
+}
+
+/// The refusal of a question.
+fn invalid(message: String) -> QueryError {
+    QueryError::Reject(Reject {
+        module: MODULE,
+        code: CODE_QUESTION,
+        message,
+    })
+}
+
+/// Refuses a list that is too long.
+fn bounded(what: &str, len: usize, limit: usize) -> Result<(), QueryError> {
+    if len > limit {
+        return Err(invalid(format!("{len} {what}, over the limit of {limit}")));
+    }
+    Ok(())
+}
+
+impl Session<'_> {
+    fn answer(&self, question: Question) -> Result<Answer, QueryError> {
+        Ok(match question {
+            Question::Accounts { keys, slice } => {
+                bounded("keys", keys.len(), ITEMS_MAX)?;
+                Answer::Accounts(self.accounts(&keys, slice)?)
+            }
+            Question::ProgramAccounts {
+                program,
+                filters,
+                slice,
+            } => Answer::Keyed(self.program_accounts(&program, &filters, slice)?),
+            Question::TokenAccounts {
+                holder,
+                by_delegate,
+                of,
+                slice,
+            } => Answer::Keyed(self.token_accounts(&holder, by_delegate, of, slice)?),
+            Question::TokenLargest { mint } => Answer::Balances(self.token_largest(&mint)?),
+            Question::Largest => Answer::Balances(self.largest()?),
+            Question::Chain => Answer::Chain(Box::new(self.chain()?)),
+            Question::IsBlockhashValid(blockhash) => {
+                Answer::Bool(self.chain.is_recent(&blockhash, self.chain.slot))
+            }
+            Question::Fee { message } => Answer::Fee(self.fee(&message)?),
+            Question::MinimumBalance { len } => Answer::Lamports(minimum_balance(len)),
+            Question::Transaction(signature) => Answer::Transaction(self.transaction(&signature)?),
+            Question::Statuses { signatures } => {
+                bounded("signatures", signatures.len(), ITEMS_MAX)?;
+                Answer::Statuses(self.statuses(&signatures)?)
+            }
+            Question::Signatures {
+                address,
+                before,
+                until,
+                limit,
+            } => Answer::Signatures(self.signatures(&address, before, until, limit)?),
+            Question::Block(slot) => Answer::Block(self.block(slot)?),
+            Question::Header(slot) => Answer::Header(self.header(slot)?),
+            Question::Blocks { first, last, limit } => {
+                Answer::Slots(self.blocks(first, last, limit)?)
+            }
+            Question::Samples { limit } => Answer::Samples(self.samples(limit)?),
+            Question::PriorityFees { keys } => {
+                bounded("keys", keys.len(), 128)?;
+                Answer::PriorityFees(self.priority_fees(&keys)?)
+            }
+            Question::Simulate(simulate) => Answer::Simulated(Box::new(self.simulate(simulate)?)),
+            Question::Rounds { after, limit } => Answer::Rounds(self.rounds(after, limit)?),
+        })
+    }
+
+    /// Asks the index of this state, or of a newer one not long after it.
+    fn index<T>(&self, ask: impl FnOnce(&Index) -> T) -> Result<T, Fault> {
+        let root = self.view.root();
+        let index = &self.desk.index;
+        {
+            let index = index.read().unwrap_or_else(PoisonError::into_inner);
+            if index.serves(&root) {
+                return Ok(ask(&index));
+            }
+        }
+        // Whoever else finds it missing waits for this one to be read.
+        let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
+        if !index.serves(&root) {
+            *index = Index::load(self.view)?;
+        }
+        Ok(ask(&index))
+    }
+
+    fn chain(&self) -> Result<Chain, Fault> {
+        let chain = &self.chain;
+        let schedule = chain.schedule();
+        let epoch = schedule.get_epoch(chain.slot);
+        let blockhash = chain.blockhash();
+        Ok(Chain {
+            genesis_hash: chain.genesis_hash,
+            identity: chain.identity,
+            feature_set: features::known_set_id(),
+            round: chain.round,
+            time: chain.time,
+            genesis_time: chain.genesis_time,
+            slot_nanos: SLOT_NANOS,
+            slot: chain.slot,
+            parent: chain.parent,
+            epoch,
+            epoch_start: schedule.get_first_slot_in_epoch(epoch),
+            epoch_slots: schedule.get_slots_in_epoch(epoch),
+            schedule: EpochSchedule {
+                slots_per_epoch: schedule.slots_per_epoch,
+                leader_schedule_slot_offset: schedule.leader_schedule_slot_offset,
+                warmup: schedule.warmup,
+                first_normal_epoch: schedule.first_normal_epoch,
+                first_normal_slot: schedule.first_normal_slot,
+            },
+            blockhash,
+            last_valid_height: self.last_valid(&blockhash),
+            first_block: self.first_block()?,
+            transactions: chain.transactions,
+            supply: chain.supply,
+            faucet: chain.faucet,
+            inflation_millionths: 0,
+            lamports_per_signature: SIGNATURE_LAMPORTS,
+        })
+    }
+
+    /// The last slot at which a blockhash is accepted, which is its last valid height.
+    fn last_valid(&self, blockhash: &BlockHash) -> u64 {
+        self.chain
+            .valid_until(blockhash)
+            .unwrap_or(self.chain.slot + BLOCKHASH_SLOTS)
+    }
+
+    /// The oldest slot that is remembered.
+    fn first_block(&self) -> Result<u64, Fault> {
+        let mut first = 0;
+        self.view.iterate(leaf::HEADER, &mut |key, _| {
+            first = leaf::slot_of(key).unwrap_or(0);
+            ControlFlow::Break(())
+        })?;
+        Ok(first)
+    }
+}
+
+fn minimum_balance(len: u64) -> u64 {
+    usize::try_from(len).map_or(u64::MAX, |len| {
+        // Longer accounts than this do not exist, and the product must not overflow.
+        sysvar::rent().minimum_balance(len.min(u32::MAX as usize))
+    })
+}

@@ -1,0 +1,211 @@
+//! What a transaction would come to, and what it would cost.
+
+use std::sync::PoisonError;
+
+use solana_account::ReadableAccount;
+use solana_fee_structure::FeeDetails;
+use solana_message::VersionedMessage;
+use solana_runtime_transaction::transaction_meta::TransactionMeta as _;
+use solana_signature::Signature;
+use solana_transaction::versioned::VersionedTransaction;
+use solana_transaction_error::TransactionError;
+use trilith_protocol::{Fault, QueryError, Reject};
+
+use super::accounts::shown;
+use super::{Session, bounded};
+use crate::MODULE;
+use crate::bank::accounts::{Accounts, nothing_known};
+use crate::bank::decode::{Decoded, Sanitized, Tables};
+use crate::bank::processor::{Charged, Checked, Processor as _, Slot, Svm};
+use crate::bank::statuses::Statuses;
+use crate::bank::warm::Rules;
+use crate::bank::{check, decode, round};
+use crate::query::{Account, CODE_MALFORMED, Simulate, Simulated};
+use crate::record::TransactionRecord;
+
+/// Most accounts that may be asked for.
+const ACCOUNTS_MAX: usize = 64;
+
+impl Session<'_> {
+    /// The fee of a message; `None` if its blockhash is not recent.
+    pub(super) fn fee(&self, message: &[u8]) -> Result<Option<u64>, QueryError> {
+        let message: VersionedMessage =
+            wincode::deserialize_exact(message).map_err(|error| malformed(error.to_string()))?;
+        if !self
+            .chain
+            .is_recent(message.recent_blockhash(), self.chain.slot)
+        {
+            return Ok(None);
+        }
+        let signatures = usize::from(message.header().num_required_signatures);
+        let decoded = Decoded::unsigned(VersionedTransaction {
+            signatures: vec![Signature::default(); signatures],
+            message,
+        })
+        .map_err(|error| malformed(error.to_string()))?;
+        let rules = Rules::load(self.view)?;
+        let accounts = Accounts::new(self.view, nothing_known());
+        let tables = Tables::new(&accounts, self.chain.slot, &rules.reserved);
+        let resolved = decoded.resolve(&tables);
+        accounts.check()?;
+        let budget = resolved.and_then(|resolved| check::budget(&resolved, &rules.features));
+        let budget = budget.map_err(|error| malformed(error.to_string()))?;
+        Ok(Some(budget.fee_details.total_fee()))
+    }
+
+    /// Runs a transaction on this state without keeping what it does.
+    pub(super) fn simulate(&self, simulate: Simulate) -> Result<Simulated, QueryError> {
+        bounded("accounts", simulate.accounts.len(), ACCOUNTS_MAX)?;
+        let mut decoded = decode::decode(&simulate.transaction)
+            .map_err(|error| malformed(format!("the transaction is malformed: {error}")))?;
+        let replacement = simulate.replace_blockhash.then(|| {
+            let blockhash = self.chain.blockhash();
+            (blockhash, self.last_valid(&blockhash))
+        });
+        let verified = if simulate.verify_signatures {
+            decoded.verify()
+        } else {
+            Ok(())
+        };
+        if let Some((blockhash, _)) = replacement {
+            decoded = decoded.with_blockhash(blockhash);
+        }
+        let transaction = decoded.transaction.clone();
+        let accounts = Accounts::new(self.view, nothing_known());
+        let run = verified.map(|()| self.run(decoded, &accounts, replacement.is_some()));
+        let ran = match run {
+            Ok(ran) => ran?,
+            Err(error) => Err(error),
+        };
+        let mut shown_accounts = self.accounts(&simulate.accounts, None)?;
+        let record = match ran {
+            Err(error) => refused(&simulate.transaction, &transaction, self.chain.slot, error),
+            Ok((resolved, charged)) => {
+                if charged.status.is_ok() {
+                    overlay(&simulate, &charged, &mut shown_accounts);
+                }
+                round::record(
+                    &simulate.transaction,
+                    &resolved,
+                    *charged,
+                    self.chain.slot,
+                    0,
+                )
+            }
+        };
+        Ok(Simulated {
+            record,
+            accounts: shown_accounts,
+            replacement,
+            slot: self.chain.slot,
+        })
+    }
+
+    /// Runs a transaction.
+    fn run(
+        &self,
+        decoded: Decoded,
+        accounts: &Accounts<'_>,
+        replaced: bool,
+    ) -> Result<Result<(Sanitized, Box<Charged>), TransactionError>, Fault> {
+        let mut desk = self.desk.svm.lock().unwrap_or_else(PoisonError::into_inner);
+        let (rules, mut svm) = match desk.take() {
+            Some(kept) => kept,
+            None => {
+                let rules = Rules::load(self.view)?;
+                let svm = Svm::new(rules.features.clone())?;
+                (rules, svm)
+            }
+        };
+        let chain = &self.chain;
+        svm.begin(
+            &Slot {
+                slot: chain.slot,
+                epoch: chain.schedule().get_epoch(chain.slot),
+                blockhash: chain.blockhash(),
+            },
+            accounts,
+        );
+        let tables = Tables::new(accounts, chain.slot, &rules.reserved);
+        let resolved = match decoded.resolve(&tables) {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                *desk = Some((rules, svm));
+                accounts.check()?;
+                return Ok(Err(error));
+            }
+        };
+        let statuses = self.known(&resolved, replaced)?;
+        let checked: Result<Checked, TransactionError> =
+            check::check(&resolved, accounts, chain, &statuses, &rules.features);
+        let group = vec![resolved];
+        let processed = svm.process(accounts, &group, vec![checked], false)?;
+        *desk = Some((rules, svm));
+        accounts.check()?;
+        let resolved = group.into_iter().next();
+        let processed = processed.into_iter().next();
+        let (Some(resolved), Some(processed)) = (resolved, processed) else {
+            return Err(Fault("the processor lost a transaction".to_owned()));
+        };
+        Ok(processed.map(|charged| (resolved, charged)))
+    }
+
+    /// The transaction's own status, if it was charged before and is simulated as it is.
+    fn known(&self, transaction: &Sanitized, replaced: bool) -> Result<Statuses, Fault> {
+        let mut statuses = Statuses::default();
+        let signature = *transaction.signature();
+        let known = self.index(|index| index.transaction(&signature).is_some())?;
+        if known && !replaced {
+            statuses.insert(self.chain.slot, transaction.message_hash());
+        }
+        Ok(statuses)
+    }
+}
+
+fn malformed(message: String) -> QueryError {
+    QueryError::Reject(Reject {
+        module: MODULE,
+        code: CODE_MALFORMED,
+        message,
+    })
+}
+
+/// Shows accounts as the transaction would leave them.
+fn overlay(simulate: &Simulate, charged: &Charged, shown_accounts: &mut [Option<Account>]) {
+    for (key, account) in simulate.accounts.iter().zip(shown_accounts) {
+        if let Some((_, written)) = charged.writes.iter().find(|(written, _)| written == key) {
+            *account = (written.lamports() > 0).then(|| shown(written, None));
+        }
+    }
+}
+
+/// The record of a transaction that could not be charged.
+fn refused(
+    bytes: &[u8],
+    transaction: &VersionedTransaction,
+    slot: u64,
+    error: TransactionError,
+) -> TransactionRecord {
+    let keys = transaction.message.static_account_keys();
+    TransactionRecord {
+        transaction: bytes.to_vec(),
+        signature: transaction.signatures.first().copied().unwrap_or_default(),
+        slot,
+        index: 0,
+        status: Err(error),
+        fee: FeeDetails::default().total_fee(),
+        units: 0,
+        loaded_bytes: 0,
+        logs: Vec::new(),
+        inner: Vec::new(),
+        returned: None,
+        keys: keys.to_vec(),
+        static_keys: u16::try_from(keys.len()).unwrap_or(u16::MAX),
+        loaded_writable: 0,
+        balances_before: Vec::new(),
+        balances_after: Vec::new(),
+        tokens_before: Vec::new(),
+        tokens_after: Vec::new(),
+        written: Vec::new(),
+    }
+}

@@ -1,0 +1,273 @@
+//! Accounts as a round sees and changes them.
+//!
+//! [`Accounts`] lays the changes of a round over a view. Reads come from several threads and may
+//! fail because this node cannot read its disk; such a fault is remembered and ends the round,
+//! whatever was made of the missing account. Dropping the value is the rollback.
+//!
+//! Invariant: accounts without lamports do not exist after a transaction.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use solana_account::{AccountSharedData, ReadableAccount};
+use solana_pubkey::Pubkey;
+use trilith_protocol::{Fault, ImageChange, ImageWrite};
+use trilith_types::{ImageId, PAGE_BYTES, PageFile, PageRun, StateRead};
+
+use super::leaf;
+
+/// Accounts of one version of the state that were read or written lately; `None` where there is
+/// no account.
+pub(crate) type Known = Cache<Pubkey, Option<AccountSharedData>, Weight>;
+
+/// Bytes of accounts that are kept between rounds. Not a consensus number.
+const KNOWN_BYTES: u64 = 512 * 1024 * 1024;
+
+/// What an account weighs in the cache.
+#[derive(Clone)]
+pub(crate) struct Weight;
+
+impl Weighter<Pubkey, Option<AccountSharedData>> for Weight {
+    fn weight(&self, _: &Pubkey, account: &Option<AccountSharedData>) -> u64 {
+        256 + account
+            .as_ref()
+            .map_or(0, |account| account.data().len() as u64)
+    }
+}
+
+/// A cache that knows nothing yet.
+pub(crate) fn nothing_known() -> Arc<Known> {
+    Arc::new(Cache::with_weighter(100_000, KNOWN_BYTES, Weight))
+}
+
+/// Accounts on top of a view.
+pub(crate) struct Accounts<'a> {
+    view: &'a dyn StateRead,
+    known: Arc<Known>,
+    changed: BTreeMap<Pubkey, Option<AccountSharedData>>,
+    fault: Mutex<Option<Fault>>,
+}
+
+/// One account that a round changed.
+#[derive(Clone)]
+pub(crate) struct Change {
+    /// Its key.
+    pub(crate) key: Pubkey,
+    /// What it was.
+    pub(crate) before: Option<AccountSharedData>,
+    /// What it is.
+    pub(crate) after: Option<AccountSharedData>,
+}
+
+impl<'a> Accounts<'a> {
+    /// Accounts without changes. What is `known` must be of this very view.
+    pub(crate) fn new(view: &'a dyn StateRead, known: Arc<Known>) -> Self {
+        Self {
+            view,
+            known,
+            changed: BTreeMap::new(),
+            fault: Mutex::new(None),
+        }
+    }
+
+    /// The account as written last; `None` also where it cannot be read, see [`Self::check`].
+    pub(crate) fn get(&self, key: &Pubkey) -> Option<AccountSharedData> {
+        match self.changed.get(key) {
+            Some(account) => account.clone(),
+            None => self.before(key),
+        }
+    }
+
+    /// The account before the round.
+    fn before(&self, key: &Pubkey) -> Option<AccountSharedData> {
+        if let Some(account) = self.known.get(key) {
+            return account;
+        }
+        match leaf::read_account(self.view, key) {
+            Ok(account) => {
+                self.known.insert(*key, account.clone());
+                account
+            }
+            Err(fault) => {
+                let mut slot = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+                slot.get_or_insert(fault);
+                None
+            }
+        }
+    }
+
+    /// Writes an account. One without lamports vanishes.
+    pub(crate) fn put(&mut self, key: Pubkey, account: AccountSharedData) {
+        let exists = account.lamports() > 0;
+        self.changed.insert(key, exists.then_some(account));
+    }
+
+    /// Whether all reads so far succeeded.
+    ///
+    /// # Errors
+    /// The first fault of a read.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        let slot = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.clone().map_or(Ok(()), Err)
+    }
+
+    /// What the round changed, ascending by key. Accounts written with what they were before are
+    /// left out.
+    ///
+    /// # Errors
+    /// The first fault of a read.
+    pub(crate) fn finish(mut self) -> Result<Vec<Change>, Fault> {
+        let changed = std::mem::take(&mut self.changed);
+        let mut changes = Vec::with_capacity(changed.len());
+        for (key, after) in changed {
+            let before = self.before(&key);
+            if before != after {
+                changes.push(Change { key, before, after });
+            }
+        }
+        self.check()?;
+        Ok(changes)
+    }
+}
+
+/// How much more lamports there are after the changes.
+pub(crate) fn lamports_added(changes: &[Change]) -> i128 {
+    let of = |account: &Option<AccountSharedData>| {
+        i128::from(account.as_ref().map_or(0, |account| account.lamports()))
+    };
+    changes
+        .iter()
+        .map(|change| of(&change.after) - of(&change.before))
+        .sum()
+}
+
+/// The changes of images that the changes of accounts ask for, ascending by name. Only pages whose
+/// bytes differ are written; they all lie in one file in memory.
+///
+/// # Errors
+/// [`Fault`] if that file cannot be made.
+pub(crate) fn image_writes(changes: &[Change]) -> Result<Vec<ImageWrite>, Fault> {
+    let mut pages = PageWriter::default();
+    let mut writes: Vec<(ImageId, Planned)> = Vec::new();
+    for change in changes {
+        let image = leaf::account_image(&change.key);
+        match (large_data(&change.before), large_data(&change.after)) {
+            (None, None) => {}
+            (Some(_), None) => writes.push((image, Planned::Delete)),
+            (before, Some(after)) => {
+                let runs = pages.changed(before, after);
+                let grows = before.map(<[u8]>::len) != Some(after.len());
+                if !runs.is_empty() || grows {
+                    let len = (after.len() as u64).div_ceil(PAGE_BYTES as u64);
+                    writes.push((image, Planned::Write { pages: len, runs }));
+                }
+            }
+        }
+    }
+    let file = pages.finish()?;
+    Ok(writes
+        .into_iter()
+        .map(|(image, planned)| ImageWrite {
+            image,
+            change: planned.change(file.as_ref()),
+        })
+        .collect())
+}
+
+/// The data of an account if it is an image.
+fn large_data(account: &Option<AccountSharedData>) -> Option<&[u8]> {
+    account
+        .as_ref()
+        .map(|account| account.data())
+        .filter(|data| leaf::is_large(data.len()))
+}
+
+/// A change of an image whose page file is not made yet.
+enum Planned {
+    Delete,
+    Write {
+        pages: u64,
+        /// First page, count, first page in the file.
+        runs: Vec<(u64, u64, u64)>,
+    },
+}
+
+impl Planned {
+    fn change(self, file: Option<&PageFile>) -> ImageChange {
+        match self {
+            Self::Delete => ImageChange::Delete,
+            Self::Write { pages, runs } => ImageChange::Write {
+                reset: false,
+                pages,
+                runs: runs
+                    .into_iter()
+                    .zip(std::iter::repeat(file))
+                    .filter_map(|((page, count, file_page), file)| {
+                        let file = file?.clone();
+                        Some(PageRun {
+                            page,
+                            count,
+                            file,
+                            file_page,
+                        })
+                    })
+                    .collect(),
+            },
+        }
+    }
+}
+
+/// Collects the bytes of changed pages.
+#[derive(Default)]
+struct PageWriter {
+    bytes: Vec<u8>,
+}
+
+impl PageWriter {
+    /// Takes the pages of `after` that differ from those of `before` and gives their runs.
+    fn changed(&mut self, before: Option<&[u8]>, after: &[u8]) -> Vec<(u64, u64, u64)> {
+        let mut runs: Vec<(u64, u64, u64)> = Vec::new();
+        let before = before.unwrap_or_default();
+        for (index, page) in after.chunks(PAGE_BYTES).enumerate() {
+            let start = index * PAGE_BYTES;
+            let old = before.get(start..before.len().min(start + PAGE_BYTES));
+            // The last page is filled up with zeros, so a shorter or longer end is a difference.
+            if old == Some(page) || (old.is_none_or(<[u8]>::is_empty) && is_zero(page)) {
+                continue;
+            }
+            let file_page = (self.bytes.len() / PAGE_BYTES) as u64;
+            self.bytes.extend_from_slice(page);
+            self.bytes
+                .resize(self.bytes.len().next_multiple_of(PAGE_BYTES), 0);
+            match runs.last_mut() {
+                Some((first, count, _)) if *first + *count == index as u64 => *count += 1,
+                _ => runs.push((index as u64, 1, file_page)),
+            }
+        }
+        runs
+    }
+
+    /// The file, if there is anything in it.
+    fn finish(self) -> Result<Option<PageFile>, Fault> {
+        if self.bytes.is_empty() {
+            return Ok(None);
+        }
+        let failed =
+            |error: &dyn std::fmt::Display| Fault(format!("cannot make a file in memory: {error}"));
+        let descriptor = memfd_create(c"trilith-accounts", MFdFlags::MFD_CLOEXEC)
+            .map_err(|error| failed(&error))?;
+        let mut file = File::from(descriptor);
+        file.write_all(&self.bytes)
+            .map_err(|error| failed(&error))?;
+        Ok(Some(Arc::new(file)))
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}

@@ -1,0 +1,122 @@
+//! Age, duplicates, budget and fees: what is decided before a transaction is run.
+
+use agave_feature_set::FeatureSet;
+use solana_compute_budget::compute_budget::SVMTransactionExecutionBudget;
+use solana_fee::{FeeFeatures, calculate_fee_details};
+use solana_message::VersionedMessage;
+use solana_nonce::NONCED_TX_MARKER_IX_INDEX;
+use solana_nonce::state::DurableNonce;
+use solana_nonce_account::verify_nonce_account;
+use solana_program_runtime::execution_budget::SVMTransactionExecutionAndFeeBudgetLimits;
+use solana_pubkey::Pubkey;
+use solana_runtime_transaction::transaction_meta::TransactionMeta as _;
+use solana_svm_transaction::svm_message::{SVMMessage as _, SVMStaticMessage as _};
+use solana_transaction::versioned::TransactionVersion;
+use solana_transaction_error::TransactionError;
+use trilith_params::account::{SIGNATURE_LAMPORTS, SIGNATURE_UNITS, WRITE_LOCK_UNITS};
+
+use super::accounts::Accounts;
+use super::chain::ChainState;
+use super::decode::Sanitized;
+use super::processor::Checked;
+use super::statuses::Statuses;
+
+/// Checks in the order of the ecosystem: version, budget, age, duplicate.
+///
+/// # Errors
+/// [`TransactionError`] of the first check that fails; the transaction then has no effect.
+pub(crate) fn check(
+    transaction: &Sanitized,
+    accounts: &Accounts<'_>,
+    chain: &ChainState,
+    statuses: &Statuses,
+    features: &FeatureSet,
+) -> Result<Checked, TransactionError> {
+    let is_v1 = transaction.version() == TransactionVersion::Number(1);
+    if is_v1 && !features.snapshot().enable_tx_v1 {
+        return Err(TransactionError::UnsupportedVersion);
+    }
+    let budget = budget(transaction, features)?;
+    let nonce = if chain.is_recent(transaction.recent_blockhash(), chain.slot) {
+        None
+    } else {
+        let nonce = nonce(transaction, accounts, chain);
+        Some(nonce.ok_or(TransactionError::BlockhashNotFound)?)
+    };
+    if statuses.contains(transaction.message_hash()) {
+        return Err(TransactionError::AlreadyProcessed);
+    }
+    Ok(Checked { nonce, budget })
+}
+
+/// The work of a transaction that uses `units` compute units, as slots are bounded by it.
+pub(crate) fn work(transaction: &Sanitized, units: u64) -> u64 {
+    let signatures = transaction
+        .num_transaction_signatures()
+        .saturating_mul(SIGNATURE_UNITS);
+    let locks = transaction
+        .num_write_locks()
+        .saturating_mul(WRITE_LOCK_UNITS);
+    units.saturating_add(signatures).saturating_add(locks)
+}
+
+/// The most work a transaction asks for. One that asks in a malformed way is not run at all.
+pub(crate) fn work_asked(transaction: &Sanitized, features: &FeatureSet) -> u64 {
+    let units = transaction
+        .transaction_configuration(features)
+        .map_or(0, |config| u64::from(config.compute_unit_limit));
+    work(transaction, units)
+}
+
+/// Limits and fees that a transaction asks for.
+///
+/// # Errors
+/// [`TransactionError`] if its compute budget instructions are invalid.
+pub(crate) fn budget(
+    transaction: &Sanitized,
+    features: &FeatureSet,
+) -> Result<SVMTransactionExecutionAndFeeBudgetLimits, TransactionError> {
+    let config = transaction.transaction_configuration(features)?;
+    let raised = features.snapshot().raise_cpi_nesting_limit_to_8;
+    Ok(SVMTransactionExecutionAndFeeBudgetLimits {
+        budget: SVMTransactionExecutionBudget {
+            compute_unit_limit: u64::from(config.compute_unit_limit),
+            heap_size: config.updated_heap_bytes,
+            ..SVMTransactionExecutionBudget::new_with_defaults(raised)
+        },
+        loaded_accounts_data_size_limit: config.loaded_accounts_data_size_limit,
+        fee_details: calculate_fee_details(
+            transaction,
+            SIGNATURE_LAMPORTS,
+            config.priority_fee_lamports,
+            FeeFeatures::from(features),
+        ),
+    })
+}
+
+/// The account of a durable nonce that stands for the transaction's blockhash. The processor
+/// checks the authority and advances it.
+fn nonce(transaction: &Sanitized, accounts: &Accounts<'_>, chain: &ChainState) -> Option<Pubkey> {
+    let next = DurableNonce::from_blockhash(&chain.blockhash());
+    if transaction.recent_blockhash() == next.as_hash() {
+        return None;
+    }
+    let key = transaction.get_durable_nonce()?;
+    let account = accounts.get(key)?;
+    verify_nonce_account(&account, transaction.recent_blockhash())?;
+    Some(*key)
+}
+
+/// Whether a message that is not resolved yet may be one with a durable nonce: its first
+/// instruction is one of the system program.
+pub(crate) fn may_have_nonce(message: &VersionedMessage) -> bool {
+    message
+        .instructions()
+        .get(usize::from(NONCED_TX_MARKER_IX_INDEX))
+        .and_then(|first| {
+            message
+                .static_account_keys()
+                .get(usize::from(first.program_id_index))
+        })
+        .is_some_and(|program| *program == solana_sdk_ids::system_program::ID)
+}

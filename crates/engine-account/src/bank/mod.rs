@@ -1,0 +1,20 @@
+//! The bank: what a round does to accounts.
+//!
+//! Knows the ecosystem's transaction processor through [`processor::Processor`] only. Invariants:
+//! an outcome depends on view, batch and context alone, whatever the number of threads and
+//! whatever is remembered; every round keeps the sum of all lamports, but for what it burns.
+
+pub(crate) mod accounts;
+pub(crate) mod chain;
+pub(crate) mod check;
+pub(crate) mod decode;
+pub(crate) mod features;
+pub(crate) mod genesis;
+pub(crate) mod leaf;
+mod plan;
+mod precompile;
+pub(crate) mod processor;
+pub(crate) mod round;
+pub(crate) mod statuses;
+pub(crate) mod sysvar;
+pub(crate) mod warm;

@@ -1,0 +1,69 @@
+//! What an instance remembers between rounds. All of it can be read from the state again; it is
+//! valid for one state root only.
+
+use std::sync::Arc;
+
+use agave_feature_set::FeatureSet;
+use agave_reserved_account_keys::ReservedAccountKeys;
+use trilith_protocol::Fault;
+use trilith_types::StateRead;
+
+use super::accounts::{Known, nothing_known};
+use super::chain::ChainState;
+use super::features::{self, InForce};
+use super::leaf;
+use super::processor::Svm;
+use super::statuses::Statuses;
+
+/// Memory of one version of the state.
+pub(crate) struct Warm {
+    /// `None` before the first round.
+    pub(crate) chain: Option<ChainState>,
+    pub(crate) rules: Rules,
+    pub(crate) known: Arc<Known>,
+    pub(crate) statuses: Statuses,
+    pub(crate) svm: Svm,
+    /// The slot for which `svm` is prepared.
+    pub(crate) prepared: Option<u64>,
+}
+
+/// What the gates in force mean.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    pub(crate) features: Arc<FeatureSet>,
+    pub(crate) reserved: Arc<ReservedAccountKeys>,
+}
+
+impl Rules {
+    /// The rules under these gates.
+    pub(crate) fn new(in_force: &InForce) -> Self {
+        let features = features::set_of(in_force);
+        let mut reserved = ReservedAccountKeys::default();
+        reserved.update_active_set(&features);
+        Self {
+            features: Arc::new(features),
+            reserved: Arc::new(reserved),
+        }
+    }
+
+    /// The rules of a state; those of genesis before the first round.
+    pub(crate) fn load(view: &dyn StateRead) -> Result<Self, Fault> {
+        let in_force = leaf::read(view, leaf::FEATURES, "feature gates")?;
+        Ok(Self::new(&in_force.unwrap_or_else(features::at_genesis)))
+    }
+}
+
+impl Warm {
+    /// Reads what a round needs.
+    pub(crate) fn load(view: &dyn StateRead) -> Result<Self, Fault> {
+        let rules = Rules::load(view)?;
+        Ok(Self {
+            chain: leaf::read(view, leaf::CHAIN, "the chain")?,
+            svm: Svm::new(rules.features.clone())?,
+            rules,
+            known: nothing_known(),
+            statuses: Statuses::load(view)?,
+            prepared: None,
+        })
+    }
+}

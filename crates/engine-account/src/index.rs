@@ -1,0 +1,276 @@
+//! Indexes for questions about many accounts and about history.
+//!
+//! A cache: read from a state once, then kept up with every round that is sealed. An index may
+//! name an account that no longer matches; whoever asks looks at the account itself. It never
+//! lacks one that matches in the newest state or the few before it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
+
+use solana_account::{AccountSharedData, ReadableAccount};
+use solana_pubkey::Pubkey;
+use solana_signature::Signature;
+use solana_transaction_error::TransactionResult;
+use trilith_params::account::RECORD_SLOTS;
+use trilith_protocol::Fault;
+use trilith_types::{Hash, StateRead};
+
+use crate::bank::accounts::Change;
+use crate::bank::leaf;
+use crate::record::BlockPart;
+use crate::token::TokenAccount;
+
+/// Rounds for which an account stays where it was found before.
+const LINGER_ROUNDS: usize = 16;
+
+/// Where a transaction is recorded: slot, round, position in the round.
+pub(crate) type Place = (u64, u64, u32);
+
+/// Sets of accounts by what they have to do with a key.
+type Sets = BTreeMap<Pubkey, BTreeSet<Pubkey>>;
+
+/// Something an account is found by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    Owner(Pubkey),
+    Holder(Pubkey),
+    Delegate(Pubkey),
+    Mint(Pubkey),
+    Lamports(u64),
+}
+
+/// A slot with rounds.
+#[derive(Default)]
+pub(crate) struct SlotSummary {
+    pub(crate) rounds: Vec<u64>,
+    pub(crate) transactions: u64,
+}
+
+/// The indexes of one state.
+#[derive(Default)]
+pub(crate) struct Index {
+    /// The state it is of, newest last, and those it was of before and still serves.
+    roots: VecDeque<Hash>,
+    owners: Sets,
+    holders: Sets,
+    delegates: Sets,
+    mints: Sets,
+    lamports: BTreeSet<(u64, Pubkey)>,
+    /// Entries to remove, by the rounds that have passed since, oldest first.
+    lingering: VecDeque<Vec<(Pubkey, Entry)>>,
+    signatures: BTreeMap<[u8; 64], (Place, TransactionResult<()>)>,
+    mentions: BTreeMap<Pubkey, BTreeSet<Place>>,
+    pub(crate) slots: BTreeMap<u64, SlotSummary>,
+}
+
+impl Index {
+    /// Reads the indexes of a state. This walks over the whole state, once.
+    pub(crate) fn load(view: &dyn StateRead) -> Result<Self, Fault> {
+        let mut index = Self::default();
+        index.roots.push_back(view.root());
+        let mut keys = Vec::new();
+        view.iterate(leaf::ACCOUNT, &mut |key, _| {
+            if let Some(key) = key.get(1..).and_then(|key| key.try_into().ok()) {
+                keys.push(Pubkey::new_from_array(key));
+            }
+            ControlFlow::Continue(())
+        })?;
+        for key in keys {
+            if let Some(account) = leaf::read_account(view, &key)? {
+                index.add(&key, &account);
+            }
+        }
+        let mut parts = Vec::new();
+        view.iterate(leaf::PART, &mut |_, part| {
+            parts.push(leaf::decode::<BlockPart>(part, "a part of a block"));
+            ControlFlow::Continue(())
+        })?;
+        for part in parts {
+            index.record(&part?);
+        }
+        Ok(index)
+    }
+
+    /// Keeps up with a round that led from the state `parent` to `root`. An index of another state
+    /// is given up.
+    pub(crate) fn advance(
+        &mut self,
+        parent: Hash,
+        root: Hash,
+        changes: &[Change],
+        part: &BlockPart,
+    ) {
+        if self.roots.back() != Some(&parent) {
+            *self = Self::default();
+            return;
+        }
+        self.roots.push_back(root);
+        if self.roots.len() > LINGER_ROUNDS {
+            self.roots.pop_front();
+        }
+        let mut gone = Vec::new();
+        for change in changes {
+            let before = change.before.as_ref().map_or_else(Vec::new, entries);
+            let after = change.after.as_ref().map_or_else(Vec::new, entries);
+            gone.extend(
+                before
+                    .into_iter()
+                    .filter(|entry| !after.contains(entry))
+                    .map(|entry| (change.key, entry)),
+            );
+            if let Some(account) = &change.after {
+                self.add(&change.key, account);
+            }
+        }
+        self.lingering.push_back(gone);
+        if self.lingering.len() > LINGER_ROUNDS {
+            for (key, entry) in self.lingering.pop_front().unwrap_or_default() {
+                self.remove(&key, entry);
+            }
+        }
+        self.record(part);
+        self.forget(part.slot.saturating_sub(RECORD_SLOTS));
+    }
+
+    /// Whether it lacks nothing of the state.
+    pub(crate) fn serves(&self, root: &Hash) -> bool {
+        self.roots.contains(root)
+    }
+
+    fn add(&mut self, key: &Pubkey, account: &AccountSharedData) {
+        let added = entries(account);
+        // What comes back must not be removed on account of having been away.
+        for gone in &mut self.lingering {
+            gone.retain(|(other, entry)| other != key || !added.contains(entry));
+        }
+        for entry in added {
+            match entry {
+                Entry::Lamports(lamports) => {
+                    self.lamports.insert((lamports, *key));
+                }
+                _ => {
+                    if let Some((sets, by)) = self.sets(entry) {
+                        sets.entry(by).or_default().insert(*key);
+                    }
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &Pubkey, entry: Entry) {
+        if let Entry::Lamports(lamports) = entry {
+            self.lamports.remove(&(lamports, *key));
+            return;
+        }
+        let Some((sets, by)) = self.sets(entry) else {
+            return;
+        };
+        if let Some(set) = sets.get_mut(&by) {
+            set.remove(key);
+            if set.is_empty() {
+                sets.remove(&by);
+            }
+        }
+    }
+
+    fn sets(&mut self, entry: Entry) -> Option<(&mut Sets, Pubkey)> {
+        match entry {
+            Entry::Owner(by) => Some((&mut self.owners, by)),
+            Entry::Holder(by) => Some((&mut self.holders, by)),
+            Entry::Delegate(by) => Some((&mut self.delegates, by)),
+            Entry::Mint(by) => Some((&mut self.mints, by)),
+            Entry::Lamports(_) => None,
+        }
+    }
+
+    fn record(&mut self, part: &BlockPart) {
+        let slot = self.slots.entry(part.slot).or_default();
+        slot.rounds.push(part.round);
+        slot.transactions += part.transactions.len() as u64;
+        for (position, record) in part.transactions.iter().enumerate() {
+            let position = u32::try_from(position).unwrap_or(u32::MAX);
+            let place = (part.slot, part.round, position);
+            let entry = (place, record.status.clone());
+            self.signatures.insert(*record.signature.as_array(), entry);
+            for key in &record.keys {
+                self.mentions.entry(*key).or_default().insert(place);
+            }
+        }
+    }
+
+    /// Forgets slots before `oldest`.
+    fn forget(&mut self, oldest: u64) {
+        if self
+            .slots
+            .first_key_value()
+            .is_none_or(|(slot, _)| *slot >= oldest)
+        {
+            return;
+        }
+        self.slots = self.slots.split_off(&oldest);
+        self.signatures.retain(|_, (place, _)| place.0 >= oldest);
+        self.mentions.retain(|_, places| {
+            *places = places.split_off(&(oldest, 0, 0));
+            !places.is_empty()
+        });
+    }
+
+    /// Accounts that a program owns, ascending.
+    pub(crate) fn owned(&self, owner: &Pubkey) -> Vec<Pubkey> {
+        listed(&self.owners, owner)
+    }
+
+    /// Token accounts of an owner or a delegate, ascending.
+    pub(crate) fn held(&self, holder: &Pubkey, by_delegate: bool) -> Vec<Pubkey> {
+        let sets = if by_delegate {
+            &self.delegates
+        } else {
+            &self.holders
+        };
+        listed(sets, holder)
+    }
+
+    /// Token accounts of a mint, ascending.
+    pub(crate) fn of_mint(&self, mint: &Pubkey) -> Vec<Pubkey> {
+        listed(&self.mints, mint)
+    }
+
+    /// Accounts with most lamports first.
+    pub(crate) fn largest(&self) -> impl Iterator<Item = (u64, Pubkey)> + '_ {
+        self.lamports.iter().rev().copied()
+    }
+
+    /// Where a transaction is recorded, and its status.
+    pub(crate) fn transaction(
+        &self,
+        signature: &Signature,
+    ) -> Option<&(Place, TransactionResult<()>)> {
+        self.signatures.get(signature.as_array())
+    }
+
+    /// Transactions that name an account, newest first.
+    pub(crate) fn mentions(&self, key: &Pubkey) -> impl Iterator<Item = Place> + '_ {
+        self.mentions
+            .get(key)
+            .into_iter()
+            .flat_map(|places| places.iter().rev().copied())
+    }
+}
+
+fn listed(sets: &Sets, by: &Pubkey) -> Vec<Pubkey> {
+    sets.get(by)
+        .map_or_else(Vec::new, |set| set.iter().copied().collect())
+}
+
+fn entries(account: &AccountSharedData) -> Vec<Entry> {
+    let mut entries = vec![
+        Entry::Owner(*account.owner()),
+        Entry::Lamports(account.lamports()),
+    ];
+    if let Some(token) = TokenAccount::read(account.owner(), account.data()) {
+        entries.push(Entry::Holder(token.holder));
+        entries.push(Entry::Mint(token.mint));
+        entries.extend(token.delegate.map(Entry::Delegate));
+    }
+    entries
+}

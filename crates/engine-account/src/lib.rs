@@ -1,0 +1,28 @@
+//! The account engine: SBF programs over accounts, as a [`trilith_protocol::Runtime`].
+//!
+//! Knows types, params and the protocol; must not know consensus, networking or another engine.
+//! The ecosystem's transaction processor runs behind a trait of the bank; the bank around it
+//! (slots, ages and statuses, fees, sysvars, records, state) is here.
+
+mod admit;
+mod answer;
+mod bank;
+mod index;
+mod parallel;
+pub mod policy;
+pub mod query;
+pub mod record;
+mod runtime;
+mod token;
+
+pub use bank::genesis::Genesis;
+pub use bank::leaf::account_key;
+pub use runtime::{AccountConfig, AccountEngine};
+
+/// `Reject::module` and the module of rejected receipts.
+pub const MODULE: &str = "account-engine";
+/// Codes of refused transactions begin here: the position of the error in the ecosystem's
+/// `TransactionError` is added.
+pub const CODE_TRANSACTION: u32 = 100;
+/// A check could not be made because this node failed.
+pub const CODE_FAULT: u32 = 4;

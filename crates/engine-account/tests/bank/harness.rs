@@ -1,0 +1,318 @@
+//! Two replicas of an account runtime over real stores. The first stays up and uses one thread;
+//! the second is restarted before every round and uses several. Every round and every answer must
+//! be the same on both.
+
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use solana_hash::Hash as BlockHash;
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+use solana_signature::Signature;
+use solana_transaction_error::TransactionResult;
+use tempfile::TempDir;
+use trilith_engine_account::query::{Account, Answer, Chain, Question};
+use trilith_engine_account::record::TransactionRecord;
+use trilith_engine_account::{AccountConfig, AccountEngine, Genesis};
+use trilith_host::Host;
+use trilith_protocol::{
+    Batch, Input, QueryContext, Receipt, ReceiptStatus, RoundContext, RoundLimits, Runtime as _,
+};
+use trilith_store::Store;
+use trilith_types::{Epoch, Hash, Height, Round, RuntimeId, StateRead, TimeNanos};
+
+use super::today::{self, Pair};
+use super::wire::{key, keypair, signature, transaction};
+
+const RUNTIME: RuntimeId = RuntimeId::test(5);
+const START: u64 = 1_800_000_000_000_000_000;
+pub(crate) const SLOT: u64 = 400_000_000;
+pub(crate) const SOL: u64 = 1_000_000_000;
+
+struct Replica {
+    folder: TempDir,
+    host: Option<Host>,
+    engine: AccountEngine,
+    threads: usize,
+}
+
+impl Replica {
+    fn new(threads: usize) -> Self {
+        let mut replica = Self {
+            folder: TempDir::new().expect("a temporary folder"),
+            host: None,
+            engine: engine(threads),
+            threads,
+        };
+        replica.restart();
+        replica
+    }
+
+    fn restart(&mut self) {
+        self.host = None;
+        let (store, _) = Store::open_dir(self.folder.path()).expect("a store");
+        self.host = Some(Host::new(Arc::new(store)));
+        self.engine = engine(self.threads);
+    }
+
+    fn host(&self) -> &Host {
+        self.host.as_ref().expect("open between restarts")
+    }
+}
+
+fn engine(threads: usize) -> AccountEngine {
+    let mut genesis = Genesis::new(key(&keypair(1)), Some(key(&keypair(2))));
+    genesis.epoch_slots = 64;
+    AccountEngine::new(AccountConfig { genesis, threads })
+}
+
+/// A network of two replicas.
+pub(crate) struct Network {
+    steady: Replica,
+    restarted: Replica,
+    root: Hash,
+    round: u64,
+    /// Agreed time since the start, nanoseconds.
+    pub(crate) elapsed: u64,
+}
+
+impl Network {
+    /// A network that has had its first round.
+    pub(crate) fn new() -> Self {
+        let mut network = Self {
+            steady: Replica::new(1),
+            restarted: Replica::new(3),
+            root: Hash::EMPTY,
+            round: 0,
+            elapsed: 0,
+        };
+        network.round(&[]);
+        network
+    }
+
+    /// The payer of airdrops.
+    pub(crate) fn faucet(&self) -> SigningKey {
+        keypair(2)
+    }
+
+    /// Executes a batch on both replicas.
+    pub(crate) fn round(&mut self, transactions: &[Vec<u8>]) -> Vec<Receipt> {
+        self.round += 1;
+        self.restarted.restart();
+        let parent = self
+            .steady
+            .host()
+            .view(RUNTIME, self.root)
+            .expect("the state");
+        let time = TimeNanos(START + self.elapsed);
+        let batch = Batch {
+            time,
+            inputs: transactions
+                .iter()
+                .map(|bytes| Input {
+                    bytes: bytes.clone(),
+                })
+                .collect(),
+        };
+        let context = RoundContext {
+            runtime: RUNTIME,
+            round: Round(self.round),
+            time,
+            height: Height(self.round),
+            epoch: Epoch(0),
+            committee: Vec::new(),
+            randomness: None,
+        };
+        let limits = RoundLimits {
+            batch_inputs_max: 10_000,
+            batch_bytes_max: 10_000_000,
+            messages_max: 0,
+        };
+        let results = [&self.steady, &self.restarted].map(|replica| {
+            let host = replica.host();
+            let executed = host
+                .execute(&replica.engine, self.root, &batch, &context, &limits)
+                .expect("the round executes");
+            host.store()
+                .finalise(RUNTIME, self.round, executed.state_root)
+                .expect("the round is final");
+            (
+                executed.state_root,
+                executed.io_root,
+                executed.outcome.receipts,
+            )
+        });
+        let [first, second] = results;
+        assert_eq!(first.0, second.0, "the state roots of round {}", self.round);
+        assert_eq!(first.1, second.1, "the I/O roots of round {}", self.round);
+        self.root = first.0;
+        self.check_today(&*parent);
+        first.2
+    }
+
+    /// Checks today's rules where the round had one transaction that was charged.
+    fn check_today(&self, parent: &dyn StateRead) {
+        let question = Question::Rounds {
+            after: self.round - 1,
+            limit: 1,
+        };
+        let Answer::Rounds(rounds) = self.ask(&question) else {
+            panic!("not rounds");
+        };
+        let [record] = &rounds[0].transactions[..] else {
+            return;
+        };
+        let accounts = |view: &dyn StateRead| {
+            let keys = record.keys.clone();
+            let question = Question::Accounts { keys, slice: None };
+            let answer = self
+                .steady
+                .engine
+                .query(view, &question.encode(), &self.context());
+            match Answer::decode(&answer.expect("an answer")) {
+                Ok(Answer::Accounts(accounts)) => accounts,
+                other => panic!("not accounts: {other:?}"),
+            }
+        };
+        let current = self.steady.host().view(RUNTIME, self.root);
+        let after = accounts(&*current.expect("the state"));
+        let pairs: Vec<Pair> = record
+            .keys
+            .iter()
+            .zip(accounts(parent).into_iter().zip(after))
+            .map(|(key, (before, after))| Pair {
+                key: *key,
+                before,
+                after,
+            })
+            .collect();
+        today::check(record, &pairs, &self.chain().identity);
+    }
+
+    fn context(&self) -> QueryContext {
+        let time = TimeNanos(START + self.elapsed);
+        QueryContext {
+            runtime: RUNTIME,
+            round: Round(self.round),
+            time,
+            now: time,
+            attested: None,
+        }
+    }
+
+    /// Lets agreed time pass and executes an empty batch.
+    pub(crate) fn pass(&mut self, slots: u64) {
+        self.elapsed += slots * SLOT;
+        self.round(&[]);
+    }
+
+    /// Signs and executes one transaction with the newest blockhash; the first signer pays.
+    pub(crate) fn send(
+        &mut self,
+        instructions: &[Instruction],
+        signers: &[&SigningKey],
+    ) -> TransactionRecord {
+        let bytes = transaction(instructions, signers, self.blockhash());
+        self.send_bytes(&bytes)
+    }
+
+    /// Executes one transaction that must be charged.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> TransactionRecord {
+        let receipts = self.round(&[bytes.to_vec()]);
+        assert_eq!(receipts[0].status, ReceiptStatus::Accepted);
+        self.record(signature(bytes)).expect("it was recorded")
+    }
+
+    /// Executes one transaction that must succeed.
+    pub(crate) fn succeed(
+        &mut self,
+        instructions: &[Instruction],
+        signers: &[&SigningKey],
+    ) -> TransactionRecord {
+        let record = self.send(instructions, signers);
+        assert_eq!(record.status, Ok(()), "{:#?}", record.logs);
+        record
+    }
+
+    pub(crate) fn record(&self, signature: Signature) -> Option<TransactionRecord> {
+        match self.ask(&Question::Transaction(signature)) {
+            Answer::Transaction(found) => found.map(|(record, _)| *record),
+            other => panic!("not a transaction: {other:?}"),
+        }
+    }
+
+    /// Asks both replicas, which must agree.
+    pub(crate) fn ask(&self, question: &Question) -> Answer {
+        let [first, second] = self.ask_bytes(&question.encode());
+        assert_eq!(first, second, "{question:?}");
+        Answer::decode(&first.expect("the question is answered")).expect("an answer")
+    }
+
+    /// What both replicas say to the bytes of a question.
+    pub(crate) fn ask_bytes(
+        &self,
+        question: &[u8],
+    ) -> [Result<Vec<u8>, trilith_protocol::QueryError>; 2] {
+        let context = self.context();
+        [&self.steady, &self.restarted].map(|replica| {
+            let view = replica.host().view(RUNTIME, self.root).expect("the state");
+            replica.engine.query(&*view, question, &context)
+        })
+    }
+
+    pub(crate) fn chain(&self) -> Chain {
+        match self.ask(&Question::Chain) {
+            Answer::Chain(chain) => *chain,
+            other => panic!("not the chain: {other:?}"),
+        }
+    }
+
+    pub(crate) fn blockhash(&self) -> BlockHash {
+        self.chain().blockhash
+    }
+
+    pub(crate) fn account(&self, key: &Pubkey) -> Option<Account> {
+        let question = Question::Accounts {
+            keys: vec![*key],
+            slice: None,
+        };
+        match self.ask(&question) {
+            Answer::Accounts(mut accounts) => accounts.remove(0),
+            other => panic!("not accounts: {other:?}"),
+        }
+    }
+
+    pub(crate) fn balance(&self, key: &Pubkey) -> u64 {
+        self.account(key).map_or(0, |account| account.lamports)
+    }
+
+    /// Gives an account lamports from the faucet.
+    pub(crate) fn airdrop(&mut self, to: &Pubkey, lamports: u64) {
+        let faucet = self.faucet();
+        let instruction = super::wire::transfer(&key(&faucet), to, lamports);
+        self.succeed(&[instruction], &[&faucet]);
+    }
+
+    /// What a receipt says of a transaction.
+    pub(crate) fn statuses(receipts: &[Receipt]) -> Vec<Option<TransactionResult<()>>> {
+        receipts
+            .iter()
+            .map(|receipt| match receipt.status {
+                ReceiptStatus::Accepted => {
+                    let status = bincode::deserialize(&receipt.output).expect("a status");
+                    Some(status)
+                }
+                ReceiptStatus::Rejected { .. } => None,
+            })
+            .collect()
+    }
+
+    /// The message with which a transaction is refused.
+    pub(crate) fn refusal(&mut self, bytes: &[u8]) -> String {
+        let receipts = self.round(&[bytes.to_vec()]);
+        match &receipts[0].status {
+            ReceiptStatus::Rejected { message, .. } => message.clone(),
+            ReceiptStatus::Accepted => panic!("it was charged"),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Rounds of the account engine over a real store, on two replicas that must agree.
+
+mod harness;
+mod history;
+mod precompiles;
+mod programs;
+mod refusals;
+mod splits;
+mod today;
+mod transfers;
+mod wire;
