@@ -25,6 +25,7 @@ fn request(entry: EntryPoint, mode: CallMode) -> ExecutionRequest {
         entry,
         mode,
         caller: nobody,
+        caller_info: None,
         argument: Vec::new(),
         reject: None,
         method_name: String::new(),

@@ -126,7 +126,21 @@ fn refusal(error: trilith_node::SubmitError) -> SubmitError {
         trilith_node::SubmitError::Rejected(reject) => SubmitError::Rejected(reject),
         trilith_node::SubmitError::Pool(PoolError::Full { count, limit }) => {
             SubmitError::PoolFull {
-                transactions: count as u64,
+                held: count as u64,
+                limit: limit as u64,
+                unit: "transactions",
+            }
+        }
+        trilith_node::SubmitError::Pool(PoolError::Bytes { bytes, limit }) => {
+            SubmitError::PoolFull {
+                held: bytes as u64,
+                limit: limit as u64,
+                unit: "bytes",
+            }
+        }
+        trilith_node::SubmitError::Pool(PoolError::Sender { count, limit }) => {
+            SubmitError::SenderFull {
+                waiting: count as u64,
                 limit: limit as u64,
             }
         }

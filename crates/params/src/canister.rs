@@ -166,7 +166,7 @@ params! {
     QUEUE_MAX: usize = 500, Count, v 1,
         "replica rs/replicated_state, default queue capacity";
 
-    /// Most canisters below each other that call others in a composite query.
+    /// Most canisters that a composite query visits below each other.
     COMPOSITE_DEPTH_MAX: usize = 6, Count, v 1,
         "replica rs/config/src/execution_environment.rs, depth of query calls";
 
@@ -293,6 +293,10 @@ params! {
     /// Most bytes of one string in a record of the state.
     STATE_STRING_BYTES_MAX: usize = 256 * 1024 * 1024, Bytes, v 1,
         "own choice: above every payload that the other limits allow";
+
+    /// Rounds after which the bytes of all canisters are added up again.
+    METRICS_ROUNDS: u64 = 10, Count, v 1,
+        "interface specification 0.66, Subnet information: refreshed every 10 blocks";
 }
 
 const _: () = assert!(SLICE_INSTRUCTIONS <= ROUND_INSTRUCTIONS);
