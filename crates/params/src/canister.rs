@@ -166,7 +166,7 @@ params! {
     QUEUE_MAX: usize = 500, Count, v 1,
         "replica rs/replicated_state, default queue capacity";
 
-    /// Most canisters that a composite query visits below each other.
+    /// Most canisters below each other that call others in a composite query.
     COMPOSITE_DEPTH_MAX: usize = 6, Count, v 1,
         "replica rs/config/src/execution_environment.rs, depth of query calls";
 
