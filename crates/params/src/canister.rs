@@ -213,6 +213,10 @@ params! {
     LOG_BYTES_MAX: usize = 4_096, Bytes, v 1,
         "interface specification 0.66, IC method fetch_canister_logs: 4 KiB";
 
+    /// Bytes that a print counts beside its content, so that empty ones are bounded too.
+    LOG_RECORD_BYTES: u64 = 16, Bytes, v 1,
+        "replica, size of a log record: index and time of 8 bytes each";
+
     /// Most bytes of prints that a canister's settings may ask for.
     LOG_MEMORY_LIMIT_MAX: u64 = 2 << 20, Bytes, v 1,
         "replica rs/types/limits: 2 MiB";

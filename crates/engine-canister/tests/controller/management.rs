@@ -310,7 +310,7 @@ fn prints_are_filtered_and_kept_within_the_limit_that_the_settings_state() {
         &mut network,
         id,
         CanisterSettings {
-            log_memory_limit: Some(Nat::from(2u8)),
+            log_memory_limit: Some(Nat::from(2u8 * (16 + 1))),
             log_visibility: Some(LogVisibility::Public),
             ..CanisterSettings::default()
         },
@@ -320,6 +320,9 @@ fn prints_are_filtered_and_kept_within_the_limit_that_the_settings_state() {
     network.user = User::new(2);
     assert_eq!(ask(&mut network, None).len(), 2);
     network.user = User::new(1);
+    // Empty prints count too.
+    replied(network.update(id, "run", "print; ".repeat(9) + "reply x"));
+    assert_eq!(ask(&mut network, None).len(), 2);
     replied(network.manage("uninstall_code", CanisterRecord { canister_id: id }));
     assert!(ask(&mut network, None).is_empty());
 }
