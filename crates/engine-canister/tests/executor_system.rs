@@ -88,6 +88,27 @@ fn a_refusal_has_the_usual_words() {
 }
 
 #[test]
+fn what_a_message_prints_is_bounded_in_bytes_and_lines() {
+    let wat = r#"(module
+      (import "ic0" "debug_print" (func $print (param i32 i32)))
+      (memory 1)
+      (func $many (param $size i32) (local $left i32)
+        (local.set $left (i32.const 70000))
+        (loop $again
+          (call $print (i32.const 0) (local.get $size))
+          (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+          (br_if $again (local.get $left))))
+      (func (export "canister_update empty") (call $many (i32.const 0)))
+      (func (export "canister_update long") (call $many (i32.const 1000))))"#;
+    let executor = executor();
+    let lines = |method: &str| update(&executor, wat, method).prints;
+    assert_eq!(lines("empty").len(), (1 << 20) / 16);
+    let long = lines("long");
+    assert_eq!(long.len(), (1 << 20) / 1_016 + 1);
+    assert!(long.last().unwrap().len() < 1_000);
+}
+
+#[test]
 fn trap_and_print_carry_their_text() {
     let wat = r#"(module
       (import "ic0" "debug_print" (func $print (param i32 i32)))
