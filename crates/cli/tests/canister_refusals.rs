@@ -34,7 +34,9 @@ fn without_a_node_the_command_says_how_to_start_one() {
         &error,
         &["`nowhere` is no network", "http://127.0.0.1:4943"],
     );
-    // The name of a name is not looked up before there is a network to look it up in.
+    let error = user.fails(2, "canister names --network ic --fetch-root-key");
+    has(&error, &["built in and never fetched"]);
+    // Without the key that is asked for nothing is sent in another name.
     let error = user.fails(2, "canister names --identity missing.pem");
     has(&error, &["missing.pem", "trilith identity new"]);
 }
