@@ -105,6 +105,8 @@ fn documents_have_what_programs_need() {
     assert_eq!(status["settings"]["controllers"], json!([me]));
     let before: u128 = status["cycles"].as_str().unwrap().parse().unwrap();
     assert!(before > 4_000_000_000_000, "{status}");
+    let added = user.json("canister deposit c --cycles 1T");
+    assert_eq!(added["added_cycles"], "1000000000000");
     let added = user.json("canister top-up c --cycles 1.5T");
     assert_eq!(added["added_cycles"], "1500000000000");
     let after = user.json("canister status c")["cycles"].clone();

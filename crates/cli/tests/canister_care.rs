@@ -144,6 +144,10 @@ fn an_id_can_be_chosen_and_names_stay_with_their_network() {
     let id = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 1, 0, 1, 1]).to_text();
     let created = user.ok(&format!("canister create --name chosen --id {id}"));
     assert_eq!(created.trim(), id);
+    let given = user.run(&["canister", "create", "--controller", "aaaaa-aa"]);
+    has(&given.stderr, &["you are not among its controllers"]);
+    let given = user.json(&format!("canister info {}", given.stdout.trim()));
+    assert_eq!(given["controllers"], json!(["aaaaa-aa"]));
     let error = user.fails(1, &format!("canister create --id {id}"));
     has(&error, &["already", "give another --id"]);
     has(
