@@ -78,28 +78,20 @@ impl Permission<'_> {
         named: &mut Named<'p>,
     ) -> Result<(), IngressError> {
         let labels: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
-        let invalid = || Err(IngressError::PathInvalid(text_of(path)));
         match labels.as_slice() {
             [b"time"] => Ok(()),
-            [b"api_boundary_nodes", rest @ ..] => match rest {
-                [] | [_] | [_, b"domain" | b"ipv4_address" | b"ipv6_address"] => Ok(()),
-                _ => invalid(),
-            },
+            [b"api_boundary_nodes", rest @ ..] if name_boundary_nodes(rest) => Ok(()),
             [b"canister_ranges", subnet] | [b"canister_ranges", subnet, _] => {
                 named.ranges.insert(*subnet);
                 Ok(())
             }
             [b"subnet", rest @ ..] => self.check_subnet(rest, path),
-            [b"request_status", id, rest @ ..] => match rest {
-                []
-                | [b"status" | b"reply" | b"reject_code" | b"reject_message" | b"error_code"] => {
-                    named.requests.insert(*id);
-                    self.check_request(id)
-                }
-                _ => invalid(),
-            },
+            [b"request_status", id, rest @ ..] if name_status(rest) => {
+                named.requests.insert(*id);
+                self.check_request(id)
+            }
             [b"canister", id, rest @ ..] => self.check_canister(id, rest, path),
-            _ => invalid(),
+            _ => Err(IngressError::PathInvalid(text_of(path))),
         }
     }
 
@@ -207,6 +199,22 @@ impl Permission<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether labels name something under `/api_boundary_nodes`.
+fn name_boundary_nodes(rest: &[&[u8]]) -> bool {
+    matches!(
+        rest,
+        [] | [_] | [_, b"domain" | b"ipv4_address" | b"ipv6_address"]
+    )
+}
+
+/// Whether labels name something under `/request_status/<id>`.
+fn name_status(rest: &[&[u8]]) -> bool {
+    matches!(
+        rest,
+        [] | [b"status" | b"reply" | b"reject_code" | b"reject_message" | b"error_code"]
+    )
 }
 
 fn hex(bytes: &[u8]) -> String {
