@@ -185,7 +185,7 @@ describe("of the subnet", () => {
     const shards = [utf8("canister_ranges"), id];
     const metrics = [utf8("subnet"), id, utf8("metrics")];
     const certificate = await read(kind, shards, metrics);
-    // A map with numbers for keys, which the agent's decoder of CBOR does not know.
+    // A map that holds one with numbers for keys, which the agent's decoder of CBOR does not know.
     assert.ok(valueAt(certificate, metrics).length > 10);
     assert.equal(new TextDecoder().decode(valueAt(certificate, kind)), "application");
     assert.equal(lookup_subtree(shards, certificate.cert.tree).status, "Found");
