@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use candid::Principal;
 use ic_agent::Identity as _;
 use ic_agent::agent::{Envelope, EnvelopeContent};
-use ic_agent::identity::BasicIdentity;
+use ic_agent::identity::{BasicIdentity, Delegation, DelegationPermissions, SignedDelegation};
 use support::http::{self, Response};
 use support::{C_COUNTER, Client, Node};
 use tempfile::tempdir;
@@ -205,7 +205,8 @@ async fn what_is_out_of_time_is_refused_and_what_is_replayed_is_not_applied_agai
 
     let expiry = seconds_from_now(-60);
     let expired = post(&content(canister, sender, expiry));
-    refused(&expired, 400, &["expired", &expiry.to_string()]);
+    let expired_text = ["Invalid request expiry: ", "expired", &expiry.to_string()];
+    refused(&expired, 400, &expired_text);
     let expiry = seconds_from_now(3_600);
     let early = post(&content(canister, sender, expiry));
     refused(&early, 400, &["limit", &expiry.to_string()]);
@@ -232,6 +233,192 @@ async fn what_is_out_of_time_is_refused_and_what_is_replayed_is_not_applied_agai
     let again = client.post("v4", canister, "call", &signed(&call));
     assert_eq!(again.status, 200, "{}", again.text());
     unharmed(node, canister, 1).await;
+}
+
+/// A call of `inc` by [`identity`], through delegations that are changed before they are signed.
+fn delegated(canister: Principal, length: u8, change: impl Fn(usize, &mut Delegation)) -> Vec<u8> {
+    let keys: Vec<BasicIdentity> = (21..=21 + length)
+        .map(|seed| BasicIdentity::from_raw_key(&[seed; 32]))
+        .collect();
+    let sign = |(index, pair): (usize, &[BasicIdentity])| {
+        let mut delegation = Delegation {
+            pubkey: pair[1].public_key().unwrap(),
+            expiration: seconds_from_now(600),
+            targets: None,
+            permissions: None,
+        };
+        change(index, &mut delegation);
+        let signature = pair[0].sign_delegation(&delegation).unwrap().signature;
+        SignedDelegation {
+            delegation,
+            signature: signature.unwrap(),
+        }
+    };
+    let chain: Vec<SignedDelegation> = keys.windows(2).enumerate().map(sign).collect();
+    let sender = identity().sender().unwrap();
+    let call = content(canister, sender, seconds_from_now(60));
+    let signature = keys.last().unwrap().sign(&call).unwrap().signature;
+    Envelope {
+        content: Cow::Owned(call),
+        sender_pubkey: identity().public_key(),
+        sender_sig: signature,
+        sender_delegation: Some(chain),
+    }
+    .encode_bytes()
+}
+
+#[tokio::test]
+async fn what_a_delegation_does_not_cover_is_refused() {
+    let folder = tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let client = Client::new(&node);
+    let canister = client.install(C_COUNTER).await;
+    let post = |bytes: Vec<u8>| client.post("v4", canister, "call", &bytes);
+    let good = post(delegated(canister, 20, |_, _| {}));
+    assert_eq!(good.status, 200, "{}", good.text());
+
+    let long = post(delegated(canister, 21, |_, _| {}));
+    refused(
+        &long,
+        400,
+        &["sender_delegation has 21 items, over the limit of 20"],
+    );
+    let own = identity().public_key().unwrap();
+    let circle = post(delegated(canister, 2, |_, delegation| {
+        delegation.pubkey.clone_from(&own);
+    }));
+    refused(
+        &circle,
+        403,
+        &["position 0 of the delegations occurs twice"],
+    );
+    let management = Principal::management_canister();
+    let elsewhere = post(delegated(canister, 1, |_, delegation| {
+        delegation.targets = Some(vec![management]);
+    }));
+    refused(&elsewhere, 403, &[&canister.to_text(), "targets"]);
+    let many = post(delegated(canister, 1, |_, delegation| {
+        delegation.targets = Some(vec![management; 1_001]);
+    }));
+    refused(
+        &many,
+        400,
+        &["targets has 1001 items, over the limit of 1000"],
+    );
+    let queries = post(delegated(canister, 1, |_, delegation| {
+        delegation.permissions = Some(DelegationPermissions::Queries);
+    }));
+    refused(&queries, 403, &["permits `queries`"]);
+    let expiry = seconds_from_now(-1);
+    let late = post(delegated(canister, 1, |_, delegation| {
+        delegation.expiration = expiry;
+    }));
+    refused(
+        &late,
+        400,
+        &["delegation at position 0 expired", &expiry.to_string()],
+    );
+    unharmed(node, canister, 1).await;
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_refused() {
+    let folder = tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let client = Client::new(&node);
+    let canister = client.install(C_COUNTER).await;
+    let sender = identity().sender().unwrap();
+    let call = content(canister, sender, seconds_from_now(60));
+    let id = call.to_request_id();
+    assert_eq!(
+        client.post("v4", canister, "call", &signed(&call)).status,
+        200
+    );
+    let read_of = |paths: &[&[&[u8]]], sender: Principal| EnvelopeContent::ReadState {
+        ingress_expiry: seconds_from_now(60),
+        sender,
+        paths: paths
+            .iter()
+            .map(|path| path.iter().map(|label| (*label).into()).collect())
+            .collect(),
+    };
+    let read = |paths: &[&[&[u8]]]| signed(&read_of(paths, sender));
+    let post = |bytes: Vec<u8>| client.post("v3", canister, "read_state", &bytes);
+    let status: &[&[u8]] = &[b"request_status", id.as_slice()];
+    let own = post(read(&[status]));
+    assert_eq!(own.status, 200, "{}", own.text());
+    client.verify(&own.bytes("certificate"), canister).unwrap();
+
+    let nobody = read_of(&[status], Principal::anonymous());
+    let nobody = post(envelope(&nobody, None, None));
+    refused(
+        &nobody,
+        403,
+        &["request_status/", "may not be read by this sender"],
+    );
+    let other: &[&[u8]] = &[b"request_status", &[7; 32]];
+    refused(
+        &post(read(&[status, other])),
+        400,
+        &["one request status, it asks for 2"],
+    );
+    let secret = [
+        b"canister".as_slice(),
+        canister.as_slice(),
+        b"certified_data",
+    ];
+    refused(
+        &post(read(&[&secret])),
+        403,
+        &["certified_data may not be read"],
+    );
+    refused(&post(read(&[&[b"nothing"]])), 404, &["/nothing is not one"]);
+    let elsewhere = client.create().await;
+    let astray = [b"canister".as_slice(), elsewhere.as_slice(), b"module_hash"];
+    let texts = [canister.to_text(), elsewhere.to_text()];
+    refused(&post(read(&[&astray])), 400, &[&texts[0], &texts[1]]);
+    let long = vec![b"x".as_slice(); 128];
+    refused(
+        &post(read(&[&long])),
+        400,
+        &["a path has 128 items, over the limit of 127"],
+    );
+    let time: &[&[u8]] = &[b"time"];
+    let many = post(read(&vec![time; 1_001]));
+    refused(
+        &many,
+        400,
+        &["paths has 1001 items, over the limit of 1000"],
+    );
+    let query = client.agent.query(&canister, "get").sign().unwrap();
+    refused(&post(query.signed_query), 400, &["`query`", "`read_state`"]);
+    unharmed(node, canister, 1).await;
+}
+
+/// Calls of methods in the wrong mode, or that are not there, get a reject code.
+#[tokio::test]
+async fn what_a_canister_does_not_have_is_rejected() {
+    let folder = tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let client = Client::new(&node);
+    let canister = client.install(C_COUNTER).await;
+    let missing = client
+        .try_update(canister, "nothing", ())
+        .await
+        .unwrap_err();
+    assert!(missing.to_string().contains("IC0536"), "{missing}");
+    let query = client
+        .agent
+        .query(&canister, "inc")
+        .with_arg(candid::encode_args(()).unwrap());
+    let query = query.call_with_verification().await.unwrap_err();
+    assert!(query.to_string().contains("IC0536"), "{query}");
+    // A query method may be called like an update, and then has no effect.
+    assert_eq!(client.update::<u64>(canister, "get", ()).await, 0);
+    let nobody = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 9, 9, 1, 1]);
+    let nobody = client.try_update(nobody, "inc", ()).await.unwrap_err();
+    assert!(nobody.to_string().contains("IC0301"), "{nobody}");
+    unharmed(node, canister, 0).await;
 }
 
 #[tokio::test]

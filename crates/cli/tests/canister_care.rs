@@ -2,8 +2,13 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use candid::Principal;
-use serde_json::json;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
 use support::modules::{PRINTER, module};
 use support::user::has;
 use support::{Node, User};
@@ -27,6 +32,38 @@ fn what_a_canister_prints_is_shown_and_cannot_steer_the_terminal() {
     assert_eq!(records[1]["index"], 1);
     let error = user.fails(1, "canister call p fall");
     has(&error, &["hello", "trilith canister logs p"]);
+}
+
+#[test]
+fn logs_are_followed_until_interrupted() {
+    let folder = tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let user = User::with_identity(&node);
+    user.write("printer.wasm", module(PRINTER, &[]));
+    user.ok("canister create --name p");
+    user.ok("canister install p --wasm printer.wasm");
+    user.run(&["canister", "call", "p", "hello"]);
+    let words = ["canister", "logs", "p", "--follow", "--json"];
+    let mut follower = user
+        .command(&words)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary can be started");
+    let stdout = BufReader::new(follower.stdout.take().expect("stdout is piped"));
+    let mut lines = stdout.lines().map(|line| line.expect("lines are text"));
+    let mut index = || {
+        let line = lines.next().expect("the follower goes on");
+        let record: Value = serde_json::from_str(&line).expect("a line is a document");
+        record["index"].as_u64().expect("records are counted")
+    };
+    assert_eq!([index(), index()], [0, 1]);
+    // What comes while it waits is shown once.
+    user.run(&["canister", "call", "p", "hello"]);
+    assert_eq!([index(), index()], [2, 3]);
+    let id = i32::try_from(follower.id()).expect("process ids are small");
+    kill(Pid::from_raw(id), Signal::SIGINT).expect("the follower runs");
+    let status = follower.wait().expect("the follower ends");
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]
@@ -107,6 +144,10 @@ fn an_id_can_be_chosen_and_names_stay_with_their_network() {
     let id = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 1, 0, 1, 1]).to_text();
     let created = user.ok(&format!("canister create --name chosen --id {id}"));
     assert_eq!(created.trim(), id);
+    let given = user.run(&["canister", "create", "--controller", "aaaaa-aa"]);
+    has(&given.stderr, &["you are not among its controllers"]);
+    let given = user.json(&format!("canister info {}", given.stdout.trim()));
+    assert_eq!(given["controllers"], json!(["aaaaa-aa"]));
     let error = user.fails(1, &format!("canister create --id {id}"));
     has(&error, &["already", "give another --id"]);
     has(

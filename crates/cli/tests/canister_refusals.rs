@@ -34,7 +34,9 @@ fn without_a_node_the_command_says_how_to_start_one() {
         &error,
         &["`nowhere` is no network", "http://127.0.0.1:4943"],
     );
-    // The name of a name is not looked up before there is a network to look it up in.
+    let error = user.fails(2, "canister names --network ic --fetch-root-key");
+    has(&error, &["built in and never fetched"]);
+    // Without the key that is asked for nothing is sent in another name.
     let error = user.fails(2, "canister names --identity missing.pem");
     has(&error, &["missing.pem", "trilith identity new"]);
 }
@@ -54,8 +56,18 @@ fn only_the_right_root_key_makes_answers_believable() {
     let elsewhere = tempdir().unwrap();
     let other = Node::start(elsewhere.path());
     let wrong = hex::encode(&other.root_key_der);
-    let error = user.fails(1, &format!("canister info {id} --root-key {wrong}"));
-    has(&error, &["--root-key"]);
+    // Neither certificates nor the signatures of queries verify under the key of another network.
+    user.write("counter.wasm", MOTOKO_COUNTER);
+    user.ok(&format!("canister install {id} --wasm counter.wasm"));
+    for command in [
+        format!("canister info {id}"),
+        format!("canister call {id} inc --no-interface"),
+        format!("canister query {id} get --no-interface"),
+    ] {
+        let error = user.fails(1, &format!("{command} --root-key {wrong}"));
+        has(&error, &["not to be believed", "--root-key"]);
+        user.ok(&format!("{command} --root-key {key}"));
+    }
     let error = user.fails(2, &format!("canister info {id} --root-key xyz"));
     has(&error, &["not hexadecimal", "trilith dev"]);
 }
@@ -271,6 +283,9 @@ fn every_help_text_has_an_example() {
         let help = trilith().args([command, "--help"]).output().unwrap();
         assert!(help.status.success());
         let text = String::from_utf8(help.stdout).unwrap();
+        if command == "canister" {
+            has(&text, &["Exit codes: 0 done; 1 ", "; 2 "]);
+        }
         let listed = text
             .lines()
             .skip_while(|line| !line.starts_with("Commands:"));

@@ -201,6 +201,7 @@ impl Replicas {
             sender: self.user.principal(),
             ingress_expiry: self.time + 120 * SECOND,
             nonce: Some(self.nonce.to_be_bytes().to_vec()),
+            sender_info: None,
         });
         (self.user.envelope(&content), content.request_id())
     }

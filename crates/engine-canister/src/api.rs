@@ -182,6 +182,8 @@ pub struct ExecutionRequest {
     pub mode: CallMode,
     /// Who called; the management canister's id for system tasks.
     pub caller: Principal,
+    /// What a canister attests about the caller, where the call came from a user who sent it along.
+    pub caller_info: Option<Arc<CallerInfo>>,
     /// The argument, or the reply in a reply callback.
     pub argument: Vec<u8>,
     /// In a reject callback: reject code and message.
@@ -233,6 +235,18 @@ pub struct ExecutionRequest {
     pub slice_instructions: u64,
     /// Whether changes of memories and globals are wanted in the result. Queries do not.
     pub keep_changes: bool,
+}
+
+/// What a canister attests about a user (`sender_info` of a request, verified), as those whom the
+/// user calls see it.
+///
+/// Source: interface specification, "Request: Call" and "Caller information".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerInfo {
+    /// The attested bytes.
+    pub data: Vec<u8>,
+    /// The canister that signed them.
+    pub signer: Principal,
 }
 
 /// The circumstances of a message that imports can ask for.

@@ -2,8 +2,13 @@
 
 mod executor_support;
 
+use std::sync::Arc;
+
+use candid::Principal;
 use executor_support::*;
-use trilith_engine_canister::api::{Answer, CallMode, EntryPoint, ExecutionResult, TrapKind};
+use trilith_engine_canister::api::{
+    Answer, CallMode, CallerInfo, EntryPoint, ExecutionResult, TrapKind,
+};
 use trilith_engine_canister::wasm::imports::{IMPORTS, Import};
 
 const MODES: [CallMode; 15] = [
@@ -85,6 +90,27 @@ fn a_refusal_has_the_usual_words() {
         "Canister violated contract: \"ic0_call_perform\" cannot be executed in non replicated \
          query mode"
     );
+}
+
+#[test]
+fn what_a_message_prints_is_bounded_in_bytes_and_lines() {
+    let wat = r#"(module
+      (import "ic0" "debug_print" (func $print (param i32 i32)))
+      (memory 1)
+      (func $many (param $size i32) (local $left i32)
+        (local.set $left (i32.const 70000))
+        (loop $again
+          (call $print (i32.const 0) (local.get $size))
+          (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+          (br_if $again (local.get $left))))
+      (func (export "canister_update empty") (call $many (i32.const 0)))
+      (func (export "canister_update long") (call $many (i32.const 1000))))"#;
+    let executor = executor();
+    let lines = |method: &str| update(&executor, wat, method).prints;
+    assert_eq!(lines("empty").len(), (1 << 20) / 16);
+    let long = lines("long");
+    assert_eq!(long.len(), (1 << 20) / 1_016 + 1);
+    assert!(long.last().unwrap().len() < 1_000);
 }
 
 #[test]
@@ -240,6 +266,47 @@ fn a_call_is_answered_once() {
         trap(run(&executor, &module, asked)).kind,
         TrapKind::Contract
     );
+}
+
+/// Information about the caller is there where a user sent it along, and empty elsewhere.
+#[test]
+fn canisters_read_what_is_attested_about_their_callers() {
+    let executor = executor();
+    let module = prepare(
+        &executor,
+        r#"(module
+          (import "ic0" "msg_caller_info_data_size" (func $data (result i32)))
+          (import "ic0" "msg_caller_info_data_copy" (func $copy_data (param i32 i32 i32)))
+          (import "ic0" "msg_caller_info_signer_size" (func $signer (result i32)))
+          (import "ic0" "msg_caller_info_signer_copy" (func $copy_signer (param i32 i32 i32)))
+          (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))
+          (import "ic0" "msg_reply" (func $reply))
+          (memory 1)
+          (func (export "canister_update go")
+            (call $copy_data (i32.const 0) (i32.const 0) (call $data))
+            (call $append (i32.const 0) (call $data))
+            (call $copy_signer (i32.const 100) (i32.const 0) (call $signer))
+            (call $append (i32.const 100) (call $signer))
+            (call $reply))
+          (func (export "canister_update beyond")
+            (call $copy_data (i32.const 0) (i32.const 0) (i32.const 9))))"#,
+    );
+    let ask = |method: &str, info: Option<CallerInfo>| {
+        let mut asked = request(EntryPoint::Update(method.into()));
+        asked.caller_info = info.map(Arc::new);
+        run(&executor, &module, asked).end
+    };
+    let info = CallerInfo {
+        data: b"name=ada".to_vec(),
+        signer: Principal::from_slice(&[7, 1, 1]),
+    };
+    let reply = |bytes: &[u8]| Some(Answer::Reply(bytes.to_vec()));
+    let told = ask("go", Some(info.clone())).unwrap().answer;
+    assert_eq!(told, reply(b"name=ada\x07\x01\x01"));
+    assert_eq!(ask("go", None).unwrap().answer, reply(b""));
+    for info in [Some(info), None] {
+        assert!(ask("beyond", info).is_err(), "more than there is");
+    }
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 mod executor_support;
 
+use std::sync::Arc;
+
 use executor_support::*;
 use proptest::prelude::*;
-use trilith_engine_canister::api::EntryPoint;
+use trilith_engine_canister::api::{CallerInfo, EntryPoint};
 use trilith_engine_canister::executor::wire::{
     decode_anything, decode_prepared, decode_request, decode_result, encode_prepared,
     encode_request, encode_result,
@@ -35,6 +37,10 @@ fn everything_survives() {
 
     advance(&mut asked, &result);
     asked.reject = Some((4, "no".into()));
+    asked.caller_info = Some(Arc::new(CallerInfo {
+        data: vec![3; 300],
+        signer: asked.canister,
+    }));
     asked.environment.data_certificate = Some(vec![1, 2]);
     asked.environment.global_timer = 77;
     let sent = encode_request(&asked);

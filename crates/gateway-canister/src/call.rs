@@ -27,7 +27,11 @@ use trilith_protocol::{QueryError, ReceiptStatus, Reject};
 use crate::answer::{self, Rejection};
 use crate::failure::Failure;
 use crate::port::SubmitError;
+use crate::status::topology_of;
 use crate::{Gateway, body};
+
+/// The methods that create canisters.
+const CREATION: [&str; 2] = ["create_canister", "provisional_create_canister_with_cycles"];
 
 /// What became of submitting a call.
 enum Taken {
@@ -59,35 +63,59 @@ pub(crate) async fn call_and_wait(
     request: Request,
 ) -> Result<Response, Failure> {
     let deadline = Instant::now() + gateway.limits.reply_wait;
-    let id = match take_up(&gateway, &id, request).await? {
-        Taken::Up { id } => id,
-        Taken::Refused(rejection) => return Ok(answer::rejected_synchronously(&rejection)),
-    };
-    let certificate = timeout_at(deadline, certified_end(&gateway, id)).await;
-    Ok(match certificate {
-        Ok(Some(certificate)) => answer::certified(&certificate),
-        Ok(None) | Err(_) => answer::accepted(),
-    })
+    let taken = take_up(&gateway, &id, request).await?;
+    Ok(end_of(&gateway, taken, deadline).await)
 }
 
-/// `POST /api/v4/subnet/<id>/call`, by which subnet administrators create canisters. This network
-/// has none.
+/// The answer to a synchronous call: its certified end, if there is one in time.
+async fn end_of(gateway: &Gateway, taken: Taken, deadline: Instant) -> Response {
+    let id = match taken {
+        Taken::Up { id } => id,
+        Taken::Refused(rejection) => return answer::rejected_synchronously(&rejection),
+    };
+    match timeout_at(deadline, certified_end(gateway, id)).await {
+        Ok(Some(certificate)) => answer::certified(&certificate),
+        Ok(None) | Err(_) => answer::accepted(),
+    }
+}
+
+/// `POST /api/v4/subnet/<id>/call`, which creates canisters.
 pub(crate) async fn call_to_subnet(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    body::principal(&id)?;
+    let deadline = Instant::now() + gateway.limits.reply_wait;
+    let address = body::principal(&id)?;
     let received = body::read(&gateway, request).await?;
-    let envelope = Envelope::decode(&received.bytes)?;
-    require_call(&envelope)?;
-    Ok(answer::rejected_synchronously(&Rejection {
-        code: 4,
-        message: "calls to a subnet are for its administrators, and this subnet has none; use a \
-                  canister endpoint"
-            .into(),
-        error_code: "IC0407".into(),
-    }))
+    let id = route_to_subnet(&gateway, &received.bytes, address).await?;
+    let taken = submit(&gateway, received, id).await?;
+    Ok(end_of(&gateway, taken, deadline).await)
+}
+
+/// As [`route`], for a call at the address of a subnet: it must be this one, and the call one that
+/// creates a canister. Who may do that, the engine decides.
+async fn route_to_subnet(
+    gateway: &Gateway,
+    bytes: &[u8],
+    address: Principal,
+) -> Result<[u8; 32], Failure> {
+    let envelope = Envelope::decode(bytes)?;
+    let call = require_call(&envelope)?;
+    let creates = CREATION.contains(&call.method_name.as_str());
+    if call.canister_id != Principal::management_canister() || !creates {
+        return Err(IngressError::SubnetMethod {
+            method: call.method_name.clone(),
+            canister: call.canister_id,
+            wanted: CREATION[0],
+        }
+        .into());
+    }
+    let effective = topology_of(gateway).await?.subnet;
+    if address != effective {
+        return Err(IngressError::EffectiveCanister { address, effective }.into());
+    }
+    Ok(envelope.content.request_id())
 }
 
 fn require_call(envelope: &Envelope) -> Result<&ingress::CallContent, Failure> {
@@ -109,6 +137,15 @@ async fn take_up(gateway: &Gateway, address: &str, request: Request) -> Result<T
     let address = body::principal(address)?;
     let received = body::read(gateway, request).await?;
     let id = route(&received.bytes, address)?;
+    submit(gateway, received, id).await
+}
+
+/// Submits the call `id` and waits until it is in a round.
+async fn submit(
+    gateway: &Gateway,
+    received: body::Envelope,
+    id: [u8; 32],
+) -> Result<Taken, Failure> {
     let wait = gateway.limits.inclusion_wait;
     let submission = timeout(wait, gateway.port.submit(received.bytes)).await;
     let Ok(submission) = submission else {
@@ -133,9 +170,9 @@ async fn take_up(gateway: &Gateway, address: &str, request: Request) -> Result<T
             ),
         },
         Err(SubmitError::Rejected(reject)) => refused(id, &reject),
-        Err(error @ (SubmitError::PoolFull { .. } | SubmitError::NotAccepted(_))) => {
-            Err(Failure::unavailable(error.to_string()))
-        }
+        Err(error @ SubmitError::PoolFull { .. }) => Err(Failure::overloaded(error)),
+        Err(error @ SubmitError::SenderFull { .. }) => Err(Failure::too_many(error.to_string())),
+        Err(error @ SubmitError::NotAccepted(_)) => Err(Failure::unavailable(error.to_string())),
     }
 }
 
@@ -176,7 +213,9 @@ fn refused(id: [u8; 32], reject: &Reject) -> Result<Taken, Failure> {
                 error_code,
             }))
         }
-        Refusal::BadRequest | Refusal::Forbidden => Err(Failure::rejected(reject)),
+        Refusal::BadRequest | Refusal::Forbidden | Refusal::NotFound => {
+            Err(Failure::rejected(reject))
+        }
     }
 }
 

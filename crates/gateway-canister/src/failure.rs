@@ -32,10 +32,22 @@ impl Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
+    /// More is asked of the node than it can do. The words before the fact are those of the Internet
+    /// Computer's replica.
+    pub(crate) fn overloaded(fact: impl std::fmt::Display) -> Self {
+        Self::unavailable(format!("Service is overloaded, try again later: {fact}"))
+    }
+
+    /// One sender asks more than its share; what others send is still taken.
+    pub(crate) fn too_many(fact: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, fact)
+    }
+
     /// A request that the engine refuses without giving a reject code.
     pub(crate) fn refused(refusal: &Refusal, text: impl Into<String>) -> Self {
         let status = match refusal {
             Refusal::Forbidden => StatusCode::FORBIDDEN,
+            Refusal::NotFound => StatusCode::NOT_FOUND,
             Refusal::BadRequest | Refusal::Rejection { .. } => StatusCode::BAD_REQUEST,
         };
         Self::new(status, text)
@@ -68,7 +80,11 @@ impl From<Fault> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = (self.status, self.text).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        let passing = [
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        if passing.contains(&self.status) {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

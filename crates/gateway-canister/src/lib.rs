@@ -10,7 +10,8 @@
 //! - A status of 202 or 200 to a call is sent only after [`NodePort::submit`] reported that the
 //!   call is in a finalised, durable round, or the certified state says that it was before.
 //! - Bodies are bounded before they are held: each by [`Limits::body_bytes`], all together by
-//!   [`Limits::bodies_bytes`]. Connections are bounded in number and in time.
+//!   [`Limits::bodies_bytes`]. Connections are bounded in number and in time, requests under way
+//!   by [`Limits::requests`].
 //! - No request causes a status of 500 or above, unless the node itself cannot serve it.
 //!
 //! Source: Internet Computer interface specification, "HTTPS interface".
@@ -30,7 +31,7 @@ mod status;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -53,6 +54,8 @@ struct Gateway {
     bodies: Arc<Semaphore>,
     /// Turns of query calls at each canister.
     lanes: Arc<Lanes>,
+    /// What is left of [`Limits::requests`].
+    requests: Arc<Semaphore>,
 }
 
 /// The endpoints, without a server around them; [`serve`] adds one.
@@ -63,7 +66,9 @@ pub fn router(port: Arc<dyn NodePort>, limits: Limits) -> Router {
         limits,
         bodies,
         lanes: Arc::new(Lanes::new(limits.canister_queries)),
+        requests: Arc::new(Semaphore::new(limits.requests)),
     };
+    let counting = middleware::from_fn_with_state(gateway.clone(), count_requests);
     Router::new()
         .route("/api/v2/status", get(status::status))
         .route(
@@ -78,24 +83,25 @@ pub fn router(port: Arc<dyn NodePort>, limits: Limits) -> Router {
         .route("/api/v3/subnet/{id}/query", post(read::query_to_subnet))
         .route(
             "/api/v2/canister/{id}/read_state",
-            post(read::read_canister_state),
+            post(read::read_canister_state_2),
         )
         .route(
             "/api/v3/canister/{id}/read_state",
-            post(read::read_canister_state),
+            post(read::read_canister_state_3),
         )
         .route(
             "/api/v2/subnet/{id}/read_state",
-            post(read::read_subnet_state),
+            post(read::read_subnet_state_2),
         )
         .route(
             "/api/v3/subnet/{id}/read_state",
-            post(read::read_subnet_state),
+            post(read::read_subnet_state_3),
         )
         .route("/_/topology", get(status::topology))
         .route("/_/dashboard", get(status::dashboard))
         .fallback(no_endpoint)
         .method_not_allowed_fallback(wrong_method)
+        .layer(counting)
         .layer(middleware::from_fn(allow_browsers))
         .with_state(gateway)
 }
@@ -118,6 +124,21 @@ async fn wrong_method(request: Request) -> Response {
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
+}
+
+/// Refuses a request at once if too many are under way, so that whoever sent it knows and need not
+/// wait for a slot.
+async fn count_requests(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    match gateway.requests.try_acquire() {
+        Ok(_slot) => next.run(request).await,
+        Err(_) => {
+            let limit = gateway.limits.requests;
+            Failure::overloaded(format!(
+                "{limit} requests are under way, the limit is {limit}"
+            ))
+            .into_response()
+        }
+    }
 }
 
 /// Answers preflight requests, and lets pages of any origin read what they asked for. Nothing here

@@ -15,6 +15,9 @@ pub struct Limits {
     pub bodies_bytes: usize,
     /// Most open connections. Further ones wait in the operating system's queue.
     pub connections: usize,
+    /// Most requests under way, whether they wait for a body, a round or an answer. Further ones are
+    /// refused at once; connections beyond this number serve to tell them so.
+    pub requests: usize,
     /// Longest wait for the headers of a request, also on an idle connection.
     pub header_wait: Duration,
     /// Longest wait for the body of a request.
@@ -42,6 +45,7 @@ impl Limits {
         body_bytes: ENVELOPE_BYTES_MAX,
         bodies_bytes: 256 * 1024 * 1024,
         connections: 1_024,
+        requests: 768,
         header_wait: Duration::from_secs(30),
         body_wait: Duration::from_secs(30),
         connection_life: Duration::from_secs(300),

@@ -137,10 +137,45 @@ fn refusal(error: trilith_node::SubmitError) -> SubmitError {
         trilith_node::SubmitError::Rejected(reject) => SubmitError::Rejected(reject),
         trilith_node::SubmitError::Pool(PoolError::Full { count, limit }) => {
             SubmitError::PoolFull {
-                transactions: count as u64,
+                held: count as u64,
+                limit: limit as u64,
+                unit: "transactions",
+            }
+        }
+        trilith_node::SubmitError::Pool(PoolError::Bytes { bytes, limit }) => {
+            SubmitError::PoolFull {
+                held: bytes as u64,
+                limit: limit as u64,
+                unit: "bytes",
+            }
+        }
+        trilith_node::SubmitError::Pool(PoolError::Sender { count, limit }) => {
+            SubmitError::SenderFull {
+                waiting: count as u64,
                 limit: limit as u64,
             }
         }
         other => SubmitError::NotAccepted(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which bound of the pool was hit decides who is told to wait: everyone, or one sender.
+    #[test]
+    fn a_full_pool_is_told_from_a_greedy_sender() {
+        let of = |error| refusal(trilith_node::SubmitError::Pool(error)).to_string();
+        let full = PoolError::Full { count: 5, limit: 5 };
+        assert_eq!(of(full), "the pool has 5 transactions, its limit is 5");
+        let bytes = PoolError::Bytes { bytes: 9, limit: 8 };
+        assert_eq!(of(bytes), "the pool has 9 bytes, its limit is 8");
+        let sender = PoolError::Sender { count: 3, limit: 3 };
+        assert_eq!(
+            of(sender),
+            "this sender has 3 transactions waiting, the limit is 3; try again when some of them \
+             are done"
+        );
     }
 }

@@ -60,11 +60,23 @@ pub enum SubmitError {
     #[error(transparent)]
     Rejected(Reject),
     /// The pool takes no more. It has no effect.
-    #[error("the pool has {transactions} transactions, its limit is {limit}")]
+    #[error("the pool has {held} {unit}, its limit is {limit}")]
     PoolFull {
-        /// Transactions that wait.
-        transactions: u64,
+        /// What waits, with what was submitted.
+        held: u64,
         /// Most that may wait.
+        limit: u64,
+        /// What is counted: transactions or bytes.
+        unit: &'static str,
+    },
+    /// The pool takes no more of this sender. It has no effect.
+    #[error(
+        "this sender has {waiting} transactions waiting, the limit is {limit}; try again when some of them are done"
+    )]
+    SenderFull {
+        /// Transactions of the sender that wait.
+        waiting: u64,
+        /// Most of one sender that may wait.
         limit: u64,
     },
     /// The node gave up waiting, or is shutting down. It may still come into a round.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use tokio::time::timeout;
-use trilith_engine_canister::ingress::{self, Content, Envelope, IngressError, Refusal};
+use trilith_engine_canister::ingress::{self, Envelope, Refusal};
 use trilith_engine_canister::query::{CallResult, Effective, QueryRequest, QueryResponse};
 use trilith_protocol::{Fault, QueryError, Reject};
 
@@ -119,68 +119,77 @@ fn rejected_query(
 }
 
 /// `POST /api/v3/subnet/<id>/query`, whose only method lists canisters for the administrators of a
-/// subnet. This network has none.
+/// subnet.
 pub(crate) async fn query_to_subnet(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    body::principal(&id)?;
+    let subnet = body::principal(&id)?;
     let received = body::read(&gateway, request).await?;
-    let envelope = Envelope::decode(&received.bytes)?;
-    let Content::Query(query) = &envelope.content else {
-        let found = envelope.content.request_type().to_owned();
-        return Err(IngressError::RequestType {
-            found,
-            wanted: "query",
-        }
-        .into());
+    let question = QueryRequest::SubnetCall {
+        envelope: received.bytes,
+        subnet,
     };
-    let result = CallResult::Rejected {
-        code: 4,
-        message: format!(
-            "`{}` was asked of the subnet; queries to a subnet are for its administrators, and \
-             this subnet has none",
-            query.method_name
-        ),
-        error_code: "IC0407".into(),
-    };
-    Ok(answer::query(
-        &*gateway.port,
-        &envelope.content.request_id(),
-        &result,
-    ))
+    match ask(&gateway, &question).await {
+        Ok(QueryResponse::Call { id, result }) => Ok(answer::query(&*gateway.port, &id, &result)),
+        Ok(_) => Err(other_question()),
+        Err(NoAnswer::Failure(failure)) => Err(failure),
+        Err(NoAnswer::Reject(reject)) => Err(Failure::rejected(&reject)),
+    }
 }
 
-/// `POST /api/v2/canister/<id>/read_state` and `POST /api/v3/canister/<id>/read_state`.
-pub(crate) async fn read_canister_state(
+/// `POST /api/v2/canister/<id>/read_state`.
+pub(crate) async fn read_canister_state_2(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let effective = Effective::Canister(body::principal(&id)?);
-    read_state(&gateway, effective, request).await
+    read_state(&gateway, effective, 2, request).await
 }
 
-/// `POST /api/v2/subnet/<id>/read_state` and `POST /api/v3/subnet/<id>/read_state`.
-pub(crate) async fn read_subnet_state(
+/// `POST /api/v3/canister/<id>/read_state`.
+pub(crate) async fn read_canister_state_3(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let effective = Effective::Canister(body::principal(&id)?);
+    read_state(&gateway, effective, 3, request).await
+}
+
+/// `POST /api/v2/subnet/<id>/read_state`.
+pub(crate) async fn read_subnet_state_2(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let effective = Effective::Subnet(body::principal(&id)?);
-    read_state(&gateway, effective, request).await
+    read_state(&gateway, effective, 2, request).await
+}
+
+/// `POST /api/v3/subnet/<id>/read_state`.
+pub(crate) async fn read_subnet_state_3(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let effective = Effective::Subnet(body::principal(&id)?);
+    read_state(&gateway, effective, 3, request).await
 }
 
 async fn read_state(
     gateway: &Gateway,
     effective: Effective,
+    version: u64,
     request: Request,
 ) -> Result<Response, Failure> {
     let received = body::read(gateway, request).await?;
     let question = QueryRequest::ReadState {
         envelope: received.bytes,
         effective,
+        version,
     };
     match ask(gateway, &question).await {
         Ok(QueryResponse::ReadState { certificate }) => Ok(answer::certificate(&certificate)),

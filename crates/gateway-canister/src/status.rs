@@ -45,10 +45,10 @@ pub(crate) async fn status(State(gateway): State<Gateway>) -> Response {
 
 /// `GET /_/topology`.
 pub(crate) async fn topology(State(gateway): State<Gateway>) -> Result<Response, Failure> {
-    Ok(Json(topology_json(&ask_topology(&gateway).await?)).into_response())
+    Ok(Json(topology_json(&topology_of(&gateway).await?)).into_response())
 }
 
-async fn ask_topology(gateway: &Gateway) -> Result<Topology, Failure> {
+pub(crate) async fn topology_of(gateway: &Gateway) -> Result<Topology, Failure> {
     match ask(gateway, &QueryRequest::Topology).await {
         Ok(QueryResponse::Topology(topology)) => Ok(topology),
         Ok(_) => Err(other_question()),
@@ -91,7 +91,7 @@ fn topology_json(topology: &Topology) -> Value {
 
 /// `GET /_/dashboard`.
 pub(crate) async fn dashboard(State(gateway): State<Gateway>) -> Result<Response, Failure> {
-    let topology = ask_topology(&gateway).await?;
+    let topology = topology_of(&gateway).await?;
     let status = gateway.port.status();
     let health = if status.healthy {
         "healthy"

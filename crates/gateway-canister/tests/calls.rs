@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use candid::Principal;
 use double::{
     Answers, CERTIFICATE, Double, Got, Submission, at, call_content, call_envelope, canister,
-    envelope, impatient, post, query_content, reject, replied, request, send,
+    envelope, impatient, post, query_content, reject, replied, request, send, subnet,
 };
 use ic_transport_types::{RejectResponse, TransportCallResponse, to_request_id};
 use trilith_engine_canister::ingress::{IngressError, MODULE, MODULE_CANISTER};
@@ -139,8 +139,13 @@ async fn a_call_the_canister_refuses_gets_a_reject_code() {
 async fn a_call_the_engine_does_not_take_gets_a_status_and_a_reason() {
     let rejected = |code| Submission::Fails(SubmitError::Rejected(reject(MODULE, code)));
     let full = SubmitError::PoolFull {
-        transactions: 5,
+        held: 5,
         limit: 5,
+        unit: "transactions",
+    };
+    let greedy = SubmitError::SenderFull {
+        waiting: 3,
+        limit: 3,
     };
     let stopped = SubmitError::NotAccepted("the node is shutting down".into());
     let cases = [
@@ -162,7 +167,13 @@ async fn a_call_the_engine_does_not_take_gets_a_status_and_a_reason() {
         (
             Submission::Fails(full),
             503,
-            "the pool has 5 transactions, its limit is 5",
+            "Service is overloaded, try again later: the pool has 5 transactions, its limit is 5",
+        ),
+        (
+            Submission::Fails(greedy),
+            429,
+            "this sender has 3 transactions waiting, the limit is 3; try again when some of them \
+             are done",
         ),
         (
             Submission::Fails(stopped),
@@ -175,7 +186,8 @@ async fn a_call_the_engine_does_not_take_gets_a_status_and_a_reason() {
             let double = Double::with_submission(submission.clone());
             let got = post(&double, &at(version, "call"), call_envelope()).await;
             assert_eq!((got.status.as_u16(), got.text().as_str()), (status, text));
-            assert_eq!(got.headers.contains_key("retry-after"), status == 503);
+            let passing = [429, 503].contains(&status);
+            assert_eq!(got.headers.contains_key("retry-after"), passing);
         }
     }
 }
@@ -221,15 +233,53 @@ async fn only_calls_are_taken_at_call_endpoints() {
             "the request is of type `query`, this endpoint takes `call`"
         );
     }
-    let path = format!("/api/v4/subnet/{}/call", canister());
+    let path = format!("/api/v4/subnet/{}/call", subnet());
     let got = post(&double, &path, envelope(&query_content())).await;
     assert_eq!(got.status, StatusCode::BAD_REQUEST);
-    let got = post(&double, &path, call_envelope()).await;
+    assert!(double.submitted.lock().unwrap().is_empty());
+}
+
+/// At the address of a subnet canisters are created, by whom the engine allows it.
+#[tokio::test]
+async fn a_subnet_takes_creations_only() {
+    let double = Double::new();
+    let path = |id: Principal| format!("/api/v4/subnet/{id}/call");
+    let management = Principal::management_canister();
+    let got = post(&double, &path(subnet()), call_envelope()).await;
+    assert_eq!(got.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        got.text(),
+        format!(
+            "at the address of a subnet only `create_canister` of the management canister is \
+             served, not `set` of {}",
+            canister()
+        )
+    );
+    let status = envelope(&call_content(management, "canister_status", b"DIDL\0\0"));
+    let got = post(&double, &path(subnet()), status).await;
+    assert_eq!(got.status, StatusCode::BAD_REQUEST);
+    for method in ["create_canister", "provisional_create_canister_with_cycles"] {
+        let create = envelope(&call_content(management, method, b"DIDL\0\0"));
+        let got = post(&double, &path(canister()), create.clone()).await;
+        assert_eq!(got.status, StatusCode::BAD_REQUEST);
+        let (address, belongs) = (canister(), subnet());
+        assert_eq!(
+            got.text(),
+            format!("the address names {address}, but the request belongs to {belongs}")
+        );
+        assert!(double.submitted.lock().unwrap().is_empty());
+        let got = post(&double, &path(subnet()), create).await;
+        assert_eq!(certificate_of(&got), CERTIFICATE);
+        assert_eq!(double.submitted.lock().unwrap().drain(..).count(), 1);
+    }
+    let refusing = Submission::Fails(SubmitError::Rejected(reject(MODULE_CANISTER, 406)));
+    let double = Double::with_submission(refusing);
+    let create = envelope(&call_content(management, "create_canister", b"DIDL\0\0"));
+    let got = post(&double, &path(subnet()), create).await;
     assert!(matches!(
         got.decode(),
         TransportCallResponse::NonReplicatedRejection(_)
     ));
-    assert!(double.submitted.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use double::{
     Answers, CERTIFICATE, Double, Got, NOW, at, canister, envelope, get, impatient, post,
-    query_content, read_content, reject, replied, request, send,
+    query_content, read_content, reject, replied, request, send, subnet,
 };
 use ic_transport_types::{QueryResponse, ReadStateResponse, to_request_id};
 use trilith_engine_canister::controller;
@@ -68,25 +68,28 @@ async fn a_rejected_query_is_signed_as_well() {
 }
 
 #[tokio::test]
-async fn a_query_of_the_subnet_is_refused_clearly() {
+async fn a_query_of_the_subnet_is_the_engines_to_answer() {
     let double = Double::new();
-    let path = format!("/api/v3/subnet/{}/query", canister());
+    let path = format!("/api/v3/subnet/{}/query", subnet());
     let got = post(&double, &path, envelope(&query_content())).await;
-    let QueryResponse::Rejected { reject, .. } = check_signature(&double, &got) else {
-        panic!("not rejected");
-    };
-    assert!(reject.reject_message.contains("administrators"));
-    let got = post(&double, &path, envelope(&read_content())).await;
-    assert_eq!(
-        got.text(),
-        "the request is of type `read_state`, this endpoint takes `query`"
+    check_signature(&double, &got);
+    let (asked, envelope) = (
+        double.asked.lock().unwrap().clone(),
+        envelope(&query_content()),
     );
-    assert_eq!(got.status, StatusCode::BAD_REQUEST);
+    let subnet = subnet();
+    assert_eq!(asked, [QueryRequest::SubnetCall { envelope, subnet }]);
+    for (code, status) in [(15, 400), (105, 403)] {
+        let double = Double::with_answers(Answers::Rejects(reject(MODULE, code)));
+        let got = post(&double, &path, double::envelope(&query_content())).await;
+        assert_eq!(got.status.as_u16(), status);
+        assert_eq!(got.text(), format!("ingress says {code}"));
+    }
 }
 
 #[tokio::test]
 async fn the_state_is_read_under_the_id_of_the_address() {
-    for version in [2, 3] {
+    for version in [2u64, 3] {
         for (kind, effective) in [
             ("canister", Effective::Canister(canister())),
             ("subnet", Effective::Subnet(canister())),
@@ -100,6 +103,7 @@ async fn the_state_is_read_under_the_id_of_the_address() {
             let asked = [QueryRequest::ReadState {
                 envelope,
                 effective,
+                version,
             }];
             assert_eq!(*double.asked.lock().unwrap(), asked);
         }
@@ -115,6 +119,8 @@ async fn what_the_engine_refuses_gets_a_status_and_its_reason() {
             403,
             "ingress says 109",
         ),
+        // A path that there is none of.
+        (Answers::Rejects(reject(MODULE, 10)), 404, "ingress says 10"),
         // A node that has just started has no certificate yet: agents are to ask again.
         (
             Answers::Rejects(reject(controller::MODULE, controller::CODE_NO_CERTIFICATE)),

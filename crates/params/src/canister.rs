@@ -166,7 +166,7 @@ params! {
     QUEUE_MAX: usize = 500, Count, v 1,
         "replica rs/replicated_state, default queue capacity";
 
-    /// Most canisters that a composite query visits below each other.
+    /// Most canisters below each other that call others in a composite query.
     COMPOSITE_DEPTH_MAX: usize = 6, Count, v 1,
         "replica rs/config/src/execution_environment.rs, depth of query calls";
 
@@ -212,6 +212,10 @@ params! {
     /// Bytes of prints that are kept of a canister whose settings ask for no other number.
     LOG_BYTES_MAX: usize = 4_096, Bytes, v 1,
         "interface specification 0.66, IC method fetch_canister_logs: 4 KiB";
+
+    /// Bytes that a print counts beside its content, so that empty ones are bounded too.
+    LOG_RECORD_BYTES: u64 = 16, Bytes, v 1,
+        "replica, size of a log record: index and time of 8 bytes each";
 
     /// Most bytes of prints that a canister's settings may ask for.
     LOG_MEMORY_LIMIT_MAX: u64 = 2 << 20, Bytes, v 1,
@@ -293,6 +297,10 @@ params! {
     /// Most bytes of one string in a record of the state.
     STATE_STRING_BYTES_MAX: usize = 256 * 1024 * 1024, Bytes, v 1,
         "own choice: above every payload that the other limits allow";
+
+    /// Rounds after which the bytes of all canisters are added up again.
+    METRICS_ROUNDS: u64 = 10, Count, v 1,
+        "interface specification 0.66, Subnet information: refreshed every 10 blocks";
 }
 
 const _: () = assert!(SLICE_INSTRUCTIONS <= ROUND_INSTRUCTIONS);

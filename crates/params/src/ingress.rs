@@ -30,6 +30,18 @@ params! {
     SIGNATURE_BYTES_MAX: usize = 128 * 1024, Bytes, v 1,
         "own choice: above a canister signature, which carries a certificate";
 
+    /// Most bytes of what a canister attests about a sender. Every message of the call carries it.
+    SENDER_INFO_BYTES_MAX: usize = 64 * 1024, Bytes, v 1,
+        "own choice: above the attributes of a user that Internet Identity attests";
+
+    /// Fewest bits of the modulus of an authenticator's RSA key.
+    RSA_KEY_BITS_MIN: usize = 2_048, Count, v 1,
+        "replica MINIMUM_RSA_KEY_SIZE; NIST SP 800-131A";
+
+    /// Most bits of the modulus of an authenticator's RSA key.
+    RSA_KEY_BITS_MAX: usize = 8_192, Count, v 1,
+        "replica MAXIMUM_RSA_KEY_SIZE";
+
     /// Most delegations in a chain.
     DELEGATIONS_MAX: usize = 20, Count, v 1,
         "interface specification 0.66, Authentication";

@@ -201,7 +201,8 @@ fn next_step(code: &str, reject: &RejectResponse, target: &Target) -> String {
         "IC0522" => "do less in one message, or in several".to_owned(),
         "IC0527" => "send it with `trilith canister query`".to_owned(),
         "IC0502" | "IC0503" | "IC0504" | "IC0506" | "IC0507" => format!(
-            "nothing was changed; `trilith canister logs {typed}` shows what the canister printed"
+            "what the message that failed had changed is undone; `trilith canister logs {typed}` \
+             shows what the canister printed"
         ),
         _ => match reject.reject_code as u8 {
             2 => "try again in a moment".to_owned(),

@@ -172,6 +172,16 @@ async fn trust_root_key(
         agent.set_root_key(key);
         return Ok(());
     }
+    if arguments.fetch_root_key && network.to_string() == MAINNET {
+        return Err(Failure {
+            message: "the root key of the Internet Computer is built in and never fetched"
+                .to_owned(),
+            next: Some("leave --fetch-root-key out".to_owned()),
+            usage: true,
+            ..Failure::default()
+        }
+        .into());
+    }
     if network.loopback || arguments.fetch_root_key {
         let fetched = agent.fetch_root_key().await;
         return fetched.map_err(|error| advice::unreachable(network, error).into());

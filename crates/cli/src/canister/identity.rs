@@ -197,24 +197,25 @@ struct PrincipalArguments {
 /// If a key cannot be read or written.
 pub fn run(arguments: &IdentityArguments) -> Result<()> {
     let answer = match &arguments.command {
-        IdentityCommand::New(new) => make(new)?,
-        IdentityCommand::Principal(of) => say(of)?,
+        IdentityCommand::New(new) => make(new, arguments.json)?,
+        IdentityCommand::Principal(of) => say(of, arguments.json)?,
     };
     answer.print(arguments.json)
 }
 
-fn make(arguments: &NewArguments) -> Result<Answer> {
+fn make(arguments: &NewArguments, json: bool) -> Result<Answer> {
     let (file, kind) = (&arguments.file, arguments.kind);
     let key = Key::random(kind);
     let pem = key.to_pem().context("the key cannot be encoded")?;
     let principal = principal_of(&key)?;
     write_new(file, &pem)?;
     let text = format!("{principal}\n");
-    eprintln!(
-        "the {kind} key is in {}; use it with --identity, or with {IDENTITY_VARIABLE}={}",
-        file.display(),
-        file.display()
-    );
+    if !json {
+        let path = file.display();
+        eprintln!(
+            "the {kind} key is in {path}; use it with --identity, or with {IDENTITY_VARIABLE}={path}"
+        );
+    }
     let file = file.display().to_string();
     let document = json!({ "principal": principal, "file": file, "kind": kind.to_string() });
     Ok(Answer::new(text, document))
@@ -250,7 +251,7 @@ fn write_new(file: &Path, pem: &str) -> Result<()> {
     written.with_context(what).context(step)
 }
 
-fn say(arguments: &PrincipalArguments) -> Result<Answer> {
+fn say(arguments: &PrincipalArguments, json: bool) -> Result<Answer> {
     let Some(file) = chosen_file(arguments.file.as_deref()) else {
         let principal = Principal::anonymous();
         let document = json!({ "principal": principal, "file": null, "kind": "anonymous" });
@@ -258,7 +259,8 @@ fn say(arguments: &PrincipalArguments) -> Result<Answer> {
     };
     let (key, principal) = load(&file)?;
     let mode = fs::metadata(&file).map(|found| found.permissions().mode());
-    if mode.is_ok_and(|mode| mode & MODE_OTHERS != 0) && !file.starts_with("/dev") {
+    let shared = mode.is_ok_and(|mode| mode & MODE_OTHERS != 0);
+    if shared && !json && !file.starts_with("/dev") {
         eprintln!(
             "note: others can read {}; `chmod 600 {}` changes that",
             file.display(),

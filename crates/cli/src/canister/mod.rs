@@ -39,9 +39,13 @@ use self::settings::SettingsArguments;
 /// them recurses as deep as their bounds allow.
 const STACK_BYTES: usize = 256 << 20;
 
+/// What the exit codes of all commands say.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the call failed: no node, a reject, an answer that \
+                          does not verify; 2 the arguments cannot be used.";
+
 /// Arguments of `trilith canister`.
 #[derive(Args, Clone, Debug)]
-#[command(arg_required_else_help = true)]
+#[command(arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct CanisterArguments {
     #[command(subcommand)]
     command: CanisterCommand,

@@ -8,12 +8,12 @@ pub const PRINTER: &str = r#"(module
     (import "ic0" "msg_reply" (func $reply))
     (import "ic0" "trap" (func $trap (param i32 i32)))
     (memory 1)
-    (data (i32.pub const 0) "hello\1b[2J, all")
+    (data (i32.const 0) "hello\1b[2J, all")
     (func (export "canister_update hello")
-        (call $print (i32.pub const 0) (i32.pub const 5))
-        (call $print (i32.pub const 5) (i32.pub const 4))
+        (call $print (i32.const 0) (i32.const 5))
+        (call $print (i32.const 5) (i32.const 4))
         (call $reply))
-    (func (export "canister_update fall") (call $trap (i32.pub const 0) (i32.pub const 5)))
+    (func (export "canister_update fall") (call $trap (i32.const 0) (i32.const 5)))
     (func (export "canister_composite_query deep") (call $reply)))"#;
 
 /// Accepts no message from users.

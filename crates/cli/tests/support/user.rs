@@ -1,7 +1,7 @@
 //! A user at the command line, in a project folder of their own.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -67,16 +67,22 @@ impl User {
 
     /// Runs a command in another folder.
     pub fn run_in(&self, folder: &Path, words: &[&str]) -> Said {
+        let output = self.command(words).current_dir(folder).output();
+        said(output.expect("the binary can be started"))
+    }
+
+    /// A command in the project folder, ready to be started.
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = trilith();
         command
             .args(words)
-            .current_dir(folder)
+            .current_dir(self.folder.path())
             .env("TRILITH_NETWORK", &self.network);
         match &self.identity {
             Some(file) => command.env("TRILITH_IDENTITY", file),
             None => command.env_remove("TRILITH_IDENTITY"),
         };
-        said(command.output().expect("the binary can be started"))
+        command
     }
 
     /// Runs a command that must succeed, without notes that this gives; gives its result.

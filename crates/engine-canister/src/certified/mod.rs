@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! /time
-//! /subnet/<id>/{public_key, type, canister_ranges, node/<id>/public_key}
+//! /subnet/<id>/{public_key, type, canister_ranges, metrics, node/<id>/public_key}
 //! /canister_ranges/<subnet>/<first id>
 //! /request_status/<id>/{status, reply | reject_code, reject_message, error_code}
-//! /canister/<id>/{certified_data, controllers, module_hash, metadata/<name>}
+//! /canister/<id>/{certified_data, controllers, module_hash, metadata/<name>,
+//!                 canister_creation_timestamp, last_install_timestamp}
 //! ```
 //!
 //! Knows the records of the state; knows no executor and no request. Invariant: pruning never
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use candid::Principal;
 use trilith_params::canister::INDEX_MAX;
 use trilith_types::HashTree;
-use trilith_types::cbor::Encoder;
+use trilith_types::cbor::{Encoder, MapBuilder};
 use trilith_types::representation_hash::leb128;
 
 pub use branch::{Branch, Tree, Wanted};
@@ -74,7 +75,34 @@ fn encoded_ranges() -> Vec<u8> {
     encoder.finish()
 }
 
-fn subnet_tree(meta: &Meta, identity: &Identity<'_>) -> Tree {
+/// The metrics of the subnet. Cycles stand as two halves, the upper only where there is one.
+///
+/// Source: interface specification, "Subnet information".
+fn encoded_metrics(meta: &Meta, canisters: usize) -> Vec<u8> {
+    let (low, high) = (meta.consumed as u64, (meta.consumed >> 64) as u64);
+    let metrics = MapBuilder::new()
+        .field("num_canisters", |encoder| {
+            encoder.uint(canisters as u64);
+        })
+        .field("canister_state_bytes", |encoder| {
+            encoder.uint(meta.state_bytes);
+        })
+        .field("consumed_cycles_total", |encoder| {
+            encoder.map(2).uint(0).uint(low).uint(1);
+            match high {
+                0 => encoder.null(),
+                high => encoder.uint(high),
+            };
+        })
+        .field("update_transactions_total", |encoder| {
+            encoder.uint(meta.executed);
+        });
+    let mut encoder = tagged();
+    encoder.raw(&metrics.finish());
+    encoder.finish()
+}
+
+fn subnet_tree(meta: &Meta, canisters: usize, identity: &Identity<'_>) -> Tree {
     let nodes = meta.committee.iter().map(|key| {
         let der = Tree::Leaf(ed25519_der(key.as_bytes()));
         let node = Tree::level([(b"public_key".as_slice(), der)]);
@@ -88,6 +116,7 @@ fn subnet_tree(meta: &Meta, identity: &Identity<'_>) -> Tree {
         (b"type", Tree::Leaf(b"application".to_vec())),
         (b"canister_ranges", Tree::Leaf(encoded_ranges())),
         (b"node", Tree::Level(nodes.collect())),
+        (b"metrics", Tree::Leaf(encoded_metrics(meta, canisters))),
     ]);
     Tree::level([(identity.subnet.as_slice(), subnet)])
 }
@@ -103,12 +132,19 @@ fn canister_tree(canister: &Canister) -> Tree {
     for controller in &canister.settings.controllers {
         controllers.bytes(controller.as_slice());
     }
-    let mut level = BTreeMap::from([(b"controllers".to_vec(), Tree::Leaf(controllers.finish()))]);
+    let mut level = BTreeMap::from([
+        (b"controllers".to_vec(), Tree::Leaf(controllers.finish())),
+        (
+            b"canister_creation_timestamp".to_vec(),
+            leb(canister.created),
+        ),
+    ]);
     if let Some(code) = &canister.code {
         level.insert(
             b"certified_data".to_vec(),
             Tree::Leaf(canister.certified_data.clone()),
         );
+        level.insert(b"last_install_timestamp".to_vec(), leb(canister.installed));
         level.insert(
             b"module_hash".to_vec(),
             Tree::Leaf(code.module.sent_hash.to_vec()),
@@ -166,7 +202,7 @@ pub(crate) struct Top {
 impl Top {
     fn new(snapshot: &Snapshot, identity: &Identity<'_>) -> Self {
         let time = leb(snapshot.meta.time);
-        let subnet = subnet_tree(&snapshot.meta, identity);
+        let subnet = subnet_tree(&snapshot.meta, snapshot.canisters.len(), identity);
         let ranges = ranges_tree(identity);
         let branch = Branch::new(vec![
             (b"canister".to_vec(), snapshot.canisters.digest()),

@@ -13,7 +13,7 @@ use super::record::{Canister, Origin, Request, RequestRecord, RequestState, Stat
 use super::reject::{ErrorCode, Rejection};
 use super::round::Round;
 use super::{CanisterEngine, management, price};
-use crate::api::{CallMode, EntryPoint};
+use crate::api::{CallMode, CallerInfo, EntryPoint};
 use crate::ingress::{
     CallContent, Content, Envelope, IngressError, MODULE_CANISTER, effective_canister,
 };
@@ -83,6 +83,15 @@ fn accept<'a>(
     Ok(payer)
 }
 
+/// What is attested about the sender of an authenticated call, as the canister sees it.
+pub(crate) fn caller_info(call: &CallContent) -> Option<Arc<CallerInfo>> {
+    let info = call.sender_info.as_ref()?;
+    Some(Arc::new(CallerInfo {
+        data: info.info.clone(),
+        signer: info.signer,
+    }))
+}
+
 fn unfreezes(call: &CallContent) -> bool {
     call.method_name == "update_settings" && call.arg.len() <= UNFREEZING_BYTES_MAX
 }
@@ -102,6 +111,7 @@ pub(crate) fn induct(round: &mut Round<'_>, bytes: &[u8]) -> Result<[u8; 32], Re
     let origin = Origin::Ingress {
         id,
         sender: call.sender,
+        info: caller_info(&call),
     };
     let state = &round.state;
     let accepted = accept(&call, &origin, |id| state.canister(id));
@@ -109,6 +119,7 @@ pub(crate) fn induct(round: &mut Round<'_>, bytes: &[u8]) -> Result<[u8; 32], Re
         id,
         Some(RequestRecord {
             sender: call.sender,
+            receiver: call.canister_id,
             effective: effective_canister(&call),
             expiry: call.ingress_expiry,
             status: RequestState::Received {},
@@ -119,8 +130,7 @@ pub(crate) fn induct(round: &mut Round<'_>, bytes: &[u8]) -> Result<[u8; 32], Re
         Err(rejection) => round.respond(&origin, rejection.into(), 0),
         Ok(payer) => {
             if let Some(payer) = payer {
-                let canister = round.state.existing(&payer);
-                canister.cycles = canister.cycles.saturating_sub(cost(&call));
+                round.charge_ingress(payer, cost(&call));
             }
             let argument = Arc::new(call.arg);
             let request = Request {
@@ -155,6 +165,7 @@ pub(crate) fn check(
     let origin = Origin::Ingress {
         id,
         sender: call.sender,
+        info: None,
     };
     let lookup = |id: &Principal| snapshot.canisters.get(id).map(|canister| &**canister);
     accept(&call, &origin, lookup).map_err(|rejection| rejected(&rejection))?;
@@ -186,6 +197,7 @@ pub(crate) fn check(
 fn inspect(onlooker: &Onlooker<'_>, call: &CallContent) -> Result<Result<(), Rejection>, Fault> {
     let entry = Entry {
         caller: call.sender,
+        caller_info: caller_info(call),
         argument: Arc::new(call.arg.clone()),
         method: call.method_name.clone(),
         instructions_max: price::INSPECT_INSTRUCTIONS,

@@ -1,15 +1,16 @@
 //! Answering questions about a snapshot: query calls, reads of the certified state, the status of
 //! ingress messages, topology.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use candid::Principal;
 use trilith_protocol::{Fault, QueryContext, QueryError, Reject};
 use trilith_types::StateRead;
 
+use super::admit::caller_info;
 use super::machine::Entry;
 use super::onlooker::Onlooker;
+use super::permission::Permission;
 use super::query_format::{
     CallResult, Effective, QueryRequest, QueryResponse, RequestStatus, Topology,
 };
@@ -23,9 +24,12 @@ use super::{
 use crate::api::{Answer, CallMode, EntryPoint, PreparedModule};
 use crate::certified::{self, StateTree, Wanted};
 use crate::ingress::{
-    CallContent, Content, Envelope, IngressError, ReadStateContent, decode_candid,
+    CallContent, Content, Envelope, IngressError, ReadStateContent, SignedDelegation,
     effective_canister,
 };
+
+/// The method of the management canister that queries of a subnet may call.
+const LIST_CANISTERS: &str = "list_canisters";
 
 /// A result that is refused or cannot be had on this node.
 type Answered<T> = Result<T, QueryError>;
@@ -73,7 +77,9 @@ pub(crate) fn answer(
         QueryRequest::ReadState {
             envelope,
             effective,
-        } => asked.read_state(&envelope, effective),
+            version,
+        } => asked.read_state(&envelope, effective, version),
+        QueryRequest::SubnetCall { envelope, subnet } => asked.subnet_call(&envelope, subnet),
         QueryRequest::RequestStatus { id } => Ok(asked.request_status(id)),
         QueryRequest::Topology => Ok(asked.topology()),
     }
@@ -93,7 +99,7 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn call(&self, envelope: &[u8], effective: Principal) -> Answered<QueryResponse> {
-        let (call, id) = authenticate_query(self.engine, envelope, effective, self.now)?;
+        let (call, id) = self.authentic_call(envelope, effective)?;
         let question = Question::new(&call, self.signature.is_some());
         if let Some(result) = self.snapshot.remembered.get(&question) {
             return Ok(QueryResponse::Call { id, result });
@@ -124,7 +130,7 @@ impl Asked<'_> {
 
     /// The answer that the same query had before, if it is remembered.
     fn call_again(&self, envelope: &[u8], effective: Principal) -> Answered<QueryResponse> {
-        let (call, id) = authenticate_query(self.engine, envelope, effective, self.now)?;
+        let (call, id) = self.authentic_call(envelope, effective)?;
         let question = Question::new(&call, self.signature.is_some());
         let remembered = self.snapshot.remembered.get(&question);
         Ok(
@@ -135,14 +141,73 @@ impl Asked<'_> {
         )
     }
 
-    fn read_state(&self, envelope: &[u8], effective: Effective) -> Answered<QueryResponse> {
-        let read = authenticate_read(self.engine, envelope, self.now)?;
+    /// A query call that belongs to the canister in the address.
+    fn authentic_call(
+        &self,
+        envelope: &[u8],
+        effective: Principal,
+    ) -> Answered<(CallContent, [u8; 32])> {
+        let (call, id) = authenticate_query(self.engine, envelope, self.now)?;
+        let other = |asked: &Principal| *asked != effective;
+        if let Some(belongs) = effective_canister(&call).filter(other) {
+            return Err(refused(IngressError::EffectiveCanister {
+                address: effective,
+                effective: belongs,
+            }));
+        }
+        Ok((call, id))
+    }
+
+    /// Queries of a subnet list its canisters for its administrators.
+    ///
+    /// Source: interface specification, "Effective subnet id".
+    fn subnet_call(&self, envelope: &[u8], address: Principal) -> Answered<QueryResponse> {
+        let (call, id) = authenticate_query(self.engine, envelope, self.now)?;
+        let subnet = self.engine.config.subnet_id;
+        if address != subnet {
+            return Err(refused(IngressError::EffectiveCanister {
+                address,
+                effective: subnet,
+            }));
+        }
+        let management = Principal::management_canister();
+        if call.canister_id != management || call.method_name != LIST_CANISTERS {
+            return Err(refused(IngressError::SubnetMethod {
+                method: call.method_name,
+                canister: call.canister_id,
+                wanted: LIST_CANISTERS,
+            }));
+        }
+        let why = format!(
+            "Caller {} is not allowed to call {LIST_CANISTERS}: it is for the administrators of \
+             the subnet, and this subnet has none",
+            call.sender
+        );
+        let rejection = Rejection::new(ErrorCode::RejectedMessage, why);
+        let (code, error_code) = (rejection.code(), rejection.error_code());
+        let result = CallResult::Rejected {
+            code,
+            message: rejection.message,
+            error_code,
+        };
+        Ok(QueryResponse::Call { id, result })
+    }
+
+    fn read_state(
+        &self,
+        envelope: &[u8],
+        effective: Effective,
+        version: u64,
+    ) -> Answered<QueryResponse> {
+        let (read, delegations) = authenticate_read(self.engine, envelope, self.now)?;
         let (snapshot, subnet) = (self.snapshot, self.engine.config.subnet_id);
         Permission {
             snapshot,
             subnet,
             read: &read,
+            delegations: &delegations,
             effective,
+            version,
         }
         .check()
         .map_err(refused)?;
@@ -223,7 +288,6 @@ fn status_of(record: &RequestRecord) -> RequestStatus {
 fn authenticate_query(
     engine: &CanisterEngine,
     bytes: &[u8],
-    address: Principal,
     now: u64,
 ) -> Answered<(CallContent, [u8; 32])> {
     let envelope = Envelope::decode(bytes).map_err(refused)?;
@@ -234,12 +298,6 @@ fn authenticate_query(
             wanted: "query",
         }));
     };
-    if let Some(effective) = effective_canister(call).filter(|effective| *effective != address) {
-        return Err(refused(IngressError::EffectiveCanister {
-            address,
-            effective,
-        }));
-    }
     let id = engine
         .judge
         .judge(&envelope, bytes, now, false)
@@ -251,7 +309,7 @@ fn authenticate_read(
     engine: &CanisterEngine,
     bytes: &[u8],
     now: u64,
-) -> Answered<ReadStateContent> {
+) -> Answered<(ReadStateContent, Vec<SignedDelegation>)> {
     let envelope = Envelope::decode(bytes).map_err(refused)?;
     let Content::ReadState(read) = &envelope.content else {
         let found = envelope.content.request_type().to_owned();
@@ -264,149 +322,7 @@ fn authenticate_read(
         .judge
         .judge(&envelope, bytes, now, false)
         .map_err(refused)?;
-    Ok(read.clone())
-}
-
-/// Who may read which paths.
-///
-/// Source: interface specification, "Request: Read state".
-struct Permission<'a> {
-    snapshot: &'a Snapshot,
-    subnet: Principal,
-    read: &'a ReadStateContent,
-    effective: Effective,
-}
-
-impl Permission<'_> {
-    fn check(&self) -> Result<(), IngressError> {
-        if let Effective::Subnet(address) = self.effective
-            && address != self.subnet
-        {
-            return Err(IngressError::EffectiveCanister {
-                address,
-                effective: self.subnet,
-            });
-        }
-        let mut requests: BTreeSet<&[u8]> = BTreeSet::new();
-        for path in &self.read.paths {
-            self.check_path(path, &mut requests)?;
-        }
-        if requests.len() > 1 {
-            return Err(IngressError::SeveralRequests(requests.len()));
-        }
-        Ok(())
-    }
-
-    fn check_path<'p>(
-        &self,
-        path: &'p [Vec<u8>],
-        requests: &mut BTreeSet<&'p [u8]>,
-    ) -> Result<(), IngressError> {
-        let labels: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
-        let invalid = || Err(IngressError::PathInvalid(text_of(path)));
-        match (labels.as_slice(), self.effective) {
-            ([b"time"] | [b"subnet", ..] | [b"canister_ranges", ..], _) => Ok(()),
-            ([b"api_boundary_nodes", ..], _) => Ok(()),
-            (
-                [b"request_status", id] | [b"request_status", id, _],
-                Effective::Canister(address),
-            ) => {
-                requests.insert(id);
-                self.check_request(id, address)
-            }
-            ([b"canister", id, rest @ ..], Effective::Canister(address)) => {
-                let id = Principal::try_from_slice(id)
-                    .map_err(|_| IngressError::PathInvalid(text_of(path)))?;
-                if id != address {
-                    return Err(IngressError::EffectiveCanister {
-                        address,
-                        effective: id,
-                    });
-                }
-                match rest {
-                    [b"module_hash"] | [b"controllers"] => Ok(()),
-                    [b"metadata", name] => self.check_metadata(id, name, path),
-                    [b"certified_data", ..] => Err(IngressError::PathForbidden(text_of(path))),
-                    _ => invalid(),
-                }
-            }
-            _ => invalid(),
-        }
-    }
-
-    /// The status of a request may be read by its sender, under its effective canister id. That an
-    /// unknown one is absent may be read by anyone.
-    fn check_request(&self, id: &[u8], address: Principal) -> Result<(), IngressError> {
-        let id = <[u8; 32]>::try_from(id).map_err(|_| {
-            IngressError::PathInvalid(format!(
-                "request_status with an id of {} bytes, not 32",
-                id.len()
-            ))
-        })?;
-        let Some(record) = self.snapshot.requests.get(&id) else {
-            return Ok(());
-        };
-        let named = format!("request_status/{}", hex(&id));
-        if record.sender != self.read.sender {
-            return Err(IngressError::PathForbidden(named));
-        }
-        match record.effective {
-            Some(effective) if effective != address => {
-                Err(IngressError::EffectiveCanister { address, effective })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_metadata(
-        &self,
-        id: Principal,
-        name: &[u8],
-        path: &[Vec<u8>],
-    ) -> Result<(), IngressError> {
-        if std::str::from_utf8(name).is_err() {
-            return Err(IngressError::PathInvalid(text_of(path)));
-        }
-        let canister = self.snapshot.canisters.get(&id);
-        let code =
-            canister.and_then(|canister| canister.code.as_ref().map(|code| (canister, code)));
-        let Some((canister, code)) = code else {
-            return Ok(());
-        };
-        let section = code
-            .module
-            .metadata
-            .iter()
-            .find(|(found, _, _)| found.as_bytes() == name);
-        match section {
-            Some((_, false, _)) if !canister.is_controller(&self.read.sender) => {
-                Err(IngressError::PathForbidden(text_of(path)))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A path as text: labels that are words as they are, others in hexadecimal.
-fn text_of(path: &[Vec<u8>]) -> String {
-    let mut text = String::new();
-    for label in path.iter().take(8) {
-        let is_word = label
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-        text.push('/');
-        let shown = &label[..label.len().min(64)];
-        text.push_str(&if is_word {
-            String::from_utf8_lossy(shown).into_owned()
-        } else {
-            hex(shown)
-        });
-    }
-    text
+    Ok((read.clone(), envelope.sender_delegation))
 }
 
 impl Onlooker<'_> {
@@ -426,7 +342,12 @@ impl Onlooker<'_> {
     /// Runs a query call.
     fn call(&self, call: &CallContent) -> Result<Result<Vec<u8>, Rejection>, Fault> {
         if call.canister_id == Principal::management_canister() {
-            return Ok(self.manage(call));
+            return Ok(management::query(
+                self.snapshot,
+                call.sender,
+                &call.method_name,
+                &call.arg,
+            ));
         }
         let id = call.canister_id;
         let module = match self.runnable(id)? {
@@ -437,14 +358,20 @@ impl Onlooker<'_> {
         let composite = EntryPoint::CompositeQuery(call.method_name.clone());
         let argument = Arc::new(call.arg.clone());
         if module.exports.contains(&composite) {
-            let mut graph = composite::Graph::new(self);
+            let mut graph = composite::Graph::new(self, caller_info(call));
             return graph.call(id, call.sender, &call.method_name, argument);
         }
         if !module.exports.contains(&query) {
             return Ok(Err(Rejection::no_method(id, "query", &call.method_name)));
         }
-        self.plain_query(id, call.sender, query, argument, price::QUERY_INSTRUCTIONS)
-            .map(|(result, _)| result)
+        let entry = Entry {
+            caller: call.sender,
+            caller_info: caller_info(call),
+            argument,
+            instructions_max: price::QUERY_INSTRUCTIONS,
+            ..Entry::plain(query, CallMode::NonReplicatedQuery)
+        };
+        self.plain_query(id, entry).map(|(result, _)| result)
     }
 
     /// The module of a canister that can be queried.
@@ -463,7 +390,7 @@ impl Onlooker<'_> {
         }
         let floor = canister.floor();
         if canister.code.is_some() && canister.cycles < floor {
-            return Ok(Err(Rejection::out_of_cycles(id, canister.cycles, floor, 0)));
+            return Ok(Err(Rejection::frozen(id)));
         }
         Ok(self.prepared(id)?.ok_or_else(|| Rejection::no_module(id)))
     }
@@ -472,22 +399,13 @@ impl Onlooker<'_> {
     pub(crate) fn plain_query(
         &self,
         id: Principal,
-        caller: Principal,
-        entry: EntryPoint,
-        argument: Arc<Vec<u8>>,
-        instructions_max: u64,
+        entry: Entry,
     ) -> Result<(Result<Vec<u8>, Rejection>, u64), Fault> {
-        let plain = Entry::plain(entry, CallMode::NonReplicatedQuery);
-        let result = self.run(
-            id,
-            &Entry {
-                caller,
-                argument,
-                instructions_max,
-                keep_changes: false,
-                ..plain
-            },
-        )?;
+        let dropping = Entry {
+            keep_changes: false,
+            ..entry
+        };
+        let result = self.run(id, &dropping)?;
         let outcome = match result.end {
             Err(trap) => Err(Rejection::of_trap(id, &trap)),
             Ok(effects) => match effects.answer {
@@ -499,37 +417,5 @@ impl Onlooker<'_> {
             },
         };
         Ok((outcome, result.instructions))
-    }
-
-    /// Query calls of the management canister.
-    fn manage(&self, call: &CallContent) -> Result<Vec<u8>, Rejection> {
-        #[derive(candid::CandidType, serde::Deserialize)]
-        struct Args {
-            canister_id: Principal,
-        }
-        let method = call.method_name.as_str();
-        if !matches!(method, "canister_status" | "fetch_canister_logs") {
-            let why = format!("Query method {method} not found on the management canister");
-            return Err(Rejection::new(ErrorCode::MethodNotFound, why));
-        }
-        let args: Args = decode_candid(&call.arg).map_err(management::invalid)?;
-        let id = args.canister_id;
-        let canister = self.canister(&id).ok_or_else(|| Rejection::not_found(id))?;
-        let encoded = if method == "fetch_canister_logs" {
-            if !management::may_read_logs(canister, &call.sender) {
-                let why = format!(
-                    "Caller {} is not allowed to access canister logs",
-                    call.sender
-                );
-                return Err(Rejection::new(ErrorCode::RejectedMessage, why));
-            }
-            candid::encode_one(management::logs(canister))
-        } else {
-            if !canister.is_controller(&call.sender) {
-                return Err(management::not_controller(id, call.sender));
-            }
-            candid::encode_one(management::status_result(canister))
-        };
-        Ok(encoded.expect("candid types can be encoded"))
     }
 }

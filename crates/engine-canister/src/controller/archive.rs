@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use candid::Principal;
-use trilith_params::canister::HISTORY_CHANGES_MAX;
+use trilith_params::canister::{HISTORY_CHANGES_MAX, LOG_RECORD_BYTES};
 use trilith_types::ImageId;
 
 use super::record::{Hook, ImageKind, Module, image_id};
@@ -153,7 +153,7 @@ impl Taken {
 /// What a canister printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Log {
-    /// Oldest first; their contents together are within the canister's limit.
+    /// Oldest first; together they are within the canister's limit.
     pub(crate) records: VecDeque<LogRecord>,
     /// Index of the next print.
     pub(crate) next: u64,
@@ -162,33 +162,45 @@ pub(crate) struct Log {
 impl Log {
     /// Bytes of all prints.
     pub(crate) fn bytes(&self) -> u64 {
-        self.records
-            .iter()
-            .map(|record| record.content.len() as u64)
-            .sum()
+        self.records.iter().map(LogRecord::bytes).sum()
     }
 
-    /// Adds a print, and forgets the oldest ones while there are more bytes than `limit`.
-    pub(crate) fn push(&mut self, time: u64, content: &[u8], limit: u64) {
-        let len = content
-            .len()
-            .min(usize::try_from(limit).unwrap_or(usize::MAX));
-        let index = self.next;
-        self.next += 1;
-        self.records.push_back(LogRecord {
-            index,
-            time,
-            content: content[..len].to_vec(),
-        });
-        self.shorten(limit);
+    /// Adds prints, each cut to what the limit leaves for one, and forgets the oldest ones while
+    /// there are more bytes than `limit`.
+    pub(crate) fn extend<'c>(
+        &mut self,
+        time: u64,
+        contents: impl Iterator<Item = &'c Vec<u8>>,
+        limit: u64,
+    ) {
+        let room = limit.saturating_sub(LOG_RECORD_BYTES);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let mut bytes = self.bytes();
+        for content in contents {
+            let record = LogRecord {
+                index: self.next,
+                time,
+                content: content[..content.len().min(room)].to_vec(),
+            };
+            self.next += 1;
+            bytes += record.bytes();
+            self.records.push_back(record);
+            self.drop_oldest(&mut bytes, limit);
+        }
     }
 
     /// Forgets the oldest prints while there are more bytes than `limit`.
     pub(crate) fn shorten(&mut self, limit: u64) {
         let mut bytes = self.bytes();
-        while bytes > limit {
-            let oldest = self.records.pop_front();
-            bytes -= oldest.map_or(bytes, |record| record.content.len() as u64);
+        self.drop_oldest(&mut bytes, limit);
+    }
+
+    fn drop_oldest(&mut self, bytes: &mut u64, limit: u64) {
+        while *bytes > limit {
+            let Some(oldest) = self.records.pop_front() else {
+                return;
+            };
+            *bytes -= oldest.bytes();
         }
     }
 }
@@ -199,6 +211,12 @@ pub(crate) struct LogRecord {
     pub(crate) index: u64,
     pub(crate) time: u64,
     pub(crate) content: Vec<u8>,
+}
+
+impl LogRecord {
+    fn bytes(&self) -> u64 {
+        LOG_RECORD_BYTES + self.content.len() as u64
+    }
 }
 
 /// The name that clients know a snapshot by: 8 bytes of its number, then the canister's id.

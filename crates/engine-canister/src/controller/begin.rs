@@ -151,9 +151,7 @@ impl Round<'_> {
         let now = self.now();
         let limit = self.state.existing(&id).settings.log_memory_limit;
         let log = self.state.log_mut(id);
-        for content in result.prints.iter().chain(&trapped) {
-            log.push(now, content, limit);
-        }
+        log.extend(now, result.prints.iter().chain(&trapped), limit);
         self.state.existing(&id).log_bytes = self.state.log_mut(id).bytes();
     }
 }

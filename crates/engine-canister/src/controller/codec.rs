@@ -242,7 +242,7 @@ macro_rules! structs {
 structs! {
     Meta {
         time, round, next_index, first, charged, committee, management, randomness, installing,
-        executed, consumed, instructions,
+        executed, consumed, instructions, state_bytes,
     };
     Installing { request, target, sent_hash, bytes, slices, frozen, prepaid };
     Canister {

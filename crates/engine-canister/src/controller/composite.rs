@@ -154,6 +154,7 @@ impl<'a> Graph<'a> {
         };
         let entry = Entry {
             caller,
+            caller_info: self.caller_info(),
             instructions_max: self.left.min(price::CLEANUP_INSTRUCTIONS),
             ..Entry::plain(entry, CallMode::CompositeCleanup)
         };

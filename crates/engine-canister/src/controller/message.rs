@@ -558,6 +558,7 @@ impl Round<'_> {
         };
         let cleanup = Entry {
             caller: entry.caller,
+            caller_info: entry.caller_info.clone(),
             deadline: entry.deadline,
             reject: entry.reject.clone(),
             instructions_max: price::CLEANUP_INSTRUCTIONS,

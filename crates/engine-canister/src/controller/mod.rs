@@ -32,6 +32,7 @@ mod memory_file;
 mod message;
 mod onlooker;
 mod overlay;
+mod permission;
 mod price;
 pub mod query_format;
 pub(crate) mod record;

@@ -33,6 +33,15 @@ pub enum QueryRequest {
         envelope: Vec<u8>,
         /// The id in the address.
         effective: Effective,
+        /// The version in the address, 2 or 3.
+        version: u64,
+    },
+    /// Run a query call that was sent to a subnet.
+    SubnetCall {
+        /// The envelope as received; its content is a query.
+        envelope: Vec<u8>,
+        /// The subnet of the address.
+        subnet: Principal,
     },
     /// The status of an ingress message and a certificate over it. For the synchronous call
     /// endpoint only, which has authenticated the request itself.
@@ -163,16 +172,21 @@ impl QueryRequest {
             Self::ReadState {
                 envelope,
                 effective,
+                version,
             } => {
                 let (kind, id) = match effective {
                     Effective::Canister(id) => (0, id),
                     Effective::Subnet(id) => (1, id),
                 };
-                e.array(4)
+                e.array(5)
                     .uint(1)
                     .bytes(envelope)
                     .uint(kind)
-                    .bytes(id.as_slice());
+                    .bytes(id.as_slice())
+                    .uint(*version);
+            }
+            Self::SubnetCall { envelope, subnet } => {
+                e.array(3).uint(4).bytes(envelope).bytes(subnet.as_slice());
             }
             Self::RequestStatus { id } => {
                 e.array(2).uint(2).bytes(id);
@@ -185,7 +199,7 @@ impl QueryRequest {
                 effective,
             } => {
                 e.array(3)
-                    .uint(4)
+                    .uint(5)
                     .bytes(envelope)
                     .bytes(effective.as_slice());
             }
@@ -199,13 +213,13 @@ impl QueryRequest {
     /// [`DecodeError`] if the bytes are malformed or exceed a limit.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut d = Decoder::new(bytes);
-        let items = d.array("query request", 4)?;
+        let items = d.array("query request", 5)?;
         let request = match (d.uint()?, items) {
             (0, 3) => Self::Call {
                 envelope: d.bytes("envelope", ENVELOPE_BYTES_MAX)?.to_vec(),
                 effective: principal(&mut d)?,
             },
-            (1, 4) => {
+            (1, 5) => {
                 let envelope = d.bytes("envelope", ENVELOPE_BYTES_MAX)?.to_vec();
                 let effective = match d.uint()? {
                     0 => Effective::Canister(principal(&mut d)?),
@@ -215,13 +229,18 @@ impl QueryRequest {
                 Self::ReadState {
                     envelope,
                     effective,
+                    version: d.uint()?,
                 }
             }
             (2, 2) => Self::RequestStatus {
                 id: d.bytes_exact("request id")?,
             },
             (3, 1) => Self::Topology,
-            (4, 3) => Self::CallAgain {
+            (4, 3) => Self::SubnetCall {
+                envelope: d.bytes("envelope", ENVELOPE_BYTES_MAX)?.to_vec(),
+                subnet: principal(&mut d)?,
+            },
+            (5, 3) => Self::CallAgain {
                 envelope: d.bytes("envelope", ENVELOPE_BYTES_MAX)?.to_vec(),
                 effective: principal(&mut d)?,
             },

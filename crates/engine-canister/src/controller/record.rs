@@ -43,6 +43,8 @@ pub(crate) struct Meta {
     pub(crate) consumed: u128,
     /// Instructions that rounds counted, as for their limit.
     pub(crate) instructions: u64,
+    /// Bytes of all canisters together, as of the last round in which they were added up.
+    pub(crate) state_bytes: u64,
 }
 
 /// A paused installation of code.

@@ -85,6 +85,7 @@ mod tests {
             sender: Principal::anonymous(),
             ingress_expiry: 1,
             nonce: None,
+            sender_info: None,
         }
     }
 

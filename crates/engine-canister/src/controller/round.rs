@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use candid::Principal;
+use trilith_params::canister::METRICS_ROUNDS;
 use trilith_protocol::{
     AttestedForm, AttestedLeaf, Batch, Fault, Outcome, Receipt, ReceiptStatus, Reject,
     RoundContext, Usage,
@@ -98,6 +99,7 @@ pub(crate) fn execute(
     round.resume_install()?;
     round.run()?;
     round.charge()?;
+    round.note_state_bytes();
     round.finish(receipts)
 }
 
@@ -410,6 +412,17 @@ impl Round<'_> {
             self.uninstall(id)?;
         }
         Ok(())
+    }
+
+    /// Adds up what canisters take, for the metrics of the subnet; every few rounds, because it
+    /// looks at each canister.
+    fn note_state_bytes(&mut self) {
+        if !self.context.round.0.is_multiple_of(METRICS_ROUNDS) {
+            return;
+        }
+        let ids = self.state.canister_ids();
+        let canisters = ids.iter().filter_map(|id| self.state.canister(id));
+        self.state.meta.state_bytes = canisters.map(Canister::memory_bytes).sum();
     }
 
     fn finish(mut self, receipts: Vec<Receipt>) -> Result<(Outcome, Sealable), Fault> {

@@ -15,8 +15,9 @@ use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Image, PageFile, PageRun};
 
 use crate::api::{
-    Answer, Call, CallFees, CallMode, Effects, EntryPoint, Environment, ExecutionRequest,
-    ExecutionResult, GlobalValue, MemoryChanges, MetadataSection, PreparedModule, Trap, TrapKind,
+    Answer, Call, CallFees, CallMode, CallerInfo, Effects, EntryPoint, Environment,
+    ExecutionRequest, ExecutionResult, GlobalValue, MemoryChanges, MetadataSection, PreparedModule,
+    Trap, TrapKind,
 };
 
 /// Most pages an image on the wire may have: 2^40 pages of 4 KiB, far above every memory limit,
@@ -489,6 +490,12 @@ fn write_request(writer: &mut Writer, request: &ExecutionRequest) {
     write_entry(writer, &request.entry);
     writer.uint(code(&MODES, &request.mode));
     writer.bytes(request.caller.as_slice());
+    writer.optional(request.caller_info.as_ref(), |w, info| {
+        w.encoder
+            .array(2)
+            .bytes(&info.data)
+            .bytes(info.signer.as_slice());
+    });
     writer.bytes(&request.argument);
     writer.optional(request.reject.as_ref(), |w, (code, message)| {
         w.encoder.array(2).uint(u64::from(*code)).text(message);
@@ -525,6 +532,11 @@ fn read_request(reader: &mut Reader<'_>) -> Result<ExecutionRequest, DecodeError
         entry: read_entry(reader)?,
         mode: decode_code(&MODES, reader.uint()?, "mode")?,
         caller: reader.principal()?,
+        caller_info: reader.optional("caller info", |r| {
+            r.tuple("caller info", 2)?;
+            let (data, signer) = (r.bytes("caller info")?, r.principal()?);
+            Ok(Arc::new(CallerInfo { data, signer }))
+        })?,
         argument: reader.bytes("argument")?,
         reject: reader.optional("reject", |r| {
             r.tuple("reject", 2)?;

@@ -5,6 +5,9 @@
 //! Unlike the canonical decoder it takes what clients send: longer forms of integers, any order of
 //! keys, and arrays and maps of indefinite length (strings of indefinite length are refused).
 
+use trilith_types::HashTree;
+use trilith_types::cbor::Decoder;
+
 use super::error::IngressError;
 
 /// Reads CBOR from a slice whose length the caller has bounded.
@@ -214,6 +217,62 @@ impl<'a> Reader<'a> {
             read(key, self)?;
         }
         Ok(())
+    }
+
+    /// The error for a field that its reader does not know.
+    pub(crate) fn unknown(name: &str) -> IngressError {
+        IngressError::UnknownField(name.to_owned())
+    }
+
+    /// Whether a byte string stands there.
+    pub(crate) fn is_bytes(&self) -> bool {
+        self.input
+            .get(self.position)
+            .is_some_and(|byte| byte >> 5 == 2)
+    }
+
+    /// An integer of either sign, within 63 bits.
+    pub(crate) fn int(&mut self) -> Result<i64, IngressError> {
+        let at = self.position;
+        let what = "an integer of 64 bits";
+        match self.head()? {
+            (major @ (0 | 1), Some(value)) => {
+                let value = i64::try_from(value).map_err(|_| Self::malformed(at, what))?;
+                Ok(if major == 0 { value } else { -1 - value })
+            }
+            _ => Err(Self::malformed(at, what)),
+        }
+    }
+
+    /// Reads a map with integers for names, at most `limit` of them. `read` reads the value of
+    /// each, and says whether it may stand there; the result is whether all of them may.
+    pub(crate) fn numbered_map(
+        &mut self,
+        limit: usize,
+        mut read: impl FnMut(i64, &mut Self) -> Result<bool, IngressError>,
+    ) -> Result<bool, IngressError> {
+        let mut count = self.count(5, "a map")?;
+        let mut done = 0usize;
+        while self.another(&mut count)? {
+            done += 1;
+            let name = self.int()?;
+            // What may not stand there is not read over: the rest would be taken for something
+            // else.
+            if done > limit || !read(name, self)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A hash tree, in its canonical encoding.
+    pub(crate) fn hash_tree(&mut self) -> Result<HashTree, IngressError> {
+        let at = self.position;
+        let mut decoder = Decoder::new(&self.input[at..]);
+        let tree =
+            HashTree::decode(&mut decoder).map_err(|_| Self::malformed(at, "a hash tree"))?;
+        self.position += decoder.position();
+        Ok(tree)
     }
 
     /// Reads a null if one stands there, and says whether it did. Some clients write absent fields

@@ -3,6 +3,8 @@
 mod calls;
 mod chunks;
 mod creation;
+#[path = "../envelopes/mod.rs"]
+mod envelopes;
 mod faults;
 mod ingress;
 mod lifecycle;
@@ -11,9 +13,11 @@ mod management;
 mod modules;
 mod network;
 mod queries;
+mod reads;
 mod real;
 mod script;
 mod semantics;
+mod sender_info;
 mod settings;
 mod snapshots;
 

@@ -33,30 +33,8 @@ fn info(network: &mut Network, by: Principal, of: Principal, asked: u64) -> Cani
     candid::decode_one(&network.manage_by(by, "canister_info", args, 0).unwrap()).unwrap()
 }
 
-#[test]
-fn the_history_tells_who_changed_what() {
-    let mut network = network();
-    let watcher = installed(&mut network);
-    let id = installed(&mut network);
-    let owner = network.user.principal();
-    replied(network.install(id, Mode::upgrade(None), MODULE, ""));
-    set(
-        &mut network,
-        id,
-        CanisterSettings {
-            controllers: Some(vec![owner, watcher]),
-            ..CanisterSettings::default()
-        },
-    );
-    // Other settings are no change of the history.
-    set(
-        &mut network,
-        id,
-        CanisterSettings {
-            freezing_threshold: Some(Nat::from(1u8)),
-            ..CanisterSettings::default()
-        },
-    );
+/// Uninstalls a canister by another one; gives the version that this one stated.
+fn uninstall_by(network: &mut Network, watcher: Principal, id: Principal) -> u64 {
     let uninstall = |version| UninstallCodeArgs {
         canister_id: id,
         sender_canister_version: Some(version),
@@ -76,10 +54,11 @@ fn the_history_tells_who_changed_what() {
     network
         .manage_by(watcher, "uninstall_code", uninstall(version), 0)
         .unwrap();
-    let found = info(&mut network, watcher, id, 100);
-    assert_eq!(found.total_num_changes, 5);
-    assert_eq!(found.module_hash, None);
-    assert_eq!(found.controllers.len(), 2);
+    version
+}
+
+/// The changes of [`the_history_tells_who_changed_what`].
+fn check_changes(found: &CanisterInfoResult, owner: Principal, watcher: Principal, version: u64) {
     let details: Vec<ChangeDetails> = found
         .recent_changes
         .iter()
@@ -119,6 +98,38 @@ fn the_history_tells_who_changed_what() {
         .collect();
     assert_eq!(versions[..2], [0, 1]);
     assert!(versions.is_sorted());
+}
+
+#[test]
+fn the_history_tells_who_changed_what() {
+    let mut network = network();
+    let watcher = installed(&mut network);
+    let id = installed(&mut network);
+    let owner = network.user.principal();
+    replied(network.install(id, Mode::upgrade(None), MODULE, ""));
+    set(
+        &mut network,
+        id,
+        CanisterSettings {
+            controllers: Some(vec![owner, watcher]),
+            ..CanisterSettings::default()
+        },
+    );
+    // Other settings are no change of the history.
+    set(
+        &mut network,
+        id,
+        CanisterSettings {
+            freezing_threshold: Some(Nat::from(1u8)),
+            ..CanisterSettings::default()
+        },
+    );
+    let version = uninstall_by(&mut network, watcher, id);
+    let found = info(&mut network, watcher, id, 100);
+    assert_eq!(found.total_num_changes, 5);
+    assert_eq!(found.module_hash, None);
+    assert_eq!(found.controllers.len(), 2);
+    check_changes(&found, owner, watcher, version);
     // Only as many as are asked for, the newest.
     let newest = info(&mut network, watcher, id, 1);
     assert_eq!(newest.recent_changes, found.recent_changes[4..]);
@@ -299,7 +310,7 @@ fn prints_are_filtered_and_kept_within_the_limit_that_the_settings_state() {
         &mut network,
         id,
         CanisterSettings {
-            log_memory_limit: Some(Nat::from(2u8)),
+            log_memory_limit: Some(Nat::from(2u8 * (16 + 1))),
             log_visibility: Some(LogVisibility::Public),
             ..CanisterSettings::default()
         },
@@ -309,6 +320,9 @@ fn prints_are_filtered_and_kept_within_the_limit_that_the_settings_state() {
     network.user = User::new(2);
     assert_eq!(ask(&mut network, None).len(), 2);
     network.user = User::new(1);
+    // Empty prints count too.
+    replied(network.update(id, "run", "print; ".repeat(9) + "reply x"));
+    assert_eq!(ask(&mut network, None).len(), 2);
     replied(network.manage("uninstall_code", CanisterRecord { canister_id: id }));
     assert!(ask(&mut network, None).is_empty());
 }

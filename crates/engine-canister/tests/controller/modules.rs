@@ -43,26 +43,16 @@ fn sent(module: Vec<u8>) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn cases() -> Vec<(Vec<u8>, &'static str)> {
-    let wat = |fields: &str| wat::parse_str(format!("(module {fields})")).unwrap();
+/// A module from text.
+fn module(fields: &str) -> Vec<u8> {
+    wat::parse_str(format!("(module {fields})")).unwrap()
+}
+
+/// Bytes that are no module, or not one that a canister may be.
+fn malformed() -> Vec<(Vec<u8>, &'static str)> {
     let header = b"\0asm\x01\0\0\0".to_vec();
     let function = [section(1, &[1, 0x60, 0, 0]), section(3, &[1, 0])].concat();
     let large_code = [function, section(10, &vec![1; (12 << 20) + 2])].concat();
-    let names: String = (0..3)
-        .map(|n| {
-            format!(
-                "(func (export \"canister_update {n}{}\"))",
-                "x".repeat(7_000)
-            )
-        })
-        .collect();
-    let methods: String = (0..1_001)
-        .map(|n| format!("(func (export \"canister_query {n}\"))"))
-        .collect();
-    let sections: String = (0..17)
-        .map(|n| format!("(@custom \"icp:public s{n}\" \"\")"))
-        .collect();
-    let large = format!("(@custom \"icp:public s\" \"{}\")", "x".repeat(1 << 20));
     vec![
         (Vec::new(), "Wasmtime failed to validate wasm module"),
         (
@@ -85,53 +75,80 @@ fn cases() -> Vec<(Vec<u8>, &'static str)> {
             [header, large_code].concat(),
             "Wasm module code section size of 12582913 exceeds the maximum allowed size of 12582912",
         ),
-        (wat("(memory 1) (memory 1)"), "multi"),
+        (module("(memory 1) (memory 1)"), "multi"),
+    ]
+}
+
+/// Modules with more of something than the limit.
+fn beyond_limits() -> Vec<(Vec<u8>, &'static str)> {
+    let names: String = (0..3)
+        .map(|n| {
+            format!(
+                "(func (export \"canister_update {n}{}\"))",
+                "x".repeat(7_000)
+            )
+        })
+        .collect();
+    let methods: String = (0..1_001)
+        .map(|n| format!("(func (export \"canister_query {n}\"))"))
+        .collect();
+    let sections: String = (0..17)
+        .map(|n| format!("(@custom \"icp:public s{n}\" \"\")"))
+        .collect();
+    let large = format!("(@custom \"icp:public s\" \"{}\")", "x".repeat(1 << 20));
+    vec![
         (
-            wat(&"(func)".repeat(50_001)),
+            module(&"(func)".repeat(50_001)),
             "Wasm module defined 50001 functions which exceeds the maximum number allowed 50000.",
         ),
         (
-            wat(&"(global i32 (i32.const 0))".repeat(1_001)),
+            module(&"(global i32 (i32.const 0))".repeat(1_001)),
             "Wasm module defined 1001 globals which exceeds the maximum number allowed 1000.",
         ),
         (
-            wat(&sections),
+            module(&sections),
             "Wasm module defined 17 custom sections which exceeds the maximum number allowed 16.",
         ),
         (
-            wat(&large),
+            module(&large),
             "total size of the custom sections exceeds the maximum allowed: size 1048577 bytes, allowed 1048576 bytes",
         ),
         (
-            wat(&methods),
+            module(&methods),
             "or `canister_composite_query <name>` exceeds 1000. There are 1001.",
         ),
-        (wat(&names), "exceeds 20000. It is 21003."),
+        (module(&names), "exceeds 20000. It is 21003."),
         (
-            wat(&format!("(func {})", "nop ".repeat(1_000_001))),
+            module(&format!("(func {})", "nop ".repeat(1_000_001))),
             "Wasm module contains a function at index 0 of size 1000001 that exceeds the maximum allowed size of 1000000",
         ),
         (
-            wat(&format!(
+            module(&format!(
                 "(func) (func $f {} nop)",
                 "call $f ".repeat(20_000)
             )),
             "Wasm module contains a function at index 1 with complexity 1000001 which exceeds the maximum complexity allowed 1000000",
         ),
+    ]
+}
+
+/// Modules that do not fit the system interface.
+fn misfits() -> Vec<(Vec<u8>, &'static str)> {
+    vec![
         (
-            wat("(import \"wasi_snapshot_preview1\" \"fd_write\" (func))"),
+            module("(import \"wasi_snapshot_preview1\" \"fd_write\" (func))"),
             "Wasm module has an invalid import section. Module imports function 'fd_write' from 'wasi_snapshot_preview1' that is not exported by the runtime.",
         ),
         (
-            wat("(import \"ic0\" \"msg_reply\" (func (param i32)))"),
+            module("(import \"ic0\" \"msg_reply\" (func (param i32)))"),
             "Wasm module has an invalid function signature. Expected input params [] for 'msg_reply', got [I32].",
         ),
         (
-            wat("(func (export \"canister_invented\"))"),
+            module("(func (export \"canister_invented\"))"),
             "Wasm module has an invalid export section. Exporting reserved function 'canister_invented' with \"canister_\" prefix",
         ),
         (
-            wat("(func (export \"canister_update x\") (param i64))"),
+            module("(func (export \"canister_update x\") (param i64))"),
             "Expected input params [] for 'canister_update x', got [I64].",
         ),
     ]
@@ -147,7 +164,8 @@ fn a_bad_module_is_refused_in_the_replicas_words_and_nothing_is_changed() {
         arg: b"kept".to_vec(),
     };
     let images = network.state.images.clone();
-    for (module, words) in cases() {
+    let cases = [malformed(), beyond_limits(), misfits()].concat();
+    for (module, words) in cases {
         let module = sent(module);
         for mode in [Mode::reinstall, Mode::upgrade(None)] {
             let (code, message, error) = rejected(network.install(id, mode, &module, ""));

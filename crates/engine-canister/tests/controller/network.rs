@@ -13,10 +13,16 @@ use trilith_engine_canister::query::{
     CallResult, Effective, QueryRequest, QueryResponse, RequestStatus,
 };
 use trilith_engine_canister::{CanisterEngine, EngineConfig};
+use trilith_proof::{Certificate, Scope, Trust};
 use trilith_protocol::*;
-use trilith_types::cbor::{Decoder, Encoder};
+use trilith_types::cbor::Encoder;
 use trilith_types::state::Visitor;
 use trilith_types::*;
+
+#[path = "../certifier/mod.rs"]
+mod certifier;
+
+use certifier::Certifier;
 
 /// A state in memory.
 #[derive(Clone, Default)]
@@ -182,12 +188,21 @@ pub struct Network {
 pub const START: u64 = 1_700_000_000_000_000_000;
 pub const SECOND: u64 = 1_000_000_000;
 
+/// The network's key.
+pub fn root() -> Certifier {
+    Certifier::new(5)
+}
+
+/// The subnet's id.
+pub fn subnet() -> Principal {
+    Principal::self_authenticating(b"subnet")
+}
+
 fn engine(executor: Arc<dyn Executor>) -> CanisterEngine {
-    let subnet_id = Principal::self_authenticating(b"subnet");
     CanisterEngine::new(EngineConfig {
         executor,
-        subnet_id,
-        root_key_der: b"root key".to_vec(),
+        subnet_id: subnet(),
+        root_key_der: root().key().to_der().to_vec(),
     })
 }
 
@@ -306,7 +321,7 @@ impl Network {
         let attested = value.map(|value| AttestedSignature {
             state_root: self.state.root(),
             value,
-            signature: b"a signature".to_vec(),
+            signature: root().sign(&value).to_vec(),
         });
         let context = QueryContext {
             runtime: RuntimeId::test(1),
@@ -336,18 +351,17 @@ impl Network {
         status
     }
 
-    /// Checks that a certificate is over the attested leaf, and gives its tree.
+    /// Verifies a certificate, checks that it is over the attested leaf, and gives its tree.
     pub fn verify(&self, certificate: &[u8]) -> HashTree {
-        let rest = certificate
-            .strip_prefix(&[0xd9, 0xd9, 0xf7])
-            .expect("the self-describing tag");
-        let mut d = Decoder::new(rest);
-        assert_eq!(d.map("certificate", 2).unwrap(), 2);
-        assert_eq!(d.text("tree", 16).unwrap(), "tree");
-        let tree = HashTree::decode(&mut d).unwrap();
-        assert_eq!(d.text("signature", 16).unwrap(), "signature");
-        assert_eq!(d.bytes("signature", 64).unwrap(), b"a signature");
-        d.finish().unwrap();
+        assert_eq!(certificate[..3], [0xd9, 0xd9, 0xf7], "self-describing");
+        let certificate = Certificate::decode(certificate).unwrap();
+        let trust = Trust {
+            root_key: &root().key(),
+            now: TimeNanos(self.time),
+            skew_nanos: 0,
+        };
+        let verified = certificate.verify(Scope::Subnet(subnet().as_slice()), &trust);
+        let tree = verified.unwrap().tree().clone();
         assert_eq!(
             tree.digest(),
             self.outcomes.last().unwrap().attested[0].value
@@ -403,10 +417,20 @@ impl Network {
             nonce: None,
         });
         let envelope = user.envelope(&content);
-        let effective = Effective::Canister(effective);
+        self.read(envelope, Effective::Canister(effective), 3)
+    }
+
+    /// A read through any endpoint.
+    pub fn read(
+        &self,
+        envelope: Vec<u8>,
+        effective: Effective,
+        version: u64,
+    ) -> Result<HashTree, QueryError> {
         match self.ask(&QueryRequest::ReadState {
             envelope,
             effective,
+            version,
         })? {
             QueryResponse::ReadState { certificate } => Ok(self.verify(&certificate)),
             other => panic!("{other:?}"),

@@ -264,6 +264,14 @@ impl Machine {
             "reply_stable" => return self.reply(self.stable.clone()),
             "reply_arg" => return self.reply(self.request.argument.clone()),
             "reply_time" => return self.reply(self.request.environment.time_nanos.to_string()),
+            "reply_caller_info" => {
+                let info = self.request.caller_info.as_deref();
+                let text = info.map(|info| {
+                    let data = String::from_utf8_lossy(&info.data);
+                    format!("{data} by {}", info.signer)
+                });
+                return self.reply(text.unwrap_or_default());
+            }
             "reply_version" => return self.reply(self.request.environment.version.to_string()),
             "reply_refund" => return self.reply(self.request.cycles_refunded.to_string()),
             "reply_certificate" => {
@@ -294,6 +302,7 @@ impl Machine {
             "restore" => self.heap = self.stable.clone(),
             "print" => self.prints.push(rest.as_bytes().to_vec()),
             "certify" => self.effects.certified_data = Some(rest.as_bytes().to_vec()),
+            "certify_hex" => self.effects.certified_data = Some(hex::decode(rest).unwrap()),
             "timer" => self.effects.global_timer = Some(rest.parse().unwrap()),
             "burn" => self.effects.cycles_burned += rest.parse::<u128>().unwrap(),
             "accept" => {

@@ -109,35 +109,25 @@ fn a_new_canister_has_the_defaults_of_the_internet_computer() {
     assert_eq!(settings.controllers, vec![network.user.principal()]);
 }
 
-#[test]
-fn a_setting_out_of_range_is_refused_and_nothing_is_changed() {
-    let mut network = network();
-    let id = installed(&mut network);
-    let before = status(&mut network, id);
+type Case = (CanisterSettings, &'static str, &'static str);
+
+fn none() -> CanisterSettings {
+    CanisterSettings::default()
+}
+
+/// Numbers out of their range.
+fn bad_numbers() -> Vec<Case> {
     let many: Vec<Id> = (0..11).map(|seed| User::new(seed).principal()).collect();
-    let variable = |name: &str, value: &str| EnvironmentVariable {
-        name: name.to_owned(),
-        value: value.to_owned(),
-    };
-    let of = |settings: CanisterSettings, error: &'static str, words: &'static str| {
-        (settings, error, words)
-    };
-    let none = CanisterSettings::default;
-    let variables = |list: Vec<EnvironmentVariable>| CanisterSettings {
-        environment_variables: Some(list),
-        ..none()
-    };
-    let long = "x".repeat(129);
-    let cases = [
-        of(
+    vec![
+        (
             CanisterSettings {
-                controllers: Some(many.clone()),
+                controllers: Some(many),
                 ..none()
             },
             "IC0504",
             "'controllers' length exceeds maximum size allowed of 10",
         ),
-        of(
+        (
             CanisterSettings {
                 compute_allocation: nat(101),
                 ..none()
@@ -145,7 +135,7 @@ fn a_setting_out_of_range_is_refused_and_nothing_is_changed() {
             "IC0504",
             "ComputeAllocation expected to be in the range [0..100], got 101",
         ),
-        of(
+        (
             CanisterSettings {
                 memory_allocation: nat((1 << 48) + 1),
                 ..none()
@@ -153,7 +143,7 @@ fn a_setting_out_of_range_is_refused_and_nothing_is_changed() {
             "IC0504",
             "MemoryAllocation expected to be in the range [0..281474976710656], got 281474976710657",
         ),
-        of(
+        (
             CanisterSettings {
                 freezing_threshold: Some(Nat::from(u128::from(u64::MAX) + 1)),
                 ..none()
@@ -161,7 +151,7 @@ fn a_setting_out_of_range_is_refused_and_nothing_is_changed() {
             "IC0504",
             "Freezing threshold expected to be in the range of [0..2^64-1], got 18446744073709551616",
         ),
-        of(
+        (
             CanisterSettings {
                 wasm_memory_limit: nat((1 << 48) + 1),
                 ..none()
@@ -169,7 +159,7 @@ fn a_setting_out_of_range_is_refused_and_nothing_is_changed() {
             "IC0504",
             "Wasm memory limit expected",
         ),
-        of(
+        (
             CanisterSettings {
                 wasm_memory_threshold: nat((1 << 48) + 1),
                 ..none()
@@ -177,7 +167,7 @@ fn a_setting_out_of_range_is_refused_and_nothing_is_changed() {
             "IC0504",
             "Wasm memory threshold expected",
         ),
-        of(
+        (
             CanisterSettings {
                 log_memory_limit: nat((2 << 20) + 1),
                 ..none()
@@ -185,7 +175,23 @@ fn a_setting_out_of_range_is_refused_and_nothing_is_changed() {
             "IC0504",
             "Log memory limit expected to be in the range of [0..2097152], got 2097153",
         ),
-        of(
+    ]
+}
+
+/// Lists that are too long, or have items that are.
+fn bad_lists() -> Vec<Case> {
+    let many: Vec<Id> = (0..11).map(|seed| User::new(seed).principal()).collect();
+    let variable = |name: &str, value: &str| EnvironmentVariable {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    let variables = |list: Vec<EnvironmentVariable>| CanisterSettings {
+        environment_variables: Some(list),
+        ..none()
+    };
+    let long = "x".repeat(129);
+    vec![
+        (
             CanisterSettings {
                 status_visibility: Some(StatusVisibility::AllowedViewers(many)),
                 ..none()
@@ -193,27 +199,35 @@ fn a_setting_out_of_range_is_refused_and_nothing_is_changed() {
             "IC0408",
             "Too many allowed viewers: 11 (max: 10)",
         ),
-        of(
+        (
             variables((0..21).map(|n| variable(&n.to_string(), "")).collect()),
             "IC0408",
             "Too many environment variables: 21 (max: 20)",
         ),
-        of(
+        (
             variables(vec![variable(&long, "")]),
             "IC0408",
             "exceeds the maximum allowed length of 128",
         ),
-        of(
+        (
             variables(vec![variable("a", &long)]),
             "IC0408",
             "Environment variable value",
         ),
-        of(
+        (
             variables(vec![variable("a", "1"), variable("a", "2")]),
             "IC0408",
             "Duplicate environment variables are not allowed",
         ),
-    ];
+    ]
+}
+
+#[test]
+fn a_setting_out_of_range_is_refused_and_nothing_is_changed() {
+    let mut network = network();
+    let id = installed(&mut network);
+    let before = status(&mut network, id);
+    let cases = [bad_numbers(), bad_lists()].concat();
     for (settings, error, words) in cases {
         let (found, message) = update(&mut network, id, settings).unwrap_err();
         assert_eq!(found, error, "{message}");

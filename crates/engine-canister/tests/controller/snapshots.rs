@@ -229,6 +229,53 @@ fn a_snapshot_may_empty_its_canister_and_fill_another_of_the_same_controller() {
     );
 }
 
+/// The parts of a snapshot as they are read out.
+struct Parts {
+    module: Vec<u8>,
+    heap: Vec<u8>,
+    stable: Vec<u8>,
+    chunk: Vec<u8>,
+}
+
+/// Reads out a snapshot with memories of a page and one chunk.
+fn read_out(network: &mut Network, id: Principal, snapshot: &[u8], hash: Vec<u8>) -> Parts {
+    let (offset, size) = (0, MODULE.len() as u64);
+    let module = SnapshotDataKind::WasmModule { offset, size };
+    let size = 65_536;
+    let heap = SnapshotDataKind::WasmMemory { offset, size };
+    let stable = SnapshotDataKind::StableMemory { offset, size };
+    let chunk = SnapshotDataKind::WasmChunk { hash };
+    let mut take = |kind| part(read(network, id, snapshot, kind));
+    Parts {
+        module: take(module),
+        heap: take(heap),
+        stable: take(stable),
+        chunk: take(chunk),
+    }
+}
+
+/// Begins a snapshot with the metadata of another one.
+fn begin_upload(
+    network: &mut Network,
+    id: Principal,
+    found: ReadCanisterSnapshotMetadataResult,
+) -> Vec<u8> {
+    let args = UploadCanisterSnapshotMetadataArgs {
+        canister_id: id,
+        replace_snapshot: None,
+        wasm_module_size: found.wasm_module_size,
+        globals: found.globals.into_iter().flatten().collect(),
+        wasm_memory_size: found.wasm_memory_size,
+        stable_memory_size: found.stable_memory_size,
+        certified_data: found.certified_data,
+        global_timer: found.global_timer,
+        on_low_wasm_memory_hook_status: found.on_low_wasm_memory_hook_status,
+    };
+    let reply = replied(network.manage("upload_canister_snapshot_metadata", args));
+    let made: UploadCanisterSnapshotMetadataResult = candid::decode_one(&reply).unwrap();
+    made.snapshot_id
+}
+
 #[test]
 fn a_snapshot_is_read_out_and_uploaded_into_another_network() {
     let mut from = network();
@@ -249,62 +296,18 @@ fn a_snapshot_is_read_out_and_uploaded_into_another_network() {
         [Some(SnapshotMetadataGlobal::I32(8))]
     ));
     assert!(matches!(found.global_timer, Some(CanisterTimer::Active(time)) if time == at));
-    let module = part(read(
-        &mut from,
-        id,
-        &taken.id,
-        SnapshotDataKind::WasmModule {
-            offset: 0,
-            size: MODULE.len() as u64,
-        },
-    ));
-    assert_eq!(module, MODULE);
-    let heap = part(read(
-        &mut from,
-        id,
-        &taken.id,
-        SnapshotDataKind::WasmMemory {
-            offset: 0,
-            size: 65_536,
-        },
-    ));
-    let stable = part(read(
-        &mut from,
-        id,
-        &taken.id,
-        SnapshotDataKind::StableMemory {
-            offset: 0,
-            size: 65_536,
-        },
-    ));
     let hash = found.wasm_chunk_store[0].hash.clone();
-    let chunk = part(read(
-        &mut from,
-        id,
-        &taken.id,
-        SnapshotDataKind::WasmChunk { hash },
-    ));
-    assert_eq!(chunk, b"a chunk");
+    let parts = read_out(&mut from, id, &taken.id, hash);
+    assert_eq!(parts.module, MODULE);
+    assert_eq!(parts.chunk, b"a chunk");
 
     let mut to = network();
     let id = to.create();
-    let args = UploadCanisterSnapshotMetadataArgs {
-        canister_id: id,
-        replace_snapshot: None,
-        wasm_module_size: found.wasm_module_size,
-        globals: found.globals.into_iter().flatten().collect(),
-        wasm_memory_size: found.wasm_memory_size,
-        stable_memory_size: found.stable_memory_size,
-        certified_data: found.certified_data,
-        global_timer: found.global_timer,
-        on_low_wasm_memory_hook_status: found.on_low_wasm_memory_hook_status,
-    };
-    let reply = replied(to.manage("upload_canister_snapshot_metadata", args));
-    let made: UploadCanisterSnapshotMetadataResult = candid::decode_one(&reply).unwrap();
+    let snapshot = begin_upload(&mut to, id, found);
     let put = |network: &mut Network, kind, chunk: &[u8]| {
         let args = UploadCanisterSnapshotDataArgs {
             canister_id: id,
-            snapshot_id: made.snapshot_id.clone(),
+            snapshot_id: snapshot.clone(),
             kind,
             chunk: chunk.to_vec(),
         };
@@ -313,34 +316,34 @@ fn a_snapshot_is_read_out_and_uploaded_into_another_network() {
     // Parts that begin and end within pages.
     let cut = 5_000;
     let second = SnapshotDataOffset::WasmMemory { offset: cut as u64 };
-    replied(put(&mut to, second, &heap[cut..]));
+    replied(put(&mut to, second, &parts.heap[cut..]));
     replied(put(
         &mut to,
         SnapshotDataOffset::WasmMemory { offset: 0 },
-        &heap[..cut],
+        &parts.heap[..cut],
     ));
     replied(put(
         &mut to,
         SnapshotDataOffset::StableMemory { offset: 0 },
-        &stable,
+        &parts.stable,
     ));
-    replied(put(&mut to, SnapshotDataOffset::WasmChunk, &chunk));
+    replied(put(&mut to, SnapshotDataOffset::WasmChunk, &parts.chunk));
     // Without its module the snapshot is no canister.
-    let (_, _, error) = rejected(load(&mut to, id, &made.snapshot_id));
+    let (_, _, error) = rejected(load(&mut to, id, &snapshot));
     assert_eq!(error, "IC0505");
     replied(put(
         &mut to,
         SnapshotDataOffset::WasmModule { offset: 0 },
-        &module,
+        &parts.module,
     ));
     let beyond = SnapshotDataOffset::WasmModule { offset: 1 };
-    let (_, message, error) = rejected(put(&mut to, beyond, &module));
+    let (_, message, error) = rejected(put(&mut to, beyond, &parts.module));
     assert_eq!(error, "IC0408");
     assert!(
         message.starts_with("Invalid subslice into wasm module"),
         "{message}"
     );
-    replied(load(&mut to, id, &made.snapshot_id));
+    replied(load(&mut to, id, &snapshot));
     assert_eq!(replied(to.update(id, "run", "reply_state")), b"heap");
     assert_eq!(replied(to.update(id, "run", "reply_stable")), b"stable");
 }

@@ -51,6 +51,7 @@ pub fn request(entry: EntryPoint) -> ExecutionRequest {
         entry,
         mode,
         caller: Principal::from_slice(&[9, 9]),
+        caller_info: None,
         argument: Vec::new(),
         reject: None,
         method_name: String::new(),

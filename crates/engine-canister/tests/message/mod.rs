@@ -11,6 +11,7 @@ pub fn request(canister: u8, script: &str) -> ExecutionRequest {
         entry: EntryPoint::Update("go".into()),
         mode: CallMode::Update,
         caller: Principal::anonymous(),
+        caller_info: None,
         argument: script.as_bytes().to_vec(),
         reject: None,
         method_name: String::new(),

@@ -91,7 +91,7 @@ impl Double {
         status: &RequestStatus,
     ) -> Result<QueryResponse, Reject> {
         match request {
-            QueryRequest::Call { envelope, .. } => {
+            QueryRequest::Call { envelope, .. } | QueryRequest::SubnetCall { envelope, .. } => {
                 let envelope = ingress::Envelope::decode(envelope)?;
                 let id = envelope.content.request_id();
                 Ok(QueryResponse::Call {
@@ -113,7 +113,7 @@ impl Double {
             }),
             QueryRequest::CallAgain { .. } => Ok(QueryResponse::NotRemembered),
             QueryRequest::Topology => Ok(QueryResponse::Topology(Topology {
-                subnet: Principal::from_slice(&[9; 29]),
+                subnet: subnet(),
                 default_effective_canister: canister(),
                 ranges: vec![(
                     canister(),
@@ -216,6 +216,10 @@ pub fn replied() -> RequestStatus {
 
 pub fn canister() -> Principal {
     Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 7, 1, 1])
+}
+
+pub fn subnet() -> Principal {
+    Principal::from_slice(&[9; 29])
 }
 
 pub fn reject(module: &'static str, code: u32) -> Reject {

@@ -13,7 +13,7 @@ service : {
   person : (record { name : text; age : nat8; tags : vec text; boss : opt principal }) -> ();
   shape : (variant { circle : nat; none }) -> ();
   list : (List) -> ();
-  blob : (blob, float64, bool) -> (nat);
+  bytes : (blob, float64, bool) -> (nat);
 }";
 
 /// Encodes an argument of a method of the interface.

@@ -1,7 +1,7 @@
 //! Query calls of the management canister, by users and by composite queries.
 
 use candid::{CandidType, Principal};
-use trilith_params::canister::INDEX_MAX;
+use trilith_params::canister::{INDEX_MAX, QUERY_REPLY_BYTES_MAX};
 
 use super::types::{CanisterIdRecord, IdRange, InfoArgs, ListResult, LogsArgs};
 use super::{history, invalid, status};
@@ -59,7 +59,13 @@ pub(crate) fn query(
 }
 
 fn encoded<T: CandidType>(value: &T) -> Result<Vec<u8>, Rejection> {
-    Ok(candid::encode_one(value).expect("candid types can be encoded"))
+    let bytes = candid::encode_one(value).expect("candid types can be encoded");
+    let (len, limit) = (bytes.len() as u64, QUERY_REPLY_BYTES_MAX);
+    if len > limit {
+        let why = format!("The answer has {len} bytes, over the limit of {limit}.");
+        return Err(Rejection::new(ErrorCode::ContractViolation, why));
+    }
+    Ok(bytes)
 }
 
 impl<'a> Query<'a> {

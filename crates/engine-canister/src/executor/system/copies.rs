@@ -28,10 +28,10 @@ impl Host<'_, '_> {
             Call::MsgArgDataCopy => (true, |s| &s.request.argument),
             Call::MsgCallerSize => (false, |s| s.request.caller.as_slice()),
             Call::MsgCallerCopy => (true, |s| s.request.caller.as_slice()),
-            // Requests do not carry sender information yet, and a message without it has empty
-            // data and an empty signer.
-            Call::MsgCallerInfoDataSize | Call::MsgCallerInfoSignerSize => (false, |_| &[]),
-            Call::MsgCallerInfoDataCopy | Call::MsgCallerInfoSignerCopy => (true, |_| &[]),
+            Call::MsgCallerInfoDataSize => (false, caller_info_data),
+            Call::MsgCallerInfoDataCopy => (true, caller_info_data),
+            Call::MsgCallerInfoSignerSize => (false, caller_info_signer),
+            Call::MsgCallerInfoSignerCopy => (true, caller_info_signer),
             Call::CanisterSelfSize => (false, |s| s.request.canister.as_slice()),
             Call::CanisterSelfCopy => (true, |s| s.request.canister.as_slice()),
             Call::SubnetSelfSize => (false, |s| s.request.environment.subnet.as_slice()),
@@ -98,6 +98,17 @@ impl Host<'_, '_> {
             s.request.environment.variables[index].1.as_bytes()
         })
     }
+}
+
+/// A message without information about its caller has empty data and an empty signer.
+fn caller_info_data(state: &State) -> &[u8] {
+    let info = state.request.caller_info.as_ref();
+    info.map_or(&[], |info| &info.data)
+}
+
+fn caller_info_signer(state: &State) -> &[u8] {
+    let info = state.request.caller_info.as_ref();
+    info.map_or(&[], |info| info.signer.as_slice())
 }
 
 fn reject_message(state: &State) -> &[u8] {

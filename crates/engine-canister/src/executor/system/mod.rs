@@ -24,6 +24,7 @@ use super::stable::Stable;
 use crate::api::{Call as OpenedCall, Effects, ExecutionRequest, Trap, TrapKind};
 use crate::wasm::WASM_PAGE_BYTES;
 use crate::wasm::imports::{Call, IMPORTS, Import};
+use trilith_params::canister::LOG_RECORD_BYTES;
 use trilith_params::wasm::{HOST_BYTE, PRINT_BYTES_MAX, TABLE_ELEMENTS_MAX};
 
 /// What host functions work on.
@@ -349,13 +350,15 @@ impl Host<'_, '_> {
 }
 
 impl State {
-    /// Appends a line to what the canister printed, within the limit.
+    /// Appends a line to what the canister printed, within the limit. A line counts beside its
+    /// bytes, so that empty ones are bounded too.
     pub(super) fn print(&mut self, mut line: Vec<u8>) {
-        let room = PRINT_BYTES_MAX - self.printed;
+        let counted = self.printed.saturating_add(LOG_RECORD_BYTES as usize);
+        let Some(room) = PRINT_BYTES_MAX.checked_sub(counted) else {
+            return;
+        };
         line.truncate(room);
-        self.printed += line.len();
-        if room > 0 {
-            self.prints.push(line);
-        }
+        self.printed = counted + line.len();
+        self.prints.push(line);
     }
 }
