@@ -26,7 +26,7 @@ use trilith_types::{StateRead, WriteLog, WriteLogEntry};
 
 use super::accounts::{Accounts, Change, image_writes, lamports_added};
 use super::chain::ChainState;
-use super::decode::{self, Decoded, Sanitized, Tables};
+use super::decode::{self, Decoded, Sanitized, Tables, Verified};
 use super::genesis::Genesis;
 use super::processor::{Charged, Checked, Processed, Processor as _, Slot};
 use super::warm::{Rules, Warm};
@@ -51,6 +51,7 @@ pub(crate) struct Left {
 pub(crate) struct Circumstances<'a> {
     pub(crate) genesis: &'a Genesis,
     pub(crate) threads: usize,
+    pub(crate) verified: &'a Verified,
 }
 
 /// Executes a batch.
@@ -79,6 +80,7 @@ struct Ran {
 /// A round under way.
 struct RoundRun<'a> {
     threads: usize,
+    verified: &'a Verified,
     view: &'a dyn StateRead,
     accounts: Accounts<'a>,
     chain: ChainState,
@@ -94,7 +96,7 @@ struct RoundRun<'a> {
 
 impl<'a> RoundRun<'a> {
     fn begin(
-        circumstances: &Circumstances<'_>,
+        circumstances: &Circumstances<'a>,
         mut warm: Warm,
         view: &'a dyn StateRead,
         context: &RoundContext,
@@ -113,6 +115,7 @@ impl<'a> RoundRun<'a> {
         };
         let mut round = Self {
             threads: circumstances.threads,
+            verified: circumstances.verified,
             view,
             accounts,
             chain,
@@ -210,7 +213,9 @@ impl<'a> RoundRun<'a> {
     fn arrive(&self, inputs: &[Input]) -> Vec<Result<Sanitized, TransactionError>> {
         let bytes: Vec<&[u8]> = inputs.iter().map(|input| &input.bytes[..]).collect();
         let decoded = in_runs(self.threads, RUN_LEAST, bytes, |run| {
-            run.into_iter().map(arrive_one).collect::<Vec<_>>()
+            run.into_iter()
+                .map(|bytes| arrive_one(bytes, self.verified))
+                .collect::<Vec<_>>()
         });
         let tables = Tables::new(&self.accounts, self.chain.slot, &self.warm.rules.reserved);
         decoded
@@ -453,9 +458,9 @@ impl<'a> RoundRun<'a> {
     }
 }
 
-fn arrive_one(bytes: &[u8]) -> Result<Decoded, TransactionError> {
+fn arrive_one(bytes: &[u8], verified: &Verified) -> Result<Decoded, TransactionError> {
     let decoded = decode::decode(bytes)?;
-    decoded.verify()?;
+    verified.verify(bytes, &decoded)?;
     Ok(decoded)
 }
 
