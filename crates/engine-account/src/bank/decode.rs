@@ -257,3 +257,16 @@ pub(crate) fn error_number(error: &TransactionError) -> u32 {
         .first_chunk::<4>()
         .map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
+
+/// Reads bytes as a transaction; for fuzzing. One that is accepted has one encoding.
+///
+/// # Panics
+/// If an accepted transaction does not encode to the bytes it came from.
+pub fn fuzz_transaction(bytes: &[u8]) -> bool {
+    let Ok(decoded) = decode(bytes) else {
+        return false;
+    };
+    let encoded = wincode::serialize(&decoded.transaction).expect("it was read");
+    assert_eq!(encoded, bytes, "a transaction has one encoding");
+    true
+}
