@@ -8,11 +8,10 @@ from urllib.parse import urlsplit
 from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Confirmed, Finalized, Processed
 from solana.rpc.core import RPCException
-from solana.rpc.types import MemcmpOpts, TxOpts
-from solana.rpc.websocket_api import connect
+from solana.rpc.models import MemcmpOpts, TxOpts
+from solana.rpc.websocket_api import SolanaWsClient
 from solders.keypair import Keypair
 from solders.message import MessageV0
-from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.system_program import ID as SYSTEM, TransferParams, transfer
 from solders.transaction import VersionedTransaction
@@ -48,7 +47,7 @@ class Solana(unittest.IsolatedAsyncioTestCase):
 
     async def test_airdrop_transfer_history(self):
         payer = await self.funded()
-        to = Pubkey.new_unique()
+        to = Keypair().pubkey()
         transaction = await self.transfer_of(payer, to, SOL)
         simulated = (await self.client.simulate_transaction(transaction)).value
         self.assertIsNone(simulated.err)
@@ -70,42 +69,43 @@ class Solana(unittest.IsolatedAsyncioTestCase):
 
     async def test_subscriptions(self):
         payer = await self.funded()
-        to = Pubkey.new_unique()
-        async with connect(PUBSUB) as socket:
-            await socket.account_subscribe(to, commitment=Confirmed, encoding="base64")
-            account_id = (await socket.recv())[0].result
+        to = Keypair().pubkey()
+        async with SolanaWsClient(PUBSUB) as socket:
+            account = await socket.account_subscribe(
+                pubkey=to, commitment=Confirmed, encoding="base64"
+            )
             transaction = await self.transfer_of(payer, to, 7_000_000)
-            await socket.signature_subscribe(transaction.signatures[0])
-            self.assertNotEqual((await socket.recv())[0].result, account_id)
+            await socket.signature_subscribe(signature=transaction.signatures[0])
             await self.client.send_transaction(
                 transaction, opts=TxOpts(skip_preflight=True, preflight_commitment=Processed)
             )
             kinds = {}
             while len(kinds) < 2:
-                [notice] = await asyncio.wait_for(socket.recv(), 10)
+                notice = await asyncio.wait_for(socket.recv(), 10)
                 kinds[type(notice).__name__] = notice
-            account = kinds["AccountNotification"].result.value
-            self.assertEqual(account.lamports, 7_000_000)
+            changed = kinds["AccountNotification"].result.value
+            self.assertEqual(changed.lamports, 7_000_000)
             self.assertIsNone(kinds["SignatureNotification"].result.value.err)
-            await socket.account_unsubscribe(account_id)
-            self.assertTrue((await socket.recv())[0].result)
+            await socket.unsubscribe(account)
 
     async def test_refusals(self):
         payer = await self.funded(SOL)
-        transaction = await self.transfer_of(payer, Pubkey.new_unique(), 5 * SOL)
+        transaction = await self.transfer_of(payer, Keypair().pubkey(), 5 * SOL)
         with self.assertRaises(RPCException) as raised:
             await self.client.send_transaction(transaction)
-        self.assertIn("insufficient lamports", str(raised.exception))
-        self.assertEqual(raised.exception.args[0].data.units_consumed, 150)
+        refused = raised.exception.args[0]
+        self.assertIn("custom program error: 0x1", refused.message)
+        self.assertEqual(refused.data.units_consumed, 150)
+        self.assertTrue(any("insufficient lamports" in line for line in refused.data.logs))
 
     async def test_accounts(self):
         payer = await self.funded()
-        several = await self.client.get_multiple_accounts([payer.pubkey(), Pubkey.new_unique()])
+        several = await self.client.get_multiple_accounts([payer.pubkey(), Keypair().pubkey()])
         self.assertEqual(several.value[0].lamports, 10 * SOL)
         self.assertEqual(several.value[0].owner, SYSTEM)
         self.assertIsNone(several.value[1])
         none = await self.client.get_program_accounts(
-            Pubkey.new_unique(), filters=[17, MemcmpOpts(offset=0, bytes="3Mc6vR")]
+            Keypair().pubkey(), filters=[17, MemcmpOpts(offset=0, bytes="3Mc6vR")]
         )
         self.assertEqual(none.value, [])
         rent = (await self.client.get_minimum_balance_for_rent_exemption(0)).value

@@ -1,18 +1,21 @@
 //! Which transactions may enter the pool.
 
 use trilith_protocol::{Admission, CheckContext, Reject};
-use trilith_types::{Hash, StateRead, TimeNanos};
+use trilith_types::{Hash, StateRead};
 
+use solana_signature::Signature;
 use solana_transaction_error::TransactionError;
 use trilith_params::account::BLOCKHASH_SLOTS;
 use trilith_protocol::Fault;
 
 use crate::bank::chain::ChainState;
-use crate::bank::{check, decode, leaf};
+use crate::bank::decode::{self, Verified};
+use crate::bank::{check, leaf};
 use crate::query::CODE_NOT_STARTED;
 use crate::{CODE_FAULT, CODE_TRANSACTION, MODULE};
 
-/// Checks size, form, signatures and age. Whether the fee can be paid is seen at execution.
+/// Checks size, form, signatures and age. Whether the fee can be paid is seen at execution. Gives
+/// the transaction's first signature too.
 ///
 /// # Errors
 /// [`Reject`] if the transaction may not enter.
@@ -20,7 +23,8 @@ pub(crate) fn check(
     view: &dyn StateRead,
     transaction: &[u8],
     context: &CheckContext,
-) -> Result<Admission, Reject> {
+    verified: &Verified,
+) -> Result<(Admission, Signature), Reject> {
     let decoded = decode::decode(transaction).map_err(|error| refused(&error))?;
     let chain: Option<ChainState> =
         leaf::read(view, leaf::CHAIN, "the chain").map_err(|fault| faulty(&fault))?;
@@ -40,14 +44,18 @@ pub(crate) fn check(
     if slot > last {
         return Err(refused(&TransactionError::BlockhashNotFound));
     }
-    decoded.verify().map_err(|error| refused(&error))?;
+    verified
+        .verify(transaction, &decoded)
+        .map_err(|error| refused(&error))?;
     let payer = message.static_account_keys().first();
-    Ok(Admission {
+    let signature = decoded.transaction.signatures.first();
+    let admission = Admission {
         id: Hash::of(transaction),
         sender: payer.map_or_else(Vec::new, |key| key.as_array().to_vec()),
-        priority: 0,
-        expires: TimeNanos(chain.time_of(last.saturating_add(1)).0),
-    })
+        priority: check::price(message),
+        expires: chain.time_of(last.saturating_add(1)),
+    };
+    Ok((admission, signature.copied().unwrap_or_default()))
 }
 
 /// The refusal of a transaction.

@@ -15,6 +15,7 @@ pub mod record;
 mod runtime;
 mod token;
 
+pub use bank::decode::fuzz_transaction;
 pub use bank::genesis::Genesis;
 pub use bank::leaf::account_key;
 pub use runtime::{AccountConfig, AccountEngine};

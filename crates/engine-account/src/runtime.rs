@@ -2,14 +2,17 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use solana_transaction_error::TransactionError;
 use trilith_protocol::{
     Admission, Batch, CheckContext, Demand, Fault, Outcome, QueryContext, QueryError, Reject,
     RoundContext, RoundLimits, Runtime,
 };
 use trilith_types::{Hash, StateRead};
 
+use crate::admit;
 use crate::answer::Desk;
 use crate::bank::chain::ChainState;
+use crate::bank::decode::Verified;
 use crate::bank::genesis::Genesis;
 use crate::bank::leaf;
 use crate::bank::round::{self, Circumstances, Left};
@@ -31,6 +34,7 @@ pub struct AccountEngine {
     /// What the outcome returned last leaves once it is sealed.
     pending: Mutex<Option<Left>>,
     desk: Desk,
+    verified: Verified,
 }
 
 impl AccountEngine {
@@ -41,6 +45,7 @@ impl AccountEngine {
             warm: Mutex::default(),
             pending: Mutex::default(),
             desk: Desk::default(),
+            verified: Verified::default(),
         }
     }
 }
@@ -58,7 +63,11 @@ impl Runtime for AccountEngine {
         transaction: &[u8],
         context: &CheckContext,
     ) -> Result<Admission, Reject> {
-        crate::admit::check(view, transaction, context)
+        let (admission, signature) = admit::check(view, transaction, context, &self.verified)?;
+        if self.desk.is_recorded(view, &signature) {
+            return Err(admit::refused(&TransactionError::AlreadyProcessed));
+        }
+        Ok(admission)
     }
 
     fn execute(
@@ -82,6 +91,7 @@ impl Runtime for AccountEngine {
         let circumstances = Circumstances {
             genesis: &self.config.genesis,
             threads: self.config.threads,
+            verified: &self.verified,
         };
         let (outcome, left) = round::execute(&circumstances, warm, view, batch, context)?;
         *lock(&self.pending) = Some(left);

@@ -10,7 +10,7 @@ use trilith_params::account::{BLOCKHASH_SLOTS, SLOT_NANOS};
 use trilith_protocol::{Fault, QueryError};
 
 use super::{PARTS_MAX, Session, invalid};
-use crate::bank::{decode, leaf};
+use crate::bank::{check, decode, leaf};
 use crate::index::Place;
 use crate::query::{BLOCKS_MAX, ITEMS_MAX, Sample, SignatureEntry, Status};
 use crate::record::{BlockHeader, BlockPart, TransactionRecord};
@@ -226,7 +226,8 @@ impl Session<'_> {
                 let part = self.part(slot, round)?;
                 for record in part.iter().flat_map(|part| &part.transactions) {
                     if keys.iter().all(|key| record.written.contains(key)) {
-                        let price = price(record);
+                        let price =
+                            decoded(record).map_or(0, |decoded| check::price(&decoded.message));
                         lowest = Some(lowest.map_or(price, |lowest| lowest.min(price)));
                     }
                 }
@@ -288,24 +289,4 @@ fn memo(record: &TransactionRecord) -> Option<String> {
         })
         .collect();
     (!memos.is_empty()).then(|| memos.join("; "))
-}
-
-/// The price a transaction offered, micro-lamports a compute unit: the instruction with tag 3 of
-/// the compute budget program.
-fn price(record: &TransactionRecord) -> u64 {
-    let Some(transaction) = decoded(record) else {
-        return 0;
-    };
-    let instructions = transaction.message.instructions();
-    instructions
-        .iter()
-        .filter(|instruction| {
-            let program = record.keys.get(usize::from(instruction.program_id_index));
-            program == Some(&solana_sdk_ids::compute_budget::ID)
-        })
-        .find_map(|instruction| {
-            let price = instruction.data.strip_prefix(&[3])?;
-            Some(u64::from_le_bytes(*price.first_chunk::<8>()?))
-        })
-        .unwrap_or(0)
 }

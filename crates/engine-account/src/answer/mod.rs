@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use solana_hash::Hash as BlockHash;
+use solana_signature::Signature;
 use trilith_params::account::{BLOCKHASH_SLOTS, SIGNATURE_LAMPORTS, SLOT_NANOS};
 use trilith_protocol::{Fault, QueryError, Reject};
 use trilith_types::StateRead;
@@ -49,6 +50,12 @@ impl Desk {
     /// Keeps the index up with a round that was sealed.
     pub(crate) fn advance(&self, change: impl FnOnce(&mut Index)) {
         change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether the index, if it is of this state, names the transaction. Only a filter.
+    pub(crate) fn is_recorded(&self, view: &dyn StateRead, signature: &Signature) -> bool {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.serves(&view.root()) && index.transaction(signature).is_some()
     }
 
     /// Answers a question.

@@ -19,7 +19,7 @@ use crate::bank::decode::{Decoded, Sanitized, Tables};
 use crate::bank::processor::{Charged, Checked, Processor as _, Slot, Svm};
 use crate::bank::statuses::Statuses;
 use crate::bank::warm::Rules;
-use crate::bank::{check, decode, round};
+use crate::bank::{check, decode, told};
 use crate::query::{Account, CODE_MALFORMED, Simulate, Simulated};
 use crate::record::TransactionRecord;
 
@@ -84,7 +84,7 @@ impl Session<'_> {
                 if charged.status.is_ok() {
                     overlay(&simulate, &charged, &mut shown_accounts);
                 }
-                round::record(
+                told::record(
                     &simulate.transaction,
                     &resolved,
                     *charged,

@@ -108,15 +108,38 @@ fn nonce(transaction: &Sanitized, accounts: &Accounts<'_>, chain: &ChainState) -
 }
 
 /// Whether a message that is not resolved yet may be one with a durable nonce: its first
-/// instruction is one of the system program.
+/// instruction has the system program advance one (tag 4).
 pub(crate) fn may_have_nonce(message: &VersionedMessage) -> bool {
+    let first = message
+        .instructions()
+        .get(usize::from(NONCED_TX_MARKER_IX_INDEX));
+    first.is_some_and(|first| {
+        let program = usize::from(first.program_id_index);
+        message.static_account_keys().get(program) == Some(&solana_sdk_ids::system_program::ID)
+            && first.data.starts_with(&4u32.to_le_bytes())
+    })
+}
+
+/// The price a message offers, micro-lamports a compute unit: the instruction with tag 3 of the
+/// compute budget program, or the fee that a message of version 1 names over its limit.
+pub(crate) fn price(message: &VersionedMessage) -> u64 {
+    if let VersionedMessage::V1(message) = message {
+        let fee = u128::from(message.config.priority_fee.unwrap_or(0));
+        let limit = u128::from(message.config.compute_unit_limit.unwrap_or(0));
+        let price = (fee * 1_000_000).checked_div(limit).unwrap_or(0);
+        return u64::try_from(price).unwrap_or(u64::MAX);
+    }
+    let keys = message.static_account_keys();
     message
         .instructions()
-        .get(usize::from(NONCED_TX_MARKER_IX_INDEX))
-        .and_then(|first| {
-            message
-                .static_account_keys()
-                .get(usize::from(first.program_id_index))
+        .iter()
+        .filter(|instruction| {
+            let program = keys.get(usize::from(instruction.program_id_index));
+            program == Some(&solana_sdk_ids::compute_budget::ID)
         })
-        .is_some_and(|program| *program == solana_sdk_ids::system_program::ID)
+        .find_map(|instruction| {
+            let price = instruction.data.strip_prefix(&[3])?;
+            Some(u64::from_le_bytes(*price.first_chunk::<8>()?))
+        })
+        .unwrap_or(0)
 }

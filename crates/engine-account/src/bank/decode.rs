@@ -5,6 +5,8 @@
 
 use agave_reserved_account_keys::ReservedAccountKeys;
 use ed25519_dalek::{Signature as EdSignature, VerifyingKey as EdKey};
+use quick_cache::sync::Cache;
+use sha2::{Digest as _, Sha256};
 use solana_account::ReadableAccount;
 use solana_hash::Hash;
 use solana_message::v0::{LoadedAddresses, MessageAddressTableLookup};
@@ -27,6 +29,35 @@ pub(crate) type Sanitized = RuntimeTransaction<SanitizedTransaction>;
 const V1: u8 = 0x81;
 /// Bytes of a lookup table before its addresses.
 const TABLE_HEAD_BYTES: usize = 56;
+
+/// Transactions whose signatures are known to hold, so that what was checked for the pool is not
+/// checked again in a round. Whether one is known changes no result: it is known by all its bytes.
+pub(crate) struct Verified(Cache<[u8; 32], ()>);
+
+/// Transactions that are remembered as verified. Not a consensus number.
+const VERIFIED_MAX: usize = 65_536;
+
+impl Default for Verified {
+    fn default() -> Self {
+        Self(Cache::new(VERIFIED_MAX))
+    }
+}
+
+impl Verified {
+    /// Checks the signatures of a decoded transaction, which `bytes` are, unless they are known to
+    /// hold.
+    ///
+    /// # Errors
+    /// [`TransactionError::SignatureFailure`].
+    pub(crate) fn verify(&self, bytes: &[u8], decoded: &Decoded) -> Result<(), TransactionError> {
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        if self.0.get(&digest).is_none() {
+            decoded.verify()?;
+            self.0.insert(digest, ());
+        }
+        Ok(())
+    }
+}
 
 /// A decoded transaction whose lookup tables are not resolved.
 pub(crate) struct Decoded {
@@ -225,4 +256,17 @@ pub(crate) fn error_number(error: &TransactionError) -> u32 {
     bytes
         .first_chunk::<4>()
         .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+/// Reads bytes as a transaction; for fuzzing. One that is accepted has one encoding.
+///
+/// # Panics
+/// If an accepted transaction does not encode to the bytes it came from.
+pub fn fuzz_transaction(bytes: &[u8]) -> bool {
+    let Ok(decoded) = decode(bytes) else {
+        return false;
+    };
+    let encoded = wincode::serialize(&decoded.transaction).expect("it was read");
+    assert_eq!(encoded, bytes, "a transaction has one encoding");
+    true
 }

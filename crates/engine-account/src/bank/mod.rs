@@ -17,4 +17,5 @@ pub(crate) mod processor;
 pub(crate) mod round;
 pub(crate) mod statuses;
 pub(crate) mod sysvar;
+pub(crate) mod told;
 pub(crate) mod warm;

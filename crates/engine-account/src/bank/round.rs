@@ -16,24 +16,23 @@ use std::ops::ControlFlow;
 
 use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
 use solana_hash::Hash;
-use solana_pubkey::Pubkey;
 use solana_runtime_transaction::transaction_meta::TransactionMeta as _;
 use solana_sdk_ids::system_program;
 use solana_transaction_error::TransactionError;
 use trilith_params::account::{BURN_PERCENT, RECORD_SLOTS, SLOT_UNITS_MAX};
-use trilith_protocol::{Batch, Fault, Input, Outcome, Receipt, ReceiptStatus, RoundContext, Usage};
+use trilith_protocol::{Batch, Fault, Input, Outcome, Receipt, RoundContext, Usage};
 use trilith_types::{StateRead, WriteLog, WriteLogEntry};
 
 use super::accounts::{Accounts, Change, image_writes, lamports_added};
 use super::chain::ChainState;
-use super::decode::{self, Decoded, Sanitized, Tables};
+use super::decode::{self, Decoded, Sanitized, Tables, Verified};
 use super::genesis::Genesis;
-use super::processor::{Charged, Checked, Processed, Processor as _, Slot};
+use super::processor::{Checked, Processed, Processor as _, Slot};
+use super::told::{receipt, record};
 use super::warm::{Rules, Warm};
 use super::{check, leaf, plan, statuses, sysvar};
 use crate::parallel::in_runs;
-use crate::record::{BlockHeader, BlockPart, TransactionRecord};
-use crate::{CODE_TRANSACTION, MODULE};
+use crate::record::{BlockHeader, BlockPart};
 
 /// Fewest transactions for which a thread is started.
 const RUN_LEAST: usize = 16;
@@ -51,6 +50,7 @@ pub(crate) struct Left {
 pub(crate) struct Circumstances<'a> {
     pub(crate) genesis: &'a Genesis,
     pub(crate) threads: usize,
+    pub(crate) verified: &'a Verified,
 }
 
 /// Executes a batch.
@@ -79,6 +79,7 @@ struct Ran {
 /// A round under way.
 struct RoundRun<'a> {
     threads: usize,
+    verified: &'a Verified,
     view: &'a dyn StateRead,
     accounts: Accounts<'a>,
     chain: ChainState,
@@ -94,7 +95,7 @@ struct RoundRun<'a> {
 
 impl<'a> RoundRun<'a> {
     fn begin(
-        circumstances: &Circumstances<'_>,
+        circumstances: &Circumstances<'a>,
         mut warm: Warm,
         view: &'a dyn StateRead,
         context: &RoundContext,
@@ -113,6 +114,7 @@ impl<'a> RoundRun<'a> {
         };
         let mut round = Self {
             threads: circumstances.threads,
+            verified: circumstances.verified,
             view,
             accounts,
             chain,
@@ -210,7 +212,9 @@ impl<'a> RoundRun<'a> {
     fn arrive(&self, inputs: &[Input]) -> Vec<Result<Sanitized, TransactionError>> {
         let bytes: Vec<&[u8]> = inputs.iter().map(|input| &input.bytes[..]).collect();
         let decoded = in_runs(self.threads, RUN_LEAST, bytes, |run| {
-            run.into_iter().map(arrive_one).collect::<Vec<_>>()
+            run.into_iter()
+                .map(|bytes| arrive_one(bytes, self.verified))
+                .collect::<Vec<_>>()
         });
         let tables = Tables::new(&self.accounts, self.chain.slot, &self.warm.rules.reserved);
         decoded
@@ -453,67 +457,8 @@ impl<'a> RoundRun<'a> {
     }
 }
 
-fn arrive_one(bytes: &[u8]) -> Result<Decoded, TransactionError> {
+fn arrive_one(bytes: &[u8], verified: &Verified) -> Result<Decoded, TransactionError> {
     let decoded = decode::decode(bytes)?;
-    decoded.verify()?;
+    verified.verify(bytes, &decoded)?;
     Ok(decoded)
-}
-
-fn receipt(input: &Input, status: Result<Vec<u8>, TransactionError>) -> Receipt {
-    let (status, output) = match status {
-        Ok(output) => (ReceiptStatus::Accepted, output),
-        Err(error) => {
-            let rejected = ReceiptStatus::Rejected {
-                module: MODULE.to_owned(),
-                code: CODE_TRANSACTION + decode::error_number(&error),
-                message: error.to_string(),
-            };
-            (rejected, leaf::encode(&error))
-        }
-    };
-    Receipt {
-        input: input.hash(),
-        status,
-        output,
-    }
-}
-
-/// The record of a transaction that was charged.
-pub(crate) fn record(
-    bytes: &[u8],
-    transaction: &Sanitized,
-    charged: Charged,
-    slot: u64,
-    index: u64,
-) -> TransactionRecord {
-    let message = transaction.message();
-    let keys: Vec<Pubkey> = message.account_keys().iter().copied().collect();
-    let loaded = message.account_keys().len() - message.static_account_keys().len();
-    let loaded_writable = match message {
-        solana_message::SanitizedMessage::V0(message) => message.loaded_addresses.writable.len(),
-        _ => 0,
-    };
-    let [balances_before, balances_after] = charged.balances;
-    let [tokens_before, tokens_after] = charged.tokens;
-    TransactionRecord {
-        transaction: bytes.to_vec(),
-        signature: *transaction.signature(),
-        slot,
-        index: u32::try_from(index).unwrap_or(u32::MAX),
-        status: charged.status,
-        fee: charged.fees.total_fee(),
-        units: charged.units,
-        loaded_bytes: charged.loaded_bytes,
-        logs: charged.logs,
-        inner: charged.inner,
-        returned: charged.returned,
-        static_keys: u16::try_from(keys.len() - loaded).unwrap_or(u16::MAX),
-        loaded_writable: u16::try_from(loaded_writable).unwrap_or(u16::MAX),
-        keys,
-        balances_before,
-        balances_after,
-        tokens_before,
-        tokens_after,
-        written: charged.writes.iter().map(|(key, _)| *key).collect(),
-    }
 }

@@ -16,7 +16,8 @@ use trilith_engine_account::record::TransactionRecord;
 use trilith_engine_account::{AccountConfig, AccountEngine, Genesis};
 use trilith_host::Host;
 use trilith_protocol::{
-    Batch, Input, QueryContext, Receipt, ReceiptStatus, RoundContext, RoundLimits, Runtime as _,
+    Admission, Batch, CheckContext, Input, QueryContext, Receipt, ReceiptStatus, Reject,
+    RoundContext, RoundLimits, Runtime as _,
 };
 use trilith_store::Store;
 use trilith_types::{Epoch, Hash, Height, Round, RuntimeId, StateRead, TimeNanos};
@@ -187,6 +188,17 @@ impl Network {
             })
             .collect();
         today::check(record, &pairs, &self.chain().identity);
+    }
+
+    /// What the steady replica's pool says to a transaction.
+    pub(crate) fn check(&self, bytes: &[u8]) -> Result<Admission, Reject> {
+        let context = CheckContext {
+            runtime: RUNTIME,
+            now: TimeNanos(START + self.elapsed),
+        };
+        let view = self.steady.host().view(RUNTIME, self.root);
+        let view = view.expect("the state");
+        self.steady.engine.check(&*view, bytes, &context)
     }
 
     fn context(&self) -> QueryContext {

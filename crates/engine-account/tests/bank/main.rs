@@ -2,6 +2,7 @@
 
 mod harness;
 mod history;
+mod pool;
 mod precompiles;
 mod programs;
 mod refusals;

@@ -7,6 +7,8 @@ use solana_sdk_ids::{address_lookup_table, bpf_loader_upgradeable, system_progra
 use solana_transaction_error::TransactionError;
 use trilith_engine_account::query::{Account, Answer, Filter, Question, Simulate, TokenScope};
 
+use trilith_engine_account::record::{TokenBalance, TransactionRecord};
+
 use super::harness::{Network, SOL};
 use super::wire::{
     TOKEN, associated, create, create_associated, initialize_mint, key, keypair, mint_to, sign,
@@ -15,12 +17,11 @@ use super::wire::{
 
 const MEMO_4: Pubkey = Pubkey::from_str_const("Memo4c2pN8afCj432Lb7RMVKi9PbQnnW7ewFFaV3oAH");
 
-#[test]
-fn tokens_are_minted_and_sent() {
-    let mut network = Network::new();
+/// Alice with 1,000 units of a mint of hers, and Bob with an account for them.
+fn minted(network: &mut Network) -> TransactionRecord {
     let (alice, bob, mint) = (keypair(10), keypair(11), keypair(12));
     network.airdrop(&key(&alice), 5 * SOL);
-    let record = network.succeed(
+    network.succeed(
         &[
             create(&key(&alice), &key(&mint), SOL / 100, 82, &TOKEN),
             initialize_mint(&key(&mint), &key(&alice)),
@@ -34,7 +35,14 @@ fn tokens_are_minted_and_sent() {
             ),
         ],
         &[&alice, &mint],
-    );
+    )
+}
+
+#[test]
+fn tokens_are_minted_and_sent() {
+    let mut network = Network::new();
+    let (alice, bob, mint) = (keypair(10), keypair(11), keypair(12));
+    let record = minted(&mut network);
     // The associated token program calls the token and the system program.
     assert_eq!(record.inner.len(), 2);
     assert_eq!(record.inner[0].index, 2);
@@ -45,7 +53,7 @@ fn tokens_are_minted_and_sent() {
         associated(&key(&bob), &key(&mint)),
     );
     let record = network.succeed(&[token_transfer(&from, &to, &key(&alice), 300)], &[&alice]);
-    let amounts = |list: &[trilith_engine_account::record::TokenBalance]| {
+    let amounts = |list: &[TokenBalance]| {
         let mut amounts: Vec<_> = list
             .iter()
             .map(|token| (token.owner, token.amount))

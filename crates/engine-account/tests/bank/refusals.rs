@@ -1,11 +1,12 @@
 //! Transactions that have no effect.
 
 use solana_pubkey::Pubkey;
+use trilith_engine_account::fuzz_transaction;
 use trilith_engine_account::query::{CODE_QUESTION, Question};
 use trilith_protocol::{QueryError, ReceiptStatus};
 
 use super::harness::{Network, SOL};
-use super::wire::{key, keypair, signature, transaction, transfer, unit_limit};
+use super::wire::{Random, key, keypair, signature, transaction, transfer, unit_limit};
 
 #[test]
 fn a_transaction_is_charged_once() {
@@ -215,4 +216,28 @@ fn a_slot_holds_only_so_much_work() {
     network.pass(1);
     let record = network.send_bytes(&refused);
     assert_eq!(record.status, Ok(()));
+}
+
+#[test]
+fn a_transaction_has_one_encoding() {
+    let (alice, bob) = (keypair(10), keypair(11));
+    let instructions = [unit_limit(9), transfer(&key(&alice), &key(&bob), SOL)];
+    let good = transaction(&instructions, &[&alice], solana_hash::Hash::default());
+    assert!(fuzz_transaction(&good));
+    let mut random = Random(3);
+    let mut accepted = 0;
+    for _ in 0..20_000 {
+        let mut bytes = good.clone();
+        for _ in 0..=random.below(3) {
+            let at = random.below(bytes.len() as u64) as usize;
+            match random.below(4) {
+                0 => bytes.truncate(at.max(1)),
+                1 => bytes.insert(at, random.next() as u8),
+                2 => bytes[at] = [0, 1, 0x7f, 0x80, 0x81, 0xff][random.below(6) as usize],
+                _ => bytes[at] ^= 1 << random.below(8),
+            }
+        }
+        accepted += u32::from(fuzz_transaction(&bytes));
+    }
+    assert!((100..19_000).contains(&accepted), "{accepted} accepted");
 }

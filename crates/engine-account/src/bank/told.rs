@@ -1,0 +1,72 @@
+//! What is told of a transaction: its receipt and its record.
+
+use solana_message::SanitizedMessage;
+use solana_pubkey::Pubkey;
+use solana_transaction_error::TransactionError;
+use trilith_protocol::{Input, Receipt, ReceiptStatus};
+
+use super::decode::{self, Sanitized};
+use super::leaf;
+use super::processor::Charged;
+use crate::record::TransactionRecord;
+use crate::{CODE_TRANSACTION, MODULE};
+
+/// The receipt of an input: the encoded status, or why it had no effect.
+pub(crate) fn receipt(input: &Input, status: Result<Vec<u8>, TransactionError>) -> Receipt {
+    let (status, output) = match status {
+        Ok(output) => (ReceiptStatus::Accepted, output),
+        Err(error) => {
+            let rejected = ReceiptStatus::Rejected {
+                module: MODULE.to_owned(),
+                code: CODE_TRANSACTION + decode::error_number(&error),
+                message: error.to_string(),
+            };
+            (rejected, leaf::encode(&error))
+        }
+    };
+    Receipt {
+        input: input.hash(),
+        status,
+        output,
+    }
+}
+
+/// The record of a transaction that was charged.
+pub(crate) fn record(
+    bytes: &[u8],
+    transaction: &Sanitized,
+    charged: Charged,
+    slot: u64,
+    index: u64,
+) -> TransactionRecord {
+    let message = transaction.message();
+    let keys: Vec<Pubkey> = message.account_keys().iter().copied().collect();
+    let loaded = message.account_keys().len() - message.static_account_keys().len();
+    let loaded_writable = match message {
+        SanitizedMessage::V0(message) => message.loaded_addresses.writable.len(),
+        _ => 0,
+    };
+    let [balances_before, balances_after] = charged.balances;
+    let [tokens_before, tokens_after] = charged.tokens;
+    TransactionRecord {
+        transaction: bytes.to_vec(),
+        signature: *transaction.signature(),
+        slot,
+        index: u32::try_from(index).unwrap_or(u32::MAX),
+        status: charged.status,
+        fee: charged.fees.total_fee(),
+        units: charged.units,
+        loaded_bytes: charged.loaded_bytes,
+        logs: charged.logs,
+        inner: charged.inner,
+        returned: charged.returned,
+        static_keys: u16::try_from(keys.len() - loaded).unwrap_or(u16::MAX),
+        loaded_writable: u16::try_from(loaded_writable).unwrap_or(u16::MAX),
+        keys,
+        balances_before,
+        balances_after,
+        tokens_before,
+        tokens_after,
+        written: charged.writes.iter().map(|(key, _)| *key).collect(),
+    }
+}
