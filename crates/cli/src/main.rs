@@ -18,7 +18,7 @@ enum Command {
     /// Start a one-node developer network that stays
     Dev(dev::DevArguments),
     /// Make, install, call and look after canisters of a network
-    Canister(canister::CanisterArguments),
+    Canister(Box<canister::CanisterArguments>),
     /// Make the keys that commands act with, and say whose they are
     Identity(canister::identity::IdentityArguments),
     /// Show what Trilith does, end to end, in a temporary folder, and check all of it
