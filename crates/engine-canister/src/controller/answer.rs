@@ -31,6 +31,9 @@ use crate::ingress::{
 /// The method of the management canister that queries of a subnet may call.
 const LIST_CANISTERS: &str = "list_canisters";
 
+/// Bytes of an Ed25519 key in its DER wrapping; no other kind of key is as short. Source: RFC 8410.
+const ED25519_DER_BYTES: usize = 44;
+
 /// A result that is refused or cannot be had on this node.
 type Answered<T> = Result<T, QueryError>;
 
@@ -130,6 +133,12 @@ impl Asked<'_> {
 
     /// The answer that the same query had before, if it is remembered.
     fn call_again(&self, envelope: &[u8], effective: Principal) -> Answered<QueryResponse> {
+        // Other signatures take up to milliseconds, for which the asker has no time.
+        let quick = Envelope::decode(envelope).map_err(refused)?;
+        let is_ed25519 = |key: &Vec<u8>| key.len() == ED25519_DER_BYTES;
+        if !quick.sender_delegation.is_empty() || !quick.sender_pubkey.iter().all(is_ed25519) {
+            return Ok(QueryResponse::NotRemembered);
+        }
         let (call, id) = self.authentic_call(envelope, effective)?;
         let question = Question::new(&call, self.signature.is_some());
         let remembered = self.snapshot.remembered.get(&question);
