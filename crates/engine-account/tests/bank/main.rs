@@ -1,5 +1,6 @@
 //! Rounds of the account engine over a real store, on two replicas that must agree.
 
+mod errors;
 mod harness;
 mod history;
 mod pool;
