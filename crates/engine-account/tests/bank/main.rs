@@ -6,6 +6,7 @@ mod history;
 mod pool;
 mod precompiles;
 mod programs;
+mod random;
 mod refusals;
 mod splits;
 mod today;
