@@ -58,7 +58,8 @@ pub fn parse_runtime(text: &str) -> Result<RuntimeId, String> {
         .ok_or_else(|| format!("it has {} bytes; {RUNTIME_FORM}", bytes.len()))
 }
 
-const RUNTIME_FORM: &str = "write root, canister, account, or the 64 hexadecimal digits of an identifier";
+const RUNTIME_FORM: &str =
+    "write root, canister, account, or the 64 hexadecimal digits of an identifier";
 
 /// Reads a root.
 ///
