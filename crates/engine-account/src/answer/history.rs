@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
-use trilith_params::account::{BLOCKHASH_SLOTS, SLOT_NANOS};
+use trilith_params::account::{BLOCKHASH_SLOTS, RECORD_SLOTS, SLOT_NANOS};
 use trilith_protocol::{Fault, QueryError};
 
 use super::{PARTS_MAX, Session, invalid};
@@ -30,9 +30,14 @@ const MEMO: [Pubkey; 3] = [
 ];
 
 impl Session<'_> {
+    /// The oldest slot that is remembered.
+    fn oldest(&self) -> u64 {
+        self.chain.slot.saturating_sub(RECORD_SLOTS)
+    }
+
     /// A part of a block, if it belongs to this state.
     fn part(&self, slot: u64, round: u64) -> Result<Option<Arc<BlockPart>>, Fault> {
-        if round > self.chain.round {
+        if round > self.chain.round || slot < self.oldest() {
             return Ok(None);
         }
         let parts = &self.desk.parts;
@@ -78,14 +83,14 @@ impl Session<'_> {
     }
 
     pub(super) fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<Status>>, Fault> {
-        let newest = self.chain.round;
+        let (oldest, newest) = (self.oldest(), self.chain.round);
         self.index(|index| {
             signatures
                 .iter()
                 .map(|signature| {
                     index
                         .transaction(signature)
-                        .filter(|((_, round, _), _)| *round <= newest)
+                        .filter(|((slot, round, _), _)| *slot >= oldest && *round <= newest)
                         .map(|((slot, ..), status)| Status {
                             slot: *slot,
                             status: status.clone(),
@@ -120,6 +125,7 @@ impl Session<'_> {
                 .mentions(address)
                 .skip_while(|place| before.flatten().is_some_and(|before| *place >= before))
                 .take_while(|place| until.flatten().is_none_or(|until| *place > until))
+                .take_while(|(slot, ..)| *slot >= self.oldest())
                 .filter(|(_, round, _)| *round <= self.chain.round)
                 .take(limit as usize)
                 .collect()
@@ -174,6 +180,7 @@ impl Session<'_> {
         }
         // The slot of this state has not ended.
         let end = last.min(self.chain.slot.saturating_sub(1));
+        let first = first.max(self.oldest());
         if first > end {
             return Ok(Vec::new());
         }

@@ -113,3 +113,46 @@ fn the_clock_follows_agreed_time_and_epochs() {
         .data;
     assert_eq!(again[9 + 8], 1, "slot 64 had a round, 63 had none");
 }
+
+#[test]
+fn history_ends_after_a_day() {
+    let mut network = Network::new();
+    let alice = keypair(10);
+    network.pass(1_000);
+    let faucet = network.faucet();
+    let gift = transfer(&key(&faucet), &key(&alice), SOL);
+    let bytes = transaction(&[gift], &[&faucet], network.blockhash());
+    network.send_bytes(&bytes);
+    let slot = network.chain().slot;
+    let known = |network: &Network| {
+        let signatures = vec![signature(&bytes)];
+        let Answer::Statuses(statuses) = network.ask(&Question::Statuses { signatures }) else {
+            panic!("no statuses");
+        };
+        let blocks = Question::Blocks {
+            first: slot,
+            last: slot,
+            limit: 1,
+        };
+        let mentioned = Question::Signatures {
+            address: key(&alice),
+            before: None,
+            until: None,
+            limit: 1,
+        };
+        (
+            statuses[0].is_some(),
+            network.record(signature(&bytes)).is_some(),
+            network.ask(&blocks) == Answer::Slots(vec![slot]),
+            network.ask(&Question::Header(slot)) != Answer::Header(None),
+            network.ask(&mentioned) != Answer::Signatures(Vec::new()),
+        )
+    };
+    network.pass(216_000);
+    assert_eq!(known(&network), (true, true, true, true, true));
+    network.pass(1);
+    assert_eq!(known(&network), (false, false, false, false, false));
+    assert_eq!(network.chain().first_block, slot + 216_000);
+    network.pass(5_000);
+    assert_eq!(known(&network), (false, false, false, false, false));
+}

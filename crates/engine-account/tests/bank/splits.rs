@@ -3,7 +3,8 @@
 use solana_hash::Hash;
 use trilith_engine_account::query::{Answer, Question};
 
-use super::harness::{Network, SOL};
+use super::harness::{Network, SLOT, SOL};
+use super::random::{Source, prepared};
 use super::wire::{Random, key, keypair, signature, transaction, transfer};
 
 /// Transfers between a few people, many of whom cannot pay when their turn comes.
@@ -58,6 +59,25 @@ fn batches_may_be_cut_anywhere() {
     assert!(failed.count() > 3 && charged.count() < 120);
     assert_eq!(whole, run(&[1]));
     assert_eq!(whole, run(&[7, 31, 2]));
+}
+
+/// The harness compares roots, receipts and answers of a replica with one thread and of one with
+/// three that is restarted before every round.
+#[test]
+fn random_transactions_come_to_the_same_on_any_replica() {
+    let mut network = prepared();
+    let mut source = Source(Random(11));
+    let mut tally = [0; 3];
+    for round in 0..12 {
+        let blockhash = network.blockhash();
+        let batch: Vec<Vec<u8>> = (0..60).map(|_| source.transaction(blockhash)).collect();
+        for status in Network::statuses(&network.round(&batch)) {
+            let kind = status.map_or(0, |status| 1 + usize::from(status.is_ok()));
+            tally[kind] += 1;
+        }
+        network.elapsed += round % 3 * SLOT / 2;
+    }
+    assert!(tally.iter().all(|count| *count > 40), "{tally:?}");
 }
 
 #[test]

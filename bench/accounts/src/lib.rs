@@ -1,0 +1,1 @@
+//! Compares the account engine with LiteSVM; see `tests`.
