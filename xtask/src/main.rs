@@ -12,9 +12,10 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
 commands:
+  clients               run the suites of all foreign clients against nodes started for them
   clients [javascript|python] [--url URL]
-                        run the suites of foreign clients, or those of one language, against a
-                        node started for them, or against the one at URL
+                        run those of the Internet Computer, or of one language, against a node
+                        started for them, or against the one at URL
   solana-clients [--url URL]
                         run the suites of Solana's JavaScript and Python clients, likewise
   canisters [--write]   rebuild the sample canisters whose tools are installed, and compare them
@@ -26,6 +27,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words[..] {
+        ["clients"] => {
+            let own = clients::Selection::parse(&[]);
+            own.and_then(|selection| clients::run(&root, selection))
+                .and_then(|()| solana_clients::run(&root, None))
+        }
         ["clients", ref rest @ ..] => {
             clients::Selection::parse(rest).and_then(|selection| clients::run(&root, selection))
         }
