@@ -472,7 +472,12 @@ fn contains_name(line: &str, name: &str) -> bool {
 
 #[test]
 fn lock_files_name_no_registry_host() {
-    for folder in ["clients/javascript", "canisters/motoko"] {
+    for folder in [
+        "clients/javascript",
+        "clients/javascript/management",
+        "clients/solana-javascript",
+        "canisters/motoko",
+    ] {
         let text = read(&root().join(folder).join("package-lock.json"));
         for line in text.lines().filter(|line| line.contains("\"resolved\"")) {
             assert!(
