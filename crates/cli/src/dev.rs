@@ -83,7 +83,7 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let port = CanisterPort::new(network.canisters.clone(), network.root_key_der.clone());
-    let (stop, stopped) = tokio::sync::watch::channel(());
+    let (stop, stopped) = watch::channel(());
     let shutdown = until_dropped(stopped.clone());
     let server = tokio::spawn(serve(listener, Arc::new(port), Limits::STANDARD, shutdown));
     let addresses = account_listeners.addresses()?;

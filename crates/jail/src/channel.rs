@@ -12,7 +12,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -23,6 +23,9 @@ use thiserror::Error;
 pub const DESCRIPTORS_PER_MESSAGE: usize = 253;
 
 const HEADER_BYTES: usize = 8;
+
+/// How long a receiver with a deadline looks for a frame before it sleeps. Not a consensus number.
+const LINGER: Duration = Duration::from_micros(100);
 
 /// The most that a received frame may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,8 +212,9 @@ impl Channel {
         deadline: Option<Instant>,
     ) -> Result<Message, ChannelError> {
         let mut header = [0; HEADER_BYTES];
-        // What follows the header came with it; the header itself is yet to come.
-        self.await_ready(PollFlags::POLLIN, deadline)?;
+        if deadline.is_some() {
+            self.linger();
+        }
         self.receive_exact(&mut header, deadline)?;
         let number = |at: usize| {
             u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
@@ -309,6 +313,19 @@ impl Channel {
                 Err(ChannelError::DescriptorsLost { expected, found })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Gives the peer a moment to answer before this thread goes to sleep: short answers come within
+    /// less time than a sleeping processor takes to wake up. Others may run meanwhile.
+    fn linger(&self) {
+        let begun = Instant::now();
+        let mut polled = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        while begun.elapsed() < LINGER {
+            if !matches!(poll(&mut polled, PollTimeout::ZERO), Ok(0)) {
+                return;
+            }
+            std::thread::yield_now();
         }
     }
 

@@ -8,6 +8,9 @@
 //! cargo bench -p trilith-cli --bench load -- idle     --canisters 1000
 //! ```
 //!
+//! The counters are in WAT and count in heap memory; with `--c` they are in C and count in stable
+//! memory.
+//!
 //! Every request is signed before the clock starts, with Ed25519 and a nonce of its own; a sample of
 //! the answers is verified after it stopped, certificates by this project's verifier and by an
 //! independent one. Started by `cargo test` it runs each kind with few requests, and shows only that
@@ -51,7 +54,7 @@ fn main() {
             .any(|argument| names.contains(&argument.as_str()));
         !chosen || arguments.iter().any(|argument| argument == name)
     };
-    let connections = number("--connections", 256, 8);
+    let connections = number("--connections", 600, 8);
     let canisters = number("--canisters", 8, 2);
     if wanted("updates") {
         let requests = number("--requests", 100_000, 200);
@@ -80,12 +83,13 @@ fn runtime() -> Runtime {
 
 /// As many requests as can be answered, to counters of their own canisters.
 fn steady(kind: Kind, requests: usize, connections: usize, canisters: usize) {
+    let in_c = std::env::args().any(|argument| argument == "--c");
     let folder = tempdir().expect("a folder can be made");
     let node = Node::start(folder.path());
     let runtime = runtime();
     let first = Client::new(&node);
     let counters: Vec<Principal> = (0..canisters)
-        .map(|number| runtime.block_on(first.install([WAT_COUNTER, C_COUNTER][number % 2])))
+        .map(|_| runtime.block_on(first.install(if in_c { C_COUNTER } else { WAT_COUNTER })))
         .collect();
     let load = signed::load(&node, kind, &counters, requests);
     let before = support::process::usage(node.pid());
@@ -96,7 +100,7 @@ fn steady(kind: Kind, requests: usize, connections: usize, canisters: usize) {
     let nodes = runtime.block_on(signed::node_keys(&first, &node));
     verify(&first, &nodes, &load, &run.samples, kind);
     if kind == Kind::Update {
-        let sum = |index: usize| runtime.block_on(value(&first, counters[index], index));
+        let sum = |index: usize| runtime.block_on(value(&first, counters[index], in_c));
         let counted: u64 = (0..canisters).map(sum).sum();
         assert_eq!(counted, requests as u64, "each update was applied once");
         println!("  the counters hold {counted}");
@@ -105,11 +109,11 @@ fn steady(kind: Kind, requests: usize, connections: usize, canisters: usize) {
     assert!(status.success(), "{status}: {errors}");
 }
 
-async fn value(client: &Client, canister: Principal, index: usize) -> u64 {
-    if index.is_multiple_of(2) {
-        u64::from(client.query::<u32>(canister, "get", ()).await)
-    } else {
+async fn value(client: &Client, canister: Principal, in_c: bool) -> u64 {
+    if in_c {
         client.query::<u64>(canister, "get", ()).await
+    } else {
+        u64::from(client.query::<u32>(canister, "get", ()).await)
     }
 }
 
@@ -137,7 +141,7 @@ fn idle(canisters: usize) {
     for number in 0..canisters {
         let canister = runtime.block_on(client.install(WAT_COUNTER));
         if number == 0 {
-            assert_eq!(runtime.block_on(value(&client, canister, 0)), 0);
+            assert_eq!(runtime.block_on(value(&client, canister, false)), 0);
         }
     }
     let full = support::process::memory(node.pid());
