@@ -4,7 +4,7 @@
 //! lock files below `clients/javascript`, those of Python in `clients/python/requirements.txt`.
 
 mod javascript;
-mod node;
+pub mod node;
 mod python;
 
 use std::path::Path;
@@ -95,7 +95,7 @@ pub fn run(root: &Path, selection: Selection<'_>) -> Result<()> {
     };
     match selection.url {
         Some(url) => suites(url),
-        None => node::with_node(root, suites),
+        None => node::with_node(root, node::Interface::Canister, suites),
     }
 }
 

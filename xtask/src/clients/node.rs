@@ -22,18 +22,40 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// How many lines of the node's log a failure shows.
 const LOG_LINES_SHOWN: usize = 60;
 
-/// Starts a node, gives its endpoint to `suites`, and stops it.
+/// What a node serves, by the word that the banner has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// The Internet Computer's HTTP interface.
+    Canister,
+    /// Solana's JSON-RPC.
+    Account,
+}
+
+impl Interface {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Canister => "canister",
+            Self::Account => "account",
+        }
+    }
+}
+
+/// Starts a node, gives the endpoint of an interface to `suites`, and stops it.
 ///
 /// # Errors
 /// If the node cannot be built, or does not start or stop cleanly, or if `suites` fails; then the
 /// end of the node's log is shown.
-pub fn with_node(root: &Path, suites: impl FnOnce(&str) -> Result<()>) -> Result<()> {
+pub fn with_node(
+    root: &Path,
+    interface: Interface,
+    suites: impl FnOnce(&str) -> Result<()>,
+) -> Result<()> {
     let binary = build(root)?;
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("node.log");
     let mut node = Node::start(&binary, &folder.path().join("data"), &log)?;
     let result = node
-        .endpoint()
+        .endpoint(interface)
         .and_then(|url| suites(&url))
         .and_then(|()| node.stop());
     if result.is_err() {
@@ -98,18 +120,19 @@ impl Node {
         Ok(Self { child, lines })
     }
 
-    /// Waits for the banner's line that holds the canister endpoint.
-    fn endpoint(&self) -> Result<String> {
+    /// Waits for the banner's line that holds the endpoint of an interface.
+    fn endpoint(&self, interface: Interface) -> Result<String> {
         let deadline = Instant::now() + START_LIMIT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left).map_err(|_| {
                 anyhow!(
-                    "the node ended, or printed no line with a canister endpoint within {} s",
+                    "the node ended, or printed no line with the {} endpoint within {} s",
+                    interface.word(),
                     START_LIMIT.as_secs()
                 )
             })?;
-            if let Some(url) = parse_endpoint(&line) {
+            if let Some(url) = parse_endpoint(&line, interface) {
                 return Ok(url);
             }
         }
@@ -142,9 +165,9 @@ impl Drop for Node {
     }
 }
 
-/// Finds `http://…` in a line that speaks of the canister endpoint.
-fn parse_endpoint(line: &str) -> Option<String> {
-    if !line.to_lowercase().contains("canister") {
+/// Finds `http://…` in a line that speaks of an interface's endpoint.
+fn parse_endpoint(line: &str, interface: Interface) -> Option<String> {
+    if !line.to_lowercase().contains(interface.word()) {
         return None;
     }
     let start = line.find("http://")?;
@@ -157,20 +180,23 @@ fn parse_endpoint(line: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_endpoint;
+    use super::{Interface, parse_endpoint};
 
     #[test]
     fn endpoint_is_found_in_plain_and_json_lines() {
         let url = Some("http://127.0.0.1:4943".to_owned());
+        let canister = |line| parse_endpoint(line, Interface::Canister);
+        assert_eq!(canister("canister endpoint  http://127.0.0.1:4943"), url);
         assert_eq!(
-            parse_endpoint("canister endpoint  http://127.0.0.1:4943"),
+            canister(r#"{"canister_endpoint":"http://127.0.0.1:4943","x":1}"#),
             url
         );
-        assert_eq!(
-            parse_endpoint(r#"{"canister_endpoint":"http://127.0.0.1:4943","x":1}"#),
-            url
-        );
-        assert_eq!(parse_endpoint("metrics http://127.0.0.1:1"), None);
-        assert_eq!(parse_endpoint("canister ids start at rwlgt"), None);
+        assert_eq!(canister("metrics http://127.0.0.1:1"), None);
+        assert_eq!(canister("canister ids start at rwlgt"), None);
+        let account = |line| parse_endpoint(line, Interface::Account);
+        let url = Some("http://127.0.0.1:8899".to_owned());
+        assert_eq!(account("  account endpoint   http://127.0.0.1:8899"), url);
+        assert_eq!(account("  account PubSub     ws://127.0.0.1:8900"), None);
+        assert_eq!(account("  canister endpoint  http://127.0.0.1:4943"), None);
     }
 }
