@@ -11,7 +11,9 @@ use double::{
 use ic_transport_types::{QueryResponse, ReadStateResponse, to_request_id};
 use trilith_engine_canister::controller;
 use trilith_engine_canister::ingress::{MODULE, MODULE_CANISTER};
-use trilith_engine_canister::query::{Effective, QueryRequest};
+use trilith_engine_canister::query::{
+    CallResult, Effective, QueryRequest, QueryResponse as Remembered,
+};
 use trilith_gateway_canister::Limits;
 use trilith_types::Signature;
 use trilith_types::cbor::Decoder;
@@ -52,6 +54,24 @@ async fn a_query_is_answered_and_signed() {
                 effective
             }]
         );
+    }
+}
+
+#[tokio::test]
+async fn a_remembered_answer_is_signed_anew_and_only_a_fresh_state_gives_one() {
+    let double = Double::new();
+    let id = *to_request_id(&query_content()).unwrap();
+    let arg = b"remembered".to_vec();
+    let result = CallResult::Replied { arg };
+    *double.remembered.lock().unwrap() = Some(Remembered::Call { id, result });
+    for (is_stale, expected) in [(false, b"remembered".as_slice()), (true, b"DIDL\0\0")] {
+        *double.is_stale.lock().unwrap() = is_stale;
+        let got = post(&double, &at(3, "query"), envelope(&query_content())).await;
+        let QueryResponse::Replied { reply, .. } = check_signature(&double, &got) else {
+            panic!("not replied");
+        };
+        assert_eq!(reply.arg, expected);
+        assert_eq!(double.asked.lock().unwrap().len(), usize::from(is_stale));
     }
 }
 

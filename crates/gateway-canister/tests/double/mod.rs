@@ -53,6 +53,10 @@ pub struct Double {
     pub answers: Mutex<Answers>,
     pub submitted: Mutex<Vec<Vec<u8>>>,
     pub asked: Mutex<Vec<QueryRequest>>,
+    /// What it remembers of a query that is asked again.
+    pub remembered: Mutex<Option<QueryResponse>>,
+    /// Whether its newest state is too old for reads.
+    pub is_stale: Mutex<bool>,
     pub rounds: watch::Sender<Round>,
     pub secret: SecretKey,
 }
@@ -64,6 +68,8 @@ impl Double {
             answers: Mutex::new(Answers::Engine(replied())),
             submitted: Mutex::default(),
             asked: Mutex::default(),
+            remembered: Mutex::default(),
+            is_stale: Mutex::default(),
             rounds: watch::channel(Round(7)).0,
             secret: SecretKey::from_seed([8; 32]),
         })
@@ -173,7 +179,8 @@ impl NodePort for Double {
 
     fn query_now(&self, request: &[u8]) -> Result<Vec<u8>, QueryError> {
         if let Ok(QueryRequest::CallAgain { .. }) = QueryRequest::decode(request) {
-            return Ok(QueryResponse::NotRemembered.encode());
+            let remembered = self.remembered.lock().unwrap().clone();
+            return Ok(remembered.unwrap_or(QueryResponse::NotRemembered).encode());
         }
         match std::pin::pin!(self.query(request.to_vec()))
             .poll(&mut Context::from_waker(Waker::noop()))
@@ -184,7 +191,7 @@ impl NodePort for Double {
     }
 
     fn is_fresh(&self) -> bool {
-        true
+        !*self.is_stale.lock().unwrap()
     }
 
     fn certified_rounds(&self) -> watch::Receiver<Round> {
