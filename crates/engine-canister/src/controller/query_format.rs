@@ -20,7 +20,8 @@ pub enum QueryRequest {
         effective: Principal,
     },
     /// As [`QueryRequest::Call`], but only if the same was asked before of this version of the
-    /// state and the answer is remembered: takes microseconds and no sandbox.
+    /// state and the answer is remembered: takes microseconds and no sandbox. Whether it is
+    /// remembered differs from node to node; an answer that is given is that of a new run.
     CallAgain {
         /// The envelope as received; its content is a query.
         envelope: Vec<u8>,

@@ -333,8 +333,11 @@ impl Network {
         let answer = self
             .engine
             .query(&self.state, &request.encode(), &context)?;
-        let other = engine((self.make)()).query(&self.state, &request.encode(), &context)?;
-        assert_eq!(answer, other, "both engines answer the same");
+        // A new engine remembers nothing, and only this question asks for what is remembered.
+        if !matches!(request, QueryRequest::CallAgain { .. }) {
+            let other = engine((self.make)()).query(&self.state, &request.encode(), &context)?;
+            assert_eq!(answer, other, "both engines answer the same");
+        }
         Ok(QueryResponse::decode(&answer).unwrap())
     }
 

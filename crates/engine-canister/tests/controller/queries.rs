@@ -25,6 +25,33 @@ fn a_query_sees_a_certificate_over_its_certified_data() {
 }
 
 #[test]
+fn a_query_is_answered_again_on_the_same_version_only() {
+    let mut network = network();
+    let id = installed(&mut network);
+    let again = |network: &mut Network| {
+        let content = network.content(id, "look", b"reply_state".to_vec());
+        let content = trilith_engine_canister::ingress::Content::Query(content);
+        let envelope = network.user.envelope(&content);
+        let effective = id;
+        let question = QueryRequest::CallAgain {
+            envelope,
+            effective,
+        };
+        (network.ask(&question).unwrap(), content.request_id())
+    };
+    for value in ["one", "two"] {
+        replied(network.update(id, "run", format!("set {value}; reply ok")));
+        assert_eq!(again(&mut network).0, QueryResponse::NotRemembered);
+        let result = network.query(id, "look", "reply_state");
+        let arg = value.as_bytes().to_vec();
+        assert_eq!(result, CallResult::Replied { arg });
+        // Another request, which asks the same.
+        let (answer, id) = again(&mut network);
+        assert_eq!(answer, QueryResponse::Call { id, result });
+    }
+}
+
+#[test]
 fn composite_queries_call_queries_and_change_nothing() {
     let mut network = network();
     let (one, two) = (installed(&mut network), installed(&mut network));
