@@ -166,12 +166,15 @@ impl Label {
     pub fn from_parts(bytes: impl AsRef<[u8]>, bits: usize) -> Option<Self> {
         let bytes = bytes.as_ref();
         let spare = bytes.len() * 8;
-        let fits = bits.div_ceil(8) == bytes.len() && bits <= KEY_BYTES_MAX * 8;
+        // Only with as many bytes as the bits need are there bits behind the end to look at.
+        if bits.div_ceil(8) != bytes.len() || bits > KEY_BYTES_MAX * 8 {
+            return None;
+        }
         let clear = spare == bits
             || bytes
                 .last()
                 .is_some_and(|last| last.trailing_zeros() as usize >= spare - bits);
-        (fits && clear).then(|| Self {
+        clear.then(|| Self {
             bytes: SmallVec::from_slice(bytes),
             bits: bits as u16,
         })
@@ -213,5 +216,24 @@ impl Label {
         let mut bytes = self.bytes.to_vec();
         let bits = append(&mut bytes, usize::from(self.bits), &other.bits());
         Self::from_parts(bytes, bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Label;
+
+    #[test]
+    fn a_label_has_as_many_bytes_as_its_bits_need() {
+        for (bytes, bits) in [
+            (&[0][..], 9),
+            (&[0, 0], 8),
+            (&[], 1),
+            (&[0], usize::MAX),
+            (&[1], 7),
+        ] {
+            assert_eq!(Label::from_parts(bytes, bits), None, "{bytes:?}, {bits}");
+        }
+        assert!(Label::from_parts([2], 7).is_some() && Label::from_parts([], 0).is_some());
     }
 }
