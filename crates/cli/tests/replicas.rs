@@ -149,6 +149,7 @@ impl Replicas {
             epoch: Epoch(0),
             committee: vec![SecretKey::from_seed([9; 32]).public()],
             randomness: Some([self.round as u8; 32]),
+            from_root: trilith_protocol::root::FromRoot::default(),
         };
         let parent = self.state_root;
         let run = |replica: &mut Replica| replica.round(parent, &batch, &context);

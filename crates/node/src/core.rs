@@ -9,7 +9,7 @@ use thiserror::Error;
 use trilith_host::{Host, HostFault};
 use trilith_ordering::{OrderedBlock, Ordering, OrderingFull, Solo, SoloStart};
 use trilith_proof::answer::header_key;
-use trilith_protocol::root::ROOT_RUNTIME as ROOT;
+use trilith_protocol::root::{FromRoot, ROOT_RUNTIME as ROOT};
 use trilith_protocol::{Batch, Demand, Input, RootGenesis, RoundContext, RoundLimits, Runtime};
 use trilith_store::{Store, StoreFault};
 use trilith_types::{
@@ -346,6 +346,7 @@ impl Ledger {
             epoch,
             committee: Vec::new(),
             randomness: block.randomness,
+            from_root: FromRoot::default(),
         };
         let limits = RoundLimits {
             batch_inputs_max: trilith_params::root::BLOCK_TRANSACTIONS_MAX as u32,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use trilith_protocol::root::{Committee, ROOT_RUNTIME};
+use trilith_protocol::root::{Committee, FromRoot, ROOT_RUNTIME};
 use trilith_protocol::{
     BlockHeader, Demand, QueryContext, QueryError, RootAnswer, RootQuery, Runtime,
 };
@@ -39,6 +39,13 @@ impl RootState {
             RootAnswer::LatestBlock(None) => Err(NodeError::State(format!(
                 "the root knows no runtime {runtime}"
             ))),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) fn from_root(&self, runtime: &RuntimeId) -> Result<FromRoot, NodeError> {
+        match self.ask(&RootQuery::FromRoot(*runtime))? {
+            RootAnswer::FromRoot(news) => Ok(*news),
             other => Err(unexpected(&other)),
         }
     }

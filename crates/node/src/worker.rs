@@ -231,6 +231,7 @@ impl Worker {
             epoch,
             committee: committee.workers,
             randomness: Some(tip.randomness),
+            from_root: root.from_root(&self.id)?,
         };
         Ok(Some(Base {
             block,

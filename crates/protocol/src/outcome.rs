@@ -14,6 +14,8 @@ pub struct Outcome {
     pub receipts: Vec<Receipt>,
     /// Messages to the root or to other runtimes, in order of emission.
     pub messages: Vec<OutgoingMessage>,
+    /// How many of the incoming messages the round took up, the oldest first.
+    pub incoming_taken: u32,
     /// Leaves of the state that validators are asked to sign in a foreign form.
     pub attested: Vec<AttestedLeaf>,
     /// What the round used.

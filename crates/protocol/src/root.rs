@@ -9,6 +9,7 @@ mod genesis;
 mod quantity;
 mod query;
 pub mod registry;
+mod round;
 mod services;
 mod signed;
 pub mod staking;
@@ -31,6 +32,7 @@ pub use genesis::{
 pub use query::{
     NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary,
 };
+pub use round::{ActiveFeature, FROM_ROOT_BYTES_MAX, FeatureId, FromRoot, IncomingMessage};
 pub use transaction::{COMMITMENTS_MAX, EXECUTOR_COMMIT, RootTransaction, TRANSACTION_BYTES_MAX};
 
 pub use trilith_params::root::COMMITTEE_MEMBERS_MAX;
@@ -52,6 +54,8 @@ pub struct Committee {
     pub workers: Vec<NodeId>,
     /// Executors that settle discrepancies.
     pub backups: Vec<NodeId>,
+    /// Nodes whose receipts count, where the runtime asks for any; empty where it does not.
+    pub storage: Vec<NodeId>,
 }
 
 impl Committee {
@@ -81,10 +85,14 @@ impl Committee {
 
     /// Canonical encoding.
     pub fn encode(&self) -> Vec<u8> {
-        MapBuilder::new()
+        let map = MapBuilder::new()
             .field("epoch", put::uint(self.epoch.0))
             .field("workers", put::list(&self.workers, write_node))
-            .field("backups", put::list(&self.backups, write_node))
+            .field("backups", put::list(&self.backups, write_node));
+        if self.storage.is_empty() {
+            return map.finish();
+        }
+        map.field("storage", put::list(&self.storage, write_node))
             .finish()
     }
 
@@ -96,18 +104,19 @@ impl Committee {
         wire::whole(
             bytes,
             "committee",
-            128 + 2 * COMMITTEE_MEMBERS_MAX * 34,
+            128 + 3 * COMMITTEE_MEMBERS_MAX * 34,
             Self::read,
         )
     }
 
     fn read(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let (mut epoch, mut workers, mut backups) = (None, None, None);
-        decoder.fields("committee", 3, |name, d| {
+        let (mut epoch, mut workers, mut backups, mut storage) = (None, None, None, None);
+        decoder.fields("committee", 4, |name, d| {
             match name {
                 "epoch" => epoch = Some(Epoch(d.uint()?)),
                 "workers" => workers = Some(read_nodes(d, "workers")?),
                 "backups" => backups = Some(read_nodes(d, "backups")?),
+                "storage" => storage = Some(read_nodes(d, "storage")?),
                 _ => return Err(DecodeError::Field("committee")),
             }
             Ok(())
@@ -116,6 +125,12 @@ impl Committee {
             epoch: wire::required(epoch, "epoch")?,
             workers: wire::required(workers, "workers")?,
             backups: wire::required(backups, "backups")?,
+            storage: match storage {
+                None => Vec::new(),
+                // One form: a committee without storage nodes has no such field.
+                Some(nodes) if nodes.is_empty() => return Err(DecodeError::Field("storage")),
+                Some(nodes) => nodes,
+            },
         })
     }
 }

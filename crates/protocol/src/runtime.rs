@@ -8,6 +8,7 @@ use trilith_types::{
     Epoch, Hash, Height, NodeId, Round, RuntimeId, StateFault, StateRead, TimeNanos,
 };
 
+use crate::root::FromRoot;
 use crate::{Batch, Demand, Outcome};
 
 /// A replicated application.
@@ -109,6 +110,8 @@ pub struct RoundContext {
     /// signature over a height finalised after it; `None` where there is none yet. May only answer
     /// requests made in earlier rounds.
     pub randomness: Option<[u8; 32]>,
+    /// What the root's state of that height says of the round. Empty for the root itself.
+    pub from_root: FromRoot,
 }
 
 /// The bounds of a round that the runtime's descriptor sets.

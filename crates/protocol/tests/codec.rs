@@ -106,7 +106,7 @@ prop_compose! {
         epoch in any::<u64>(), workers in proptest::collection::vec(node(), 0..4),
         backups in proptest::collection::vec(node(), 0..4),
     ) -> Committee {
-        Committee { epoch: Epoch(epoch), workers, backups }
+        Committee { epoch: Epoch(epoch), workers, backups, storage: Vec::new() }
     }
 }
 
@@ -437,6 +437,7 @@ fn ranks_rotate_with_the_round() {
         epoch: Epoch(0),
         workers: workers.clone(),
         backups: vec![],
+        storage: Vec::new(),
     };
     for round in 0..7u64 {
         for (index, worker) in workers.iter().enumerate() {
@@ -451,6 +452,7 @@ fn ranks_rotate_with_the_round() {
         epoch: Epoch(0),
         workers: vec![],
         backups: vec![],
+        storage: Vec::new(),
     };
     assert_eq!(nobody.rank(&workers[0], Round(0)), None);
     assert_eq!(nobody.scheduler(0, Round(0)), None);

@@ -22,6 +22,7 @@ fn committee(workers: u8, backups: u8) -> Committee {
         epoch: Epoch(0),
         workers: (0..workers).map(member).collect(),
         backups: (10..10 + backups).map(member).collect(),
+        storage: Vec::new(),
     }
 }
 

@@ -123,6 +123,7 @@ impl Network {
             epoch: Epoch(0),
             committee: Vec::new(),
             randomness: None,
+            from_root: trilith_protocol::root::FromRoot::default(),
         };
         let limits = RoundLimits {
             batch_inputs_max: 10_000,

@@ -448,6 +448,7 @@ impl Round<'_> {
             images,
             receipts,
             messages: Vec::new(),
+            incoming_taken: 0,
             attested: vec![AttestedLeaf {
                 key: ATTESTED_KEY.to_vec(),
                 value,

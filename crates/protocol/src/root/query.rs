@@ -6,17 +6,16 @@ use trilith_types::{Epoch, Height, NodeId, PublicKey, RuntimeId, TimeNanos};
 
 use super::registry::{Entity, Node, NodeStatus, RegistryParameters, Runtime};
 use super::staking::{Account, Delegation, StakingParameters};
-use super::{Address, Committee, Quantity, read_variant, variant};
+use super::{Address, Committee, FROM_ROOT_BYTES_MAX, FromRoot, Quantity, read_variant, variant};
 use crate::BlockHeader;
 use crate::wire::{self, Wire, put, wire_struct};
 
-/// Most bytes of an encoded answer: an account or parameters.
-const ANSWER_BYTES_MAX: usize = 1024
-    + if ACCOUNT_BYTES_MAX > PARAMETERS_BYTES_MAX {
-        ACCOUNT_BYTES_MAX
-    } else {
-        PARAMETERS_BYTES_MAX
-    };
+/// Most bytes of an encoded answer. The largest is what a round sees of the root.
+const ANSWER_BYTES_MAX: usize = 1024 + FROM_ROOT_BYTES_MAX;
+
+const _: () = assert!(
+    ACCOUNT_BYTES_MAX <= FROM_ROOT_BYTES_MAX && PARAMETERS_BYTES_MAX <= FROM_ROOT_BYTES_MAX
+);
 
 /// Most bytes of an encoded question.
 pub const QUERY_BYTES_MAX: usize = 256;
@@ -51,6 +50,8 @@ pub enum RootQuery {
     Runtime(RuntimeId),
     /// What the registry's rules depend on.
     Registry,
+    /// What does a round of this runtime see of the root?
+    FromRoot(RuntimeId),
 }
 
 impl RootQuery {
@@ -79,6 +80,7 @@ impl RootQuery {
             Self::Node(id) => of("node", id),
             Self::Runtime(id) => of("runtime", id),
             Self::Registry => of("registry", &None::<u64>),
+            Self::FromRoot(id) => of("from_root", id),
         }
         .finish()
     }
@@ -107,6 +109,7 @@ impl RootQuery {
                 "node" => Ok(Self::Node(wire::node(d, "node")?)),
                 "runtime" => Ok(Self::Runtime(wire::runtime(d, "runtime")?)),
                 "registry" if d.null() => Ok(Self::Registry),
+                "from_root" => Ok(Self::FromRoot(wire::runtime(d, "runtime")?)),
                 _ => Err(DecodeError::Field("query")),
             })
         })
@@ -188,6 +191,8 @@ pub enum RootAnswer {
     Runtime(Option<Box<RuntimeRecord>>),
     /// The registry's parameters.
     Registry(Box<RegistryParameters>),
+    /// What a round of the runtime sees of the root.
+    FromRoot(Box<FromRoot>),
 }
 
 /// A map of one field, null where there is no value.
@@ -234,6 +239,7 @@ impl RootAnswer {
             Self::Node(node) => boxed("node", node.as_deref()),
             Self::Runtime(runtime) => boxed("runtime", runtime.as_deref()),
             Self::Registry(params) => of("registry", &**params).finish(),
+            Self::FromRoot(news) => of("from_root", &**news).finish(),
         }
     }
 
@@ -257,6 +263,7 @@ impl RootAnswer {
                 "node" => Ok(Self::Node(Option::read(d, "node")?.map(Box::new))),
                 "runtime" => Ok(Self::Runtime(Option::read(d, "runtime")?.map(Box::new))),
                 "registry" => Ok(Self::Registry(Box::new(Wire::read(d, "registry")?))),
+                "from_root" => Ok(Self::FromRoot(Box::new(Wire::read(d, "from_root")?))),
                 _ => Err(DecodeError::Field("answer")),
             })
         })

@@ -49,6 +49,7 @@ pub(crate) fn elect(
         epoch,
         workers,
         backups,
+        storage: Vec::new(),
     })
 }
 

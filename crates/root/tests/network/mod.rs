@@ -160,6 +160,7 @@ impl Network {
             epoch: Epoch(0),
             committee: Vec::new(),
             randomness: Some(*Hash::of(&height.0.to_be_bytes()).as_bytes()),
+            from_root: trilith_protocol::root::FromRoot::default(),
         }
     }
 
