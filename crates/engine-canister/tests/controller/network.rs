@@ -236,7 +236,7 @@ impl Network {
             epoch: Epoch(1),
             committee: self.committee.clone(),
             randomness: self.randomness,
-            from_root: trilith_protocol::root::FromRoot::default(),
+            from_root: root::FromRoot::default(),
         }
     }
 
