@@ -1,15 +1,17 @@
-//! The account interface of a developer network: its two ports, and serving it there.
+//! The account interface of a developer network: its ports, and serving it there.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use trilith_gateway_account::{AccountPort, Addresses, Faucet, Limits, Options, serve};
+use trilith_gateway_account::{
+    AccountPort, Addresses, Faucet, Limits, Listeners, NetworkKeys, Options, Tpu, serve,
+};
 
 use crate::dev::DevArguments;
-use crate::network::Network;
+use crate::network::{ACCOUNT_RUNTIME, Network};
 use crate::output::NextStep;
 
 /// Port where none is asked for: that of Solana's own validator.
@@ -18,11 +20,11 @@ const PORT: u16 = 8899;
 /// How often two free ports that follow each other are looked for.
 const TRIES: usize = 64;
 
-/// The sockets of JSON-RPC and PubSub. Clients reckon the port of PubSub as the one after that of
-/// JSON-RPC.
+/// The sockets of JSON-RPC, of PubSub and of transactions over QUIC. Clients reckon the port of
+/// PubSub as the one after that of JSON-RPC; they ask for that of QUIC, which has the number of
+/// JSON-RPC's.
 pub(crate) struct AccountListeners {
-    rpc: TcpListener,
-    pubsub: TcpListener,
+    listeners: Listeners,
 }
 
 impl AccountListeners {
@@ -41,10 +43,14 @@ impl AccountListeners {
                 continue;
             };
             next.set_port(port);
-            match listen(next).await {
-                Ok(pubsub) => return Ok(Self { rpc, pubsub }),
-                Err(error) if asked != 0 => return Err(error.context(step)),
-                Err(_) => {}
+            match (listen(next).await, quic(rpc.local_addr()?)) {
+                (Ok(pubsub), Ok(tpu)) => {
+                    let tpu = Some(tpu);
+                    let listeners = Listeners { rpc, pubsub, tpu };
+                    return Ok(Self { listeners });
+                }
+                (Err(error), _) | (_, Err(error)) if asked != 0 => return Err(error.context(step)),
+                _ => {}
             }
         }
         bail!("no two free ports that follow each other were found in {TRIES} tries")
@@ -52,9 +58,11 @@ impl AccountListeners {
 
     /// Where they listen.
     pub(crate) fn addresses(&self) -> Result<Addresses> {
+        let Listeners { rpc, pubsub, tpu } = &self.listeners;
         Ok(Addresses {
-            rpc: Some(self.rpc.local_addr()?),
-            pubsub: Some(self.pubsub.local_addr()?),
+            rpc: Some(rpc.local_addr()?),
+            pubsub: Some(pubsub.local_addr()?),
+            tpu: tpu.as_ref().map(Tpu::address).transpose()?,
         })
     }
 
@@ -68,12 +76,17 @@ impl AccountListeners {
             limits: Limits::STANDARD,
             faucet: Some(Faucet::new(network.faucet.clone())),
             addresses: self.addresses()?,
+            network: Some(NetworkKeys {
+                chain: *network.genesis.chain_context().as_bytes(),
+                consensus_key: network.genesis.consensus_key.0.to_vec(),
+                runtime: *ACCOUNT_RUNTIME.as_bytes(),
+            }),
         };
         let Some(handle) = network.accounts.clone() else {
             return Ok(None);
         };
         let port = Arc::new(AccountPort::new(handle));
-        let served = serve(self.rpc, self.pubsub, port, options, shutdown);
+        let served = serve(self.listeners, port, options, shutdown);
         Ok(Some(tokio::spawn(served)))
     }
 }
@@ -82,4 +95,10 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("{address} cannot be listened on"))
+}
+
+fn quic(address: SocketAddr) -> Result<Tpu> {
+    let socket = UdpSocket::bind(address)
+        .with_context(|| format!("{address} cannot be listened on for QUIC"))?;
+    Ok(Tpu::open(socket, &Limits::STANDARD)?)
 }

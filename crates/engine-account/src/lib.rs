@@ -17,8 +17,10 @@ mod token;
 
 pub use bank::decode::fuzz_transaction;
 pub use bank::genesis::Genesis;
-pub use bank::leaf::account_key;
+pub use bank::leaf::{account_image, account_key, is_large};
 pub use runtime::{AccountConfig, AccountEngine};
+/// Most bytes of an encoded transaction of any version.
+pub use trilith_params::account::TRANSACTION_V1_BYTES_MAX as TRANSACTION_BYTES_MAX;
 
 /// `Reject::module` and the module of rejected receipts.
 pub const MODULE: &str = "account-engine";

@@ -1,4 +1,4 @@
-//! Solana JSON-RPC and PubSub in front of a node.
+//! Solana JSON-RPC, PubSub and the QUIC port for transactions in front of a node.
 //!
 //! A gateway translates: a call becomes a question for a [`NodePort`] or a transaction for its
 //! pool, the engine's answer becomes the JSON that Solana's clients expect. It knows HTTP,
@@ -35,6 +35,7 @@ pub mod port;
 mod pubsub;
 mod read;
 pub mod server;
+mod tpu;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,7 +50,8 @@ pub use faucet::Faucet;
 pub use limits::Limits;
 pub use node::AccountPort;
 pub use port::NodePort;
-pub use server::serve;
+pub use server::{Listeners, serve};
+pub use tpu::{Tpu, TpuError};
 
 /// The release of Solana's interface that this crate speaks.
 pub const API_VERSION: &str = "4.2.2";
@@ -62,6 +64,20 @@ pub struct Options {
     pub faucet: Option<Faucet>,
     /// Where it can be reached, for clients that ask.
     pub addresses: Addresses,
+    /// Under what proofs of this network verify, for clients that ask. Who believes the answer
+    /// believes the node.
+    pub network: Option<NetworkKeys>,
+}
+
+/// Under what proofs of a network verify.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkKeys {
+    /// Hash of the genesis document.
+    pub chain: [u8; 32],
+    /// The validators' consensus key: a compressed point of G2 of BLS12-381.
+    pub consensus_key: Vec<u8>,
+    /// The account runtime.
+    pub runtime: [u8; 32],
 }
 
 /// Where a gateway can be reached.
@@ -71,6 +87,8 @@ pub struct Addresses {
     pub rpc: Option<SocketAddr>,
     /// PubSub over WebSockets.
     pub pubsub: Option<SocketAddr>,
+    /// Transactions over QUIC.
+    pub tpu: Option<SocketAddr>,
 }
 
 /// What serves calls.
@@ -79,6 +97,7 @@ pub(crate) struct Gateway {
     pub(crate) limits: Limits,
     pub(crate) faucet: Option<Faucet>,
     pub(crate) addresses: Addresses,
+    pub(crate) network: Option<NetworkKeys>,
     heavy: Semaphore,
 }
 
@@ -89,6 +108,7 @@ impl Gateway {
             limits: options.limits,
             faucet: options.faucet,
             addresses: options.addresses,
+            network: options.network,
             heavy: Semaphore::new(options.limits.heavy_calls),
         })
     }

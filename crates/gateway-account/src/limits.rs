@@ -28,7 +28,12 @@ pub struct Limits {
     pub notifications: usize,
     /// Most bytes of all notifications that wait for one PubSub client, with the same consequence.
     pub notification_bytes: usize,
-    /// Longest wait for the headers of a request, for an upgrade to PubSub, and for the bytes of a
+    /// Most open QUIC connections. Further ones are refused.
+    pub tpu_connections: usize,
+    /// Most transactions under way on one QUIC connection. Further ones wait at the peer.
+    pub tpu_streams: u32,
+    /// Longest wait for the headers of a request, for an upgrade to PubSub, for the handshake of a
+    /// QUIC connection, and for the bytes of a
     /// notification to leave.
     pub header_wait: Duration,
     /// Longest wait for the body of a request.
@@ -36,7 +41,7 @@ pub struct Limits {
     /// After this time an HTTP connection takes no further request, however busy it is.
     pub connection_life: Duration,
     /// A PubSub client that is silent for this long is asked for a sign of life, and cut off if it
-    /// gives none for as long again.
+    /// gives none for as long again. A QUIC connection that is silent for this long ends.
     pub silence: Duration,
     /// How long requests that are under way may still take when a connection ends.
     pub drain: Duration,
@@ -56,6 +61,8 @@ impl Limits {
         subscriptions: 1_024,
         notifications: 8_192,
         notification_bytes: 32 * 1024 * 1024,
+        tpu_connections: 256,
+        tpu_streams: 128,
         header_wait: Duration::from_secs(30),
         body_wait: Duration::from_secs(30),
         connection_life: Duration::from_secs(300),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use trilith_engine_account::query::{Answer, Chain, Question};
-use trilith_node::{RuntimeHandle, Snapshot};
+use trilith_node::{Answer as NodeAnswer, NodeError, RuntimeHandle, Snapshot};
 use trilith_protocol::{Fault, QueryError};
-use trilith_types::Round;
+use trilith_types::{ImageId, Round};
 
-use crate::port::{BoxFuture, NodePort, StateView, SubmitError};
+use crate::port::{BoxFuture, NodePort, Proof, StateView, SubmitError};
 
 /// A state older than this is renewed before it is read: the length of a slot, so that slots,
 /// heights and the age of blockhashes follow the present although nothing happens.
@@ -125,6 +125,14 @@ impl StateView for View {
         Answer::decode(&answer).map_err(|error| Fault(error.to_string()).into())
     }
 
+    fn prove(&self, key: &[u8]) -> Result<Option<Proof>, QueryError> {
+        proof(self.snapshot.answer(key))
+    }
+
+    fn prove_image(&self, image: &ImageId) -> Result<Option<Proof>, QueryError> {
+        proof(self.snapshot.image_answer(image))
+    }
+
     fn chain(&self) -> Result<Arc<Chain>, QueryError> {
         if let Some(chain) = self.chain.get() {
             return Ok(chain.clone());
@@ -134,6 +142,18 @@ impl StateView for View {
             _ => Err(Fault("the engine answered another question".into()).into()),
         }
     }
+}
+
+fn proof(answer: Result<Option<NodeAnswer>, NodeError>) -> Result<Option<Proof>, QueryError> {
+    let answer = answer.map_err(|error| Fault(error.to_string()))?;
+    Ok(answer.map(|answer| Proof {
+        key: answer.key,
+        value_proof: answer.value_proof,
+        header_proof: answer.header_proof,
+        height: answer.height.0,
+        root_state: *answer.root_state.as_bytes(),
+        signature: answer.signature.to_vec(),
+    }))
 }
 
 impl NodePort for AccountPort {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use trilith_engine_account::query::{Answer, Chain, Question};
 use trilith_protocol::QueryError;
-use trilith_types::Round;
+use trilith_types::{ImageId, Round};
 
 pub use trilith_node::SubmitError;
 
@@ -53,9 +53,40 @@ pub trait StateView: Send + Sync {
     /// [`QueryError`] of the engine.
     fn ask(&self, question: &Question) -> Result<Answer, QueryError>;
 
+    /// What proves the value of a key in this state, or its absence; `None` where this node has no
+    /// certificate of the state.
+    ///
+    /// # Errors
+    /// [`QueryError`] if the state cannot be read.
+    fn prove(&self, key: &[u8]) -> Result<Option<Proof>, QueryError>;
+
+    /// What proves the length and the root of an image in this state, likewise.
+    ///
+    /// # Errors
+    /// [`QueryError`] if the state cannot be read.
+    fn prove_image(&self, image: &ImageId) -> Result<Option<Proof>, QueryError>;
+
     /// Where the chain is in this state; asked once for all who hold the view.
     ///
     /// # Errors
     /// [`QueryError`] of the engine.
     fn chain(&self) -> Result<Arc<Chain>, QueryError>;
+}
+
+/// What proves the value of a key up to the validators' certificate, in the forms of the crate
+/// that verifies it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The key.
+    pub key: Vec<u8>,
+    /// Encoded proof from the runtime's state root to the key.
+    pub value_proof: Vec<u8>,
+    /// Encoded proof from the root state to the header of the runtime's block.
+    pub header_proof: Vec<u8>,
+    /// The height after whose execution the root state stood.
+    pub height: u64,
+    /// Root of the root state.
+    pub root_state: [u8; 32],
+    /// The validators' signature over it.
+    pub signature: Vec<u8>,
 }

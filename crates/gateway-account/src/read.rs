@@ -150,6 +150,11 @@ pub(crate) fn account(view: &dyn StateView, key: Pubkey) -> Result<Option<Accoun
     Ok(accounts(view, vec![key], None)?.pop().flatten())
 }
 
+/// What a view answered, or the failure of the call.
+pub(crate) fn asked<T>(answer: Result<T, QueryError>) -> Result<T, Failure> {
+    answer.map_err(refusal)
+}
+
 fn refusal(error: QueryError) -> Failure {
     match error {
         QueryError::Reject(reject) if reject.code == CODE_NOT_STARTED => Failure::unhealthy(),

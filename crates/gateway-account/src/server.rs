@@ -1,4 +1,4 @@
-//! The servers: JSON-RPC on one port, PubSub on another.
+//! The servers: JSON-RPC on one port, PubSub on another, transactions over QUIC on a third.
 
 use std::future::Future;
 use std::pin::pin;
@@ -9,17 +9,26 @@ use tokio::sync::watch;
 
 use crate::connections::accept_all;
 use crate::pubsub::Hub;
-use crate::{Gateway, NodePort, Options, http, pubsub};
+use crate::{Gateway, NodePort, Options, Tpu, http, pubsub};
 
-/// Serves JSON-RPC on `rpc` and PubSub on `pubsub` until `shutdown` completes; then takes no new
-/// connection, gives requests that are under way [`crate::Limits::drain`] to finish, and returns.
+/// Where a gateway listens.
+pub struct Listeners {
+    /// JSON-RPC over HTTP.
+    pub rpc: TcpListener,
+    /// PubSub over WebSockets.
+    pub pubsub: TcpListener,
+    /// Transactions over QUIC, where they are taken.
+    pub tpu: Option<Tpu>,
+}
+
+/// Serves on `listeners` until `shutdown` completes; then takes no new connection, gives requests that are under way [`crate::Limits::drain`] to finish, and returns.
 pub async fn serve(
-    rpc: TcpListener,
-    pubsub: TcpListener,
+    listeners: Listeners,
     port: Arc<dyn NodePort>,
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) {
+    let Listeners { rpc, pubsub, tpu } = listeners;
     let gateway = Gateway::new(port, options);
     let limits = gateway.limits;
     let (stop, stopped) = watch::channel(());
@@ -38,7 +47,12 @@ pub async fn serve(
         stopped.clone(),
         |stream| pubsub::connection(hub.clone(), stream, stopped.clone()),
     );
-    let mut served = pin!(async { tokio::join!(calls, subscribers) });
+    let transactions = async {
+        if let Some(tpu) = tpu {
+            tpu.serve(gateway.clone(), stopped.clone()).await;
+        }
+    };
+    let mut served = pin!(async { tokio::join!(calls, subscribers, transactions) });
     tokio::select! {
         _ = served.as_mut() => return,
         () = shutdown => {}

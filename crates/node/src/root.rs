@@ -43,7 +43,7 @@ impl RootState {
         }
     }
 
-    pub(crate) fn from_root(&self, runtime: &RuntimeId) -> Result<FromRoot, NodeError> {
+    pub(crate) fn news(&self, runtime: &RuntimeId) -> Result<FromRoot, NodeError> {
         match self.ask(&RootQuery::FromRoot(*runtime))? {
             RootAnswer::FromRoot(news) => Ok(*news),
             other => Err(unexpected(&other)),

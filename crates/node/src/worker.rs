@@ -231,7 +231,7 @@ impl Worker {
             epoch,
             committee: committee.workers,
             randomness: Some(tip.randomness),
-            from_root: root.from_root(&self.id)?,
+            from_root: root.news(&self.id)?,
         };
         Ok(Some(Base {
             block,

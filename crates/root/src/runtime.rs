@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trilith_params::root::HEARTBEAT;
 use trilith_protocol::root::{
-    FromRoot, NodeRecord, Quantity, RootTransaction, RuntimeRecord, Signed, StakingSummary,
+    NodeRecord, Quantity, RootTransaction, RuntimeRecord, Signed, StakingSummary,
 };
 use trilith_protocol::{
     Admission, Batch, CheckContext, Demand, Fault, Outcome, QueryContext, QueryError, Reject,
@@ -204,7 +204,7 @@ fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFau
             RootAnswer::Runtime(record.map(Box::new))
         }
         RootQuery::Registry => RootAnswer::Registry(Box::new(registry::parameters(view)?)),
-        RootQuery::FromRoot(_) => RootAnswer::FromRoot(Box::new(FromRoot::default())),
+        RootQuery::FromRoot(_) => RootAnswer::FromRoot(Box::default()),
     })
 }
 

@@ -48,7 +48,7 @@ pub fn account_key(key: &Pubkey) -> Vec<u8> {
 }
 
 /// Name of the image that holds an account's data where it is large.
-pub(crate) fn account_image(key: &Pubkey) -> ImageId {
+pub fn account_image(key: &Pubkey) -> ImageId {
     ImageId::new(account_key(key)).expect("33 bytes are a name")
 }
 
@@ -67,8 +67,8 @@ pub(crate) fn slot_of(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(key.get(1..9)?.try_into().ok()?))
 }
 
-/// Whether the data of an account of this length is an image.
-pub(crate) fn is_large(len: usize) -> bool {
+/// Whether the data of an account of this length, in bytes, is an image.
+pub fn is_large(len: usize) -> bool {
     len > INLINE_BYTES_MAX
 }
 

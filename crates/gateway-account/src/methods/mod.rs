@@ -6,6 +6,7 @@ mod chain;
 mod cluster;
 mod fees;
 mod history;
+mod proof;
 mod send;
 mod simulate;
 mod tokens;
@@ -61,6 +62,7 @@ pub(crate) fn method(name: &str) -> Option<Method> {
     let heavy = |answer| Some(Method { heavy: true, answer });
     match name {
         "getAccountInfo" => light(accounts::get_account_info),
+        "getAccountProof" => heavy(proof::get_account_proof),
         "getAgGenesisCert" => light(cluster::get_genesis_certificate),
         "getBalance" => light(accounts::get_balance),
         "getBlock" => heavy(blocks::get_block),

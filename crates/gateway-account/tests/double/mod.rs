@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -19,10 +19,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 use trilith_engine_account::query::{Account, Answer, Chain, EpochSchedule, Question, Status};
 use trilith_engine_account::record::{BlockHeader, BlockPart, TransactionRecord};
-use trilith_gateway_account::port::{BoxFuture, NodePort, StateView, SubmitError};
-use trilith_gateway_account::{Addresses, Limits, Options, serve};
+use trilith_gateway_account::port::{BoxFuture, NodePort, Proof, StateView, SubmitError};
+use trilith_gateway_account::{Addresses, Limits, Listeners, Options, Tpu, serve};
 use trilith_protocol::QueryError;
-use trilith_types::Round;
+use trilith_types::{ImageId, Round};
 
 /// A state that tests make up.
 #[derive(Clone, Default)]
@@ -79,6 +79,14 @@ impl State {
 impl StateView for State {
     fn round(&self) -> Round {
         Round(self.round)
+    }
+
+    fn prove(&self, _: &[u8]) -> Result<Option<Proof>, QueryError> {
+        Ok(None)
+    }
+
+    fn prove_image(&self, _: &ImageId) -> Result<Option<Proof>, QueryError> {
+        Ok(None)
     }
 
     fn ask(&self, question: &Question) -> Result<Answer, QueryError> {
@@ -188,6 +196,8 @@ pub fn record(signature: u8, slot: u64, written: Vec<Pubkey>) -> TransactionReco
 pub struct Double {
     state: Mutex<Arc<State>>,
     rounds: watch::Sender<Round>,
+    /// The transactions that came in.
+    pub submitted: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Double {
@@ -201,6 +211,7 @@ impl Double {
         Arc::new(Self {
             rounds: watch::channel(Round(1)).0,
             state: Mutex::new(Arc::new(state)),
+            submitted: Mutex::default(),
         })
     }
 
@@ -242,7 +253,8 @@ impl NodePort for Double {
         self.state.lock().unwrap().clone()
     }
 
-    fn submit(&self, _: Vec<u8>) -> Result<(), SubmitError> {
+    fn submit(&self, transaction: Vec<u8>) -> Result<(), SubmitError> {
+        self.submitted.lock().unwrap().push(transaction);
         Ok(())
     }
 
@@ -262,6 +274,7 @@ pub struct Served {
     pub double: Arc<Double>,
     pub rpc: SocketAddr,
     pub pubsub: SocketAddr,
+    pub tpu: SocketAddr,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
 }
@@ -273,23 +286,34 @@ impl Served {
         let pubsub_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let rpc = rpc_listener.local_addr().unwrap();
         let pubsub = pubsub_listener.local_addr().unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let quic = Tpu::open(socket, &limits).unwrap();
+        let tpu = quic.address().unwrap();
         let options = Options {
             limits,
             faucet: None,
             addresses: Addresses {
                 rpc: Some(rpc),
                 pubsub: Some(pubsub),
+                tpu: Some(tpu),
             },
+            network: None,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let port = double.clone();
-        let server = tokio::spawn(serve(rpc_listener, pubsub_listener, port, options, async {
+        let listeners = Listeners {
+            rpc: rpc_listener,
+            pubsub: pubsub_listener,
+            tpu: Some(quic),
+        };
+        let server = tokio::spawn(serve(listeners, port, options, async {
             drop(stopped.await);
         }));
         Self {
             double,
             rpc,
             pubsub,
+            tpu,
             stop,
             server,
         }
