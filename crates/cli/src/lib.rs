@@ -3,6 +3,7 @@
 //! The only crate that knows every part: it makes the runtimes, hands them to a node, and puts
 //! gateways in front of it. stdout is the result of a command, stderr everything else.
 
+pub mod account;
 mod accounts;
 pub mod canister;
 pub mod demo;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use trilith_cli::{canister, demo, dev, inspect, output, state};
+use trilith_cli::{account, canister, demo, dev, inspect, output, state};
 
 /// One deterministic execution layer for replicated applications.
 #[derive(Parser)]
@@ -19,6 +19,8 @@ enum Command {
     Dev(dev::DevArguments),
     /// Make, install, call and look after canisters of a network
     Canister(Box<canister::CanisterArguments>),
+    /// Show accounts of a network, and prove them
+    Account(account::AccountArguments),
     /// Make the keys that commands act with, and say whose they are
     Identity(canister::identity::IdentityArguments),
     /// Show what Trilith does, end to end, in a temporary folder, and check all of it
@@ -46,6 +48,10 @@ fn main() -> ExitCode {
             json = arguments.json();
             canister::run(&arguments)
         }
+        Command::Account(arguments) => {
+            json = arguments.json();
+            account::run(&arguments)
+        }
         Command::Identity(arguments) => {
             json = arguments.json();
             canister::identity::run(&arguments)
@@ -65,7 +71,7 @@ fn wrong_arguments(error: &clap::Error) -> ExitCode {
     let mut words = std::env::args().skip(1);
     let one_document = words
         .next()
-        .is_some_and(|word| matches!(word.as_str(), "canister" | "identity"))
+        .is_some_and(|word| matches!(word.as_str(), "account" | "canister" | "identity"))
         && words.any(|word| word == "--json");
     if error.use_stderr() && one_document {
         return output::failure(

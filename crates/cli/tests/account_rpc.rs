@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use support::{Node, http};
 use tempfile::tempdir;
-use trilith_types::SecretKey;
+use trilith_cli::network::ACCOUNT_RUNTIME;
+use trilith_client::{AccountAnswer, AccountError, Answer, CertificateKey, RootTrust};
+use trilith_types::{Hash, Height, SecretKey};
 
 /// Longest wait for a transaction.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -234,4 +236,137 @@ fn damaged_transactions_are_refused_and_change_nothing() {
     let sent = rpc.send(&good, json!({"skipPreflight": true}));
     assert_eq!(rpc.status(&sent["result"])["err"], Value::Null);
     assert_eq!(rpc.balance(&to), SOL / 2);
+}
+
+/// The program's data of Token-2022: more than a leaf holds.
+fn large_account(rpc: &Rpc) -> Pubkey {
+    let program = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb";
+    let config = json!([program, {"encoding": "base64"}]);
+    let account = rpc.result("getAccountInfo", config);
+    let data = BASE64_STANDARD.decode(account["value"]["data"][0].as_str().unwrap());
+    // Loader v3: a program holds the address of its data behind four bytes of a tag.
+    Pubkey::try_from(&data.unwrap()[4..36]).unwrap()
+}
+
+fn prove(rpc: &Rpc, address: &Pubkey, more: &[&str]) -> std::process::Output {
+    support::process::trilith()
+        .args(["account", "proof", &address.to_string(), "--url", &rpc.url])
+        .args(more)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn accounts_are_proven_up_to_the_validators_certificate() {
+    let folder = tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let rpc = Rpc::of(&node);
+    let owner = key(&SecretKey::from_seed([4; 32]));
+    rpc.airdrop(&owner, 3 * SOL);
+    let shown = |address: &Pubkey, more: &[&str]| -> Value {
+        let output = prove(&rpc, address, &[more, &["--json"]].concat());
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let small = shown(&owner, &[]);
+    assert_eq!(small["account"]["lamports"], 3 * SOL, "{small}");
+    assert_eq!(small["consensus_key_named_by_node"], true);
+    let absent = shown(&Pubkey::new_from_array([77; 32]), &[]);
+    assert_eq!(absent["account"], Value::Null);
+
+    // With the keys of the genesis document nobody has to be believed.
+    let large = large_account(&rpc);
+    let proof = rpc.result("getAccountProof", json!([large.to_string()]));
+    let hex_of = |field: &str| {
+        let text = proof["value"]["network"][field].as_str().unwrap();
+        hex::encode(BASE64_STANDARD.decode(text).unwrap())
+    };
+    let (chain, consensus_key) = (hex_of("chain"), hex_of("consensusKey"));
+    let given = ["--chain", &chain, "--consensus-key", &consensus_key];
+    let proven = shown(&large, &given);
+    assert_eq!(proven["consensus_key_named_by_node"], false);
+    let config = json!([large.to_string(), {"encoding": "base64"}]);
+    let told = rpc.result("getAccountInfo", config);
+    let data = proven["account"]["data"].as_str().unwrap();
+    assert!(data.len() > 64 * 1024, "{} characters", data.len());
+    assert_eq!(data, told["value"]["data"][0]);
+
+    let other_chain = "00".repeat(32);
+    let lie = ["--chain", &other_chain, "--consensus-key", &consensus_key];
+    let refused = prove(&rpc, &owner, &lie);
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success());
+    assert!(words.contains("is not to be believed"), "{words}");
+}
+
+/// Each link of a large account's answer, bent: the client refuses all of them.
+#[test]
+fn bent_proofs_of_accounts_are_refused() {
+    let folder = tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let rpc = Rpc::of(&node);
+    let large = large_account(&rpc);
+    let proof = rpc.result("getAccountProof", json!([large.to_string()]));
+    let value = &proof["value"];
+    let bytes = |value: &Value| BASE64_STANDARD.decode(value.as_str().unwrap()).unwrap();
+    let link = |part: &str| Answer {
+        key: bytes(&value[part]["key"]),
+        value_proof: bytes(&value[part]["proof"]),
+        header_proof: bytes(&value["headerProof"]),
+        height: Height(value["height"].as_u64().unwrap()),
+        root_state: Hash::from_slice(&bytes(&value["rootState"])).unwrap(),
+        signature: bytes(&value["signature"]).try_into().unwrap(),
+    };
+    let good = AccountAnswer {
+        leaf: link("account"),
+        data: Some((link("data"), bytes(&value["data"]["bytes"]))),
+    };
+    let key = bytes(&value["network"]["consensusKey"]).try_into().unwrap();
+    let consensus_key = CertificateKey::from_bytes(&key).unwrap();
+    let chain = Hash::from_slice(&bytes(&value["network"]["chain"])).unwrap();
+    let trust = RootTrust {
+        chain: &chain,
+        consensus_key: &consensus_key,
+    };
+    let verify = |answer: &AccountAnswer, address: &Pubkey| {
+        answer.verify(&address.to_bytes(), &ACCOUNT_RUNTIME, &trust)
+    };
+    assert!(verify(&good, &large).unwrap().account.is_some());
+    let other = Pubkey::new_from_array([5; 32]);
+    assert_eq!(
+        verify(&good, &other),
+        Err(AccountError::OtherKey("account"))
+    );
+    let bent = |bend: &dyn Fn(&mut AccountAnswer)| {
+        let mut answer = good.clone();
+        bend(&mut answer);
+        verify(&answer, &large).unwrap_err()
+    };
+    let data = |answer: &mut AccountAnswer| answer.data.take().unwrap();
+    let missing = bent(&|answer| answer.data = None);
+    assert_eq!(
+        missing,
+        AccountError::Image {
+            found: 0,
+            expected: 1
+        }
+    );
+    let flipped = bent(&|answer| {
+        let (link, mut bytes) = data(answer);
+        bytes[70_000] ^= 1;
+        answer.data = Some((link, bytes));
+    });
+    assert!(matches!(flipped, AccountError::Data { .. }), "{flipped}");
+    let longer = bent(&|answer| {
+        let (link, mut bytes) = data(answer);
+        bytes.push(0);
+        answer.data = Some((link, bytes));
+    });
+    assert!(matches!(longer, AccountError::Data { .. }), "{longer}");
+    let swapped = bent(&|answer| answer.data = Some((answer.leaf.clone(), data(answer).1)));
+    assert_eq!(swapped, AccountError::OtherKey("data"));
+    let leaf = bent(&|answer| answer.leaf.value_proof[40] ^= 1);
+    assert!(matches!(leaf, AccountError::Answer(_)), "{leaf}");
+    let height = bent(&|answer| answer.leaf.height = answer.leaf.height.next());
+    assert!(matches!(height, AccountError::Answer(_)), "{height}");
 }

@@ -4,15 +4,17 @@
 //! [`verify_certificate`] turns bytes into a [`VerifiedCertificate`], [`request_status`] reads from
 //! that what became of a call, and [`query::verify`] checks the signatures of a query response
 //! against node keys that a verified certificate lists. With the validators' consensus key, an
-//! [`Answer`] is verified in one step, from a value up to their certificate. Nothing here sends
-//! anything.
+//! [`Answer`] is verified in one step, from a value up to their certificate, and so is an
+//! [`AccountAnswer`]. Nothing here sends anything.
 //!
 //! This crate knows the verifier (`trilith-proof`) and no part of the node: it is small so that it
 //! can be read in full by someone who wants to know what an answer is worth.
 
+pub mod account;
 pub mod query;
 pub mod request;
 
+pub use account::{Account, AccountAnswer, AccountError, VerifiedAccount};
 pub use query::{QueryAnswer, node_keys};
 pub use request::{RequestContent, RequestStatus, StatusError, request_status};
 pub use trilith_proof::hash_tree::Lookup;

@@ -38,3 +38,4 @@ pub use pool::{Pool, PoolError, PoolLimits};
 pub use registry::RuntimeRegistry;
 pub use snapshot::{Evidence, Snapshot};
 pub use thread::Node;
+pub use trilith_proof::Answer;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use trilith_proof::Answer;
 use trilith_proof::certificate::SIGNATURE_BYTES;
+use trilith_proof::pages::image_key;
 use trilith_protocol::{AttestedSignature, QueryContext};
 use trilith_store::View;
-use trilith_types::{Hash, Height, Round, RuntimeId, TimeNanos};
+use trilith_types::{Hash, Height, ImageId, Round, RuntimeId, TimeNanos};
 
 use crate::NodeError;
 
@@ -63,6 +64,14 @@ impl Snapshot {
             root_state: evidence.root_state,
             signature: evidence.signature,
         }))
+    }
+
+    /// The length and the root of an image in this state, or its absence, likewise.
+    ///
+    /// # Errors
+    /// As of [`Snapshot::answer`].
+    pub fn image_answer(&self, image: &ImageId) -> Result<Option<Answer>, NodeError> {
+        self.answer(&image_key(image))
     }
 
     /// The context of a query on this state, asked when this node's clock says `now`.

@@ -12,6 +12,7 @@ pub mod answer;
 pub mod certificate;
 pub mod hash_tree;
 pub mod mkvs;
+pub mod pages;
 
 pub use answer::{Answer, AnswerError, RootTrust, VerifiedAnswer};
 pub use certificate::{

@@ -175,3 +175,32 @@ proptest! {
         }
     }
 }
+
+/// The verifier's computation over bytes, which shares no code with this tree.
+#[test]
+fn the_verifier_computes_the_same_root() {
+    for len in [0, 1, 4_095, 4_096, 4_097, 3 * 4_096, 5 * 4_096 + 17, 70_000] {
+        let data: Vec<u8> = (0..len).map(|at| (at * 31 + at / 251) as u8).collect();
+        let pages = data.chunks(PAGE_BYTES).map(|chunk| {
+            let mut page = [0; PAGE_BYTES];
+            page[..chunk.len()].copy_from_slice(chunk);
+            page_hash(&page)
+        });
+        let leaves: Vec<(u64, PageHash)> = (0..).zip(pages).collect();
+        let mut tree = PageTree::zero(leaves.len() as u64);
+        tree.set(&leaves);
+        let expected = (leaves.len() as u64, tree.root());
+        assert_eq!(
+            trilith_proof::pages::root_of(&data),
+            expected,
+            "{len} bytes"
+        );
+        let leaf = crate::view::image_leaf(expected.0, &expected.1);
+        assert_eq!(trilith_proof::pages::read_image_leaf(&leaf), Ok(expected));
+        let id = trilith_types::ImageId::new(*b"an image").unwrap();
+        assert_eq!(
+            trilith_proof::pages::image_key(&id),
+            crate::view::image_key(&id)
+        );
+    }
+}
