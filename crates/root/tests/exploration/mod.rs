@@ -489,9 +489,14 @@ impl<'a> Explorer<'a> {
 
     /// What the root does at the end of a height, and the step to the next one.
     fn end_height(&self, mut pool: Pool) -> Next {
+        let due = pool.timeout() == Some(Height(0));
         loop {
             match pool.process(&self.committee, &self.rules, Height(0)) {
-                Verdict::Disputed { .. } => {}
+                // Otherwise executors could get around the order of schedulers by disputing.
+                Verdict::Disputed { rank, timeout } => {
+                    assert_eq!(timeout, due, "whether time ran out");
+                    assert!(rank == 0 || due, "rank {rank} is disputed before its time");
+                }
                 Verdict::Wait => return Next::Goes(later(&pool)),
                 verdict => return Next::Ends(verdict, pool),
             }
