@@ -194,7 +194,9 @@ impl Setup {
     ///
     /// - A wrong result is final iff the dishonest primaries are enough to agree, or one of them
     ///   schedules and the dishonest backups are enough to decide.
-    /// - Somebody honest is slashed iff the latter, and anybody is honest.
+    /// - Somebody honest is slashed iff the latter, anybody is honest, and there can be a dispute:
+    ///   the scheduler alone is not enough to agree, or another primary contradicts it that is
+    ///   honest, or whom the deciding backups can spare.
     /// - An honest scheduler's proposal fails although all honest backups support it iff these are
     ///   too few to decide, and there can be a dispute: one vote alone is not enough to agree, or
     ///   another primary can contradict in the same height.
@@ -206,15 +208,22 @@ impl Setup {
         let honest_backups = self.backups.iter().filter(|member| honest(member)).count();
         let decide = self.backups.len() - honest_backups >= self.majority() && liars > 0;
         let anybody = (0..self.members()).any(|member| honest(&member));
-        let disputes = self.agreement() > 1 || liars > 0;
+        let silence = self.agreement() > 1;
+        let spared = |primary: usize| {
+            let others = self.backups.iter().filter(|member| **member != primary);
+            others.filter(|member| !honest(member)).count() >= self.majority()
+        };
+        let contradicts =
+            liars < self.primaries || (self.primaries > 1 && (0..self.primaries).any(spared));
+        let harm = decide && (silence || contradicts);
         let too_few = liars < self.primaries && honest_backups < self.majority();
         let breaks = [
             (Claim::Correct, liars >= self.agreement() || decide),
             (
                 Claim::Innocent,
-                anybody && (decide || (self.equivocation && liars > 0)),
+                anybody && (harm || (self.equivocation && liars > 0)),
             ),
-            (Claim::Lives, too_few && disputes),
+            (Claim::Lives, too_few && (silence || liars > 0)),
         ];
         let breaks = breaks.into_iter().filter(|(_, breaks)| *breaks);
         breaks.map(|(claim, _)| claim).collect()
