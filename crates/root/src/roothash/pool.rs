@@ -74,7 +74,7 @@ pub enum Verdict {
     Disputed {
         /// Rank of the scheduler whose proposal is disputed.
         rank: u64,
-        /// Whether because time ran out.
+        /// Whether time had run out: nobody had to contradict, or somebody did at a rank above 0.
         timeout: bool,
     },
     /// It is final.
@@ -218,10 +218,7 @@ impl Pool {
                 / RESOLUTION_TIMEOUT_DENOMINATOR;
             self.disputed = true;
             self.timeout = Some(Height(height.0.saturating_add(wait)));
-            return Verdict::Disputed {
-                rank,
-                timeout: !conflict,
-            };
+            return Verdict::Disputed { rank, timeout };
         }
         Verdict::Wait
     }
