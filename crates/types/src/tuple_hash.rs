@@ -109,7 +109,13 @@ mod tests {
                 .fold(start, |hash, item| hash.item(item))
                 .finish()
         };
-        let lists: [&[&[u8]]; 5] = [&[b"ab", b"c"], &[b"a", b"bc"], &[b"abc"], &[b"abc", b""], &[]];
+        let lists: [&[&[u8]]; 5] = [
+            &[b"ab", b"c"],
+            &[b"a", b"bc"],
+            &[b"abc"],
+            &[b"abc", b""],
+            &[],
+        ];
         for (place, one) in lists.iter().enumerate() {
             for other in &lists[place + 1..] {
                 assert_ne!(hash(one), hash(other));

@@ -160,10 +160,8 @@ impl PublicKey {
         }
         let h = encode(self, alpha);
         let minus_c = -scalar_of(&parts.challenge);
-        let u =
-            EdwardsPoint::vartime_double_scalar_mul_basepoint(&minus_c, &key, &parts.response);
-        let v =
-            EdwardsPoint::vartime_multiscalar_mul([parts.response, minus_c], [h, parts.gamma]);
+        let u = EdwardsPoint::vartime_double_scalar_mul_basepoint(&minus_c, &key, &parts.response);
+        let v = EdwardsPoint::vartime_multiscalar_mul([parts.response, minus_c], [h, parts.gamma]);
         if challenge(self, &[h, parts.gamma, u, v]) != parts.challenge {
             return Err(VrfError::Invalid);
         }
