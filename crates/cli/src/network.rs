@@ -242,6 +242,7 @@ fn descriptor(id: RuntimeId) -> RuntimeDescriptor {
             propose_batch_timeout_ms: 1_000,
         },
         storage_receipts_min: 0,
+        storage_group_size: 0,
     }
 }
 

@@ -226,6 +226,40 @@ params! {
     GENESIS_ROUND_MAX: u64 = 1 << 62, Count, v 1,
         "own choice: as many rounds are left, which no network reaches";
 
+    /// Proofs of an epoch that make the next input of nodes' random functions good.
+    VRF_PROOFS_MIN: u64 = 20, Count, v 1,
+        "own choice: nearly three committees of 3 + 4, so that no few nodes make an input good";
+
+    /// Heights after an epoch's first in which no proof is taken yet.
+    VRF_PROOF_DELAY: u64 = 1, Heights, v 1,
+        "own choice: the least, for the input cannot change once its height is final";
+
+    /// Gas of `beacon.VRFProve`.
+    GAS_VRF_PROVE: u64 = 1_000, Gas, v 1, "Oasis Core go/beacon/api, DefaultVRFGasCosts";
+
+    /// Least validators there must be.
+    VALIDATORS_MIN: u64 = 1, Count, v 1, "own choice: a network of one node";
+
+    /// Most validators there may be.
+    VALIDATORS_MAX: u64 = 100, Count, v 1,
+        "own choice: certificates are of one size whatever their number, votes are not";
+
+    /// Most validators of one entity.
+    VALIDATORS_PER_ENTITY_MAX: u64 = 1, Count, v 1,
+        "Oasis Core go/consensus/cometbft/apps/scheduler/genesis.go: more is for tests";
+
+    /// Factor of the reward for having a node that could be elected.
+    REWARD_FACTOR_EPOCH_ELECTION_ANY: u64 = 0, Count, v 1,
+        "own choice: signing is rewarded, waiting is not";
+
+    /// Base units of stake for each unit of a validator's power.
+    STAKE_PER_VOTING_POWER: u64 = 16, Count, v 1,
+        "Oasis Core go/scheduler/api, BaseUnitsPerVotingPower";
+
+    /// Most power of all validators together.
+    VOTING_POWER_MAX: u64 = (i64::MAX / 8) as u64, Count, v 1,
+        "CometBFT types.MaxTotalVotingPower, which Oasis Core's genesis check uses";
+
     /// Most incoming messages of a runtime that may wait.
     INCOMING_MESSAGES_MAX: u32 = 1_024, Count, v 1,
         "own choice: a queue of 128 MiB with the largest messages";

@@ -4,12 +4,14 @@
 //! Here are formats only. What the root does with them is the business of the root runtime.
 
 mod address;
+pub mod beacon;
 mod event;
 mod genesis;
 mod quantity;
 mod query;
 pub mod registry;
 mod round;
+pub mod scheduler;
 mod services;
 mod signed;
 pub mod staking;

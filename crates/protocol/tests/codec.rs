@@ -43,6 +43,7 @@ fn descriptor() -> RuntimeDescriptor {
             propose_batch_timeout_ms: 2_000,
         },
         storage_receipts_min: 0,
+        storage_group_size: 0,
     }
 }
 
@@ -396,7 +397,7 @@ fn every_rule_of_a_genesis_document_is_enforced() {
     ));
 
     type Change = fn(&mut RuntimeDescriptor);
-    let ranges: [(&str, Change); 10] = [
+    let ranges: [(&str, Change); 12] = [
         ("group_size", |d| d.executor.group_size = 0),
         ("group_backup_size", |d| d.executor.backup_size = 2),
         ("allowed_stragglers", |d| d.executor.allowed_stragglers = 3),
@@ -413,6 +414,11 @@ fn every_rule_of_a_genesis_document_is_enforced() {
             d.txn_scheduler.propose_batch_timeout_ms = 999
         }),
         ("storage_receipts_min", |d| d.storage_receipts_min = 65),
+        // A group without receipts, and one that cannot give enough of them.
+        ("storage_group_size", |d| d.storage_group_size = 1),
+        ("storage_group_size", |d| {
+            (d.storage_receipts_min, d.storage_group_size) = (3, 2);
+        }),
     ];
     for (expected, change) in ranges {
         match refused(&|g| change(&mut g.runtimes[0])) {

@@ -17,7 +17,7 @@ use crate::state::{
     EPOCH, EpochRecord, Events, KEYS, Keys, NETWORK, Network, OfRuntime, Record as _, TIP, Tip,
     events_key, node_key,
 };
-use crate::{registry, scheduler, staking, state};
+use crate::{beacon, registry, scheduler, staking, state};
 
 /// The entries of a document before anything is elected.
 struct Document(BTreeMap<Vec<u8>, Vec<u8>>);
@@ -65,6 +65,9 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
     let mut stakes = genesis.services.staking.clone();
     entries.extend(registry::import(&genesis.services.registry, &mut stakes)?);
     entries.extend(staking::import(&stakes)?);
+    let services = &genesis.services;
+    entries.extend(beacon::import(&services.beacon, genesis.epoch_interval)?);
+    entries.extend(scheduler::import(&services.scheduler, stakes.total_supply)?);
     entries.iter().try_for_each(fits)?;
     let document = Document(entries.into_iter().collect());
     let randomness = *network.chain_context.as_bytes();
@@ -78,7 +81,10 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
     scope.emit(RootEvent::EpochStarted { epoch, height });
     // The document is in memory and was written by this very code: reading it cannot fail.
     let readable = "the entries of a document can be read";
-    scheduler::start_network(&mut scope).expect(readable);
+    beacon::start_epoch(&mut scope).expect(readable);
+    scheduler::start_network(&mut scope)
+        .expect(readable)
+        .map_err(|error| GenesisError::Service(error.into()))?;
     let events = Events(scope.replace_events(Vec::new()));
     scope.overlay.put_record(events_key(height), &events);
     let (log, _) = scope.overlay.finish().expect(readable);
@@ -96,7 +102,7 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
 /// Refuses what could not be read back: a document bounds only all of it together.
 fn fits((key, value): &Entry) -> Result<(), GenesisError> {
     let (what, limit) = match key.as_slice() {
-        [b'S' | b'R', b'p'] => ("parameters", PARAMETERS_BYTES_MAX),
+        [b'S' | b'R' | b'B' | b'V', b'p'] => ("parameters", PARAMETERS_BYTES_MAX),
         [b'S', b's'] => ("a count of signatures", PARAMETERS_BYTES_MAX),
         [b'R', ..] => ("a descriptor", TRANSACTION_BYTES_MAX),
         _ => return Ok(()),
@@ -118,6 +124,8 @@ pub fn export(view: &dyn StateRead) -> Result<Services, StateFault> {
         transactions: state::network(view)?.transactions,
         staking: staking::export(view)?,
         registry: registry::export(view)?,
+        beacon: beacon::parameters(view)?,
+        scheduler: scheduler::parameters(view)?,
     })
 }
 

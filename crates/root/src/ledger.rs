@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! begin:  staking: fees and rewards of the height before
-//!         at the first height of an epoch: staking, registry, then the scheduler with roothash
+//!         at the first height of an epoch: beacon, staking, registry, then the scheduler with
+//!         roothash; at another one only the scheduler, if stake was slashed so far in it
 //! inputs: each transaction by itself
 //! end:    roothash: running rounds; staking: fees of this height
 //! ```
@@ -18,7 +19,7 @@ use crate::scope::Scope;
 use crate::staking::Participants;
 use crate::state::{EPOCH, EpochRecord, Events, NETWORK, Network, TIP, Tip, events_key};
 use crate::transaction::{self, Arrived};
-use crate::{registry, scheduler, staking};
+use crate::{beacon, registry, scheduler, staking};
 
 /// One height in the making.
 pub(crate) struct Ledger<'a> {
@@ -62,6 +63,8 @@ impl<'a> Ledger<'a> {
         let mut ledger = Self { scope };
         if height.0.is_multiple_of(epoch_interval) {
             ledger.start_epoch(Epoch(height.0 / epoch_interval))?;
+        } else {
+            scheduler::begin_height(&mut ledger.scope)?;
         }
         Ok(ledger)
     }
@@ -76,9 +79,10 @@ impl<'a> Ledger<'a> {
         };
         scope.overlay.put_record(EPOCH.to_vec(), &record);
         scope.emit(RootEvent::EpochStarted { epoch, height });
+        beacon::start_epoch(scope)?;
         staking::start_epoch(scope)?;
-        registry::start_epoch(scope)?;
-        scheduler::start_epoch(scope)?;
+        let nodes = registry::start_epoch(scope)?;
+        scheduler::start_epoch(scope, &nodes)?;
         Ok(())
     }
 

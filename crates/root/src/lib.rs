@@ -16,7 +16,8 @@
 //! not look at a clock (time comes with the block) or hold anything that could change an outcome
 //! (its cache holds bytes of the very state it is asked to continue).
 //!
-//! What it does is divided into services, a folder each: `staking`, `registry`, `scheduler`, `roothash`. A
+//! What it does is divided into services, a folder each: `beacon`, `staking`, `registry`,
+//! `scheduler`, `roothash`. A
 //! service has keys of its own in the state, methods of signed transactions, errors of its own
 //! module, and events. See `scope` for what a service may do, and `transaction` for how a
 //! transaction comes to a method.
@@ -25,6 +26,7 @@
 //!
 //! Source: Oasis Core `roothash`, `scheduler`, `beacon`, `staking`; deviations stand at the items.
 
+pub mod beacon;
 mod genesis;
 mod ledger;
 mod overlay;
@@ -32,7 +34,7 @@ mod refusal;
 pub mod registry;
 mod roothash;
 mod runtime;
-mod scheduler;
+pub mod scheduler;
 mod scope;
 pub mod staking;
 pub mod state;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use trilith_types::{StateFault, StateRead, WriteLog, WriteLogEntry};
+use trilith_types::{Hash, StateFault, StateRead, WriteLog, WriteLogEntry};
 
 /// Values by key; `None` where there is none.
 pub(crate) type Values = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -32,6 +32,11 @@ impl<'a> Overlay<'a> {
             changes: Values::new(),
             layer: None,
         }
+    }
+
+    /// The root of the view, which no write changes.
+    pub(crate) fn root(&self) -> Hash {
+        self.view.root()
     }
 
     /// The value of `key`, as written last.

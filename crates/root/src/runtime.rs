@@ -17,7 +17,7 @@ use crate::overlay::{Overlay, Values};
 use crate::roothash::admission::{self, Running};
 use crate::roothash::roles_of;
 use crate::transaction::{self, Arrived};
-use crate::{Refusal, Rejection, TransactionError, registry, staking, state};
+use crate::{Refusal, Rejection, TransactionError, beacon, registry, scheduler, staking, state};
 
 /// Most entries that are remembered between heights. Not a consensus number.
 const KNOWN_ENTRIES_MAX: usize = 16_384;
@@ -204,6 +204,9 @@ fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFau
             RootAnswer::Runtime(record.map(Box::new))
         }
         RootQuery::Registry => RootAnswer::Registry(Box::new(registry::parameters(view)?)),
+        RootQuery::Beacon => RootAnswer::Beacon(Box::new(beacon::record(view)?)),
+        RootQuery::VrfProof(node) => RootAnswer::VrfProof(beacon::delivered(view, &node)?),
+        RootQuery::Validators => RootAnswer::Validators(scheduler::validators(view)?),
         RootQuery::FromRoot(_) => RootAnswer::FromRoot(Box::default()),
     })
 }

@@ -123,6 +123,11 @@ impl<'a> Scope<'a> {
         self.events.push(event);
     }
 
+    /// What happened so far: see [`Scope::replace_events`].
+    pub(crate) fn events(&self) -> &[RootEvent] {
+        &self.events
+    }
+
     /// How much happened.
     pub(crate) fn events_len(&self) -> usize {
         self.events.len()

@@ -80,9 +80,27 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
+/// SHA3-256 of the concatenation of `parts`, the hash of Oasis Core's beacon. Source: FIPS 202.
+pub fn sha3_256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = sha3::Sha3_256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Source: NIST, "SHA3-256 examples", the message of no bits.
+    #[test]
+    fn sha3_of_nothing_is_the_published_figure() {
+        assert_eq!(
+            hex::encode(sha3_256(&[])),
+            "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a"
+        );
+    }
 
     #[test]
     fn empty_is_the_hash_of_nothing() {

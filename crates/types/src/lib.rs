@@ -7,13 +7,17 @@
 //! signature of a Trilith node is made under a [`SignatureContext`].
 
 pub mod cbor;
+pub mod drbg;
 pub mod hash;
 pub mod hash_tree;
 pub mod id;
 pub mod image;
+pub mod permutation;
 pub mod representation_hash;
 pub mod signature;
 pub mod state;
+pub mod tuple_hash;
+pub mod vrf;
 
 pub use hash::Hash;
 pub use hash_tree::HashTree;
@@ -21,3 +25,5 @@ pub use id::{Epoch, Height, NodeId, Round, RuntimeId, TimeNanos};
 pub use image::{Image, ImageId, PAGE_BYTES, PageFile, PageRun};
 pub use signature::{PublicKey, SecretKey, Signature, SignatureContext, SignatureError};
 pub use state::{StateFault, StateRead, WriteLog, WriteLogEntry};
+pub use tuple_hash::TupleHash;
+pub use vrf::{VrfError, VrfOutput, VrfProof};

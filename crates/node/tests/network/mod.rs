@@ -310,6 +310,7 @@ impl Setup {
                 propose_batch_timeout_ms: 1_000,
             },
             storage_receipts_min: 0,
+            storage_group_size: 0,
         };
         RootGenesis {
             chain: self.chain.into(),

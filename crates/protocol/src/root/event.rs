@@ -3,14 +3,16 @@
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Hash, Height, NodeId, Round, RuntimeId};
 
+use super::beacon::BeaconEvent;
 use super::registry::RegistryEvent;
+use super::scheduler::SchedulerEvent;
 use super::staking::StakingEvent;
 use super::{Committee, read_variant, variant};
 use crate::BlockHeader;
 use crate::wire::{self, Wire, put};
 
 /// Most bytes of an encoded event: a committee of the most members, or a message of a rejection.
-pub const EVENT_BYTES_MAX: usize = 2 * super::COMMITTEE_MEMBERS_MAX * 34 + 4096;
+pub const EVENT_BYTES_MAX: usize = 3 * super::COMMITTEE_MEMBERS_MAX * 34 + 4096;
 
 /// Most bytes of the message of a rejection.
 const MESSAGE_BYTES_MAX: usize = 1024;
@@ -110,6 +112,10 @@ pub enum RootEvent {
     Staking(StakingEvent),
     /// Something happened to what is registered.
     Registry(RegistryEvent),
+    /// Something happened to the beacon.
+    Beacon(BeaconEvent),
+    /// An election decided something else than a committee.
+    Scheduler(SchedulerEvent),
 }
 
 impl RootEvent {
@@ -118,6 +124,8 @@ impl RootEvent {
         match self {
             Self::Staking(event) => variant("staking", &encoded(event)),
             Self::Registry(event) => variant("registry", &encoded(event)),
+            Self::Beacon(event) => variant("beacon", &encoded(event)),
+            Self::Scheduler(event) => variant("scheduler", &encoded(event)),
             _ => {
                 let (name, map) = self.parts();
                 variant(name, &map.finish())
@@ -197,6 +205,8 @@ impl RootEvent {
             // Events of services have forms of their own.
             Self::Staking(_) => ("staking", MapBuilder::new()),
             Self::Registry(_) => ("registry", MapBuilder::new()),
+            Self::Beacon(_) => ("beacon", MapBuilder::new()),
+            Self::Scheduler(_) => ("scheduler", MapBuilder::new()),
         }
     }
 
@@ -209,6 +219,8 @@ impl RootEvent {
             read_variant(decoder, "event", |name, d| match name {
                 "staking" => Ok(Self::Staking(Wire::read(d, "staking")?)),
                 "registry" => Ok(Self::Registry(Wire::read(d, "registry")?)),
+                "beacon" => Ok(Self::Beacon(Wire::read(d, "beacon")?)),
+                "scheduler" => Ok(Self::Scheduler(Wire::read(d, "scheduler")?)),
                 _ => Fields::read(d)?.event(name),
             })
         })?;

@@ -135,6 +135,9 @@ pub struct RuntimeDescriptor {
     /// How many storage nodes must have signed a receipt of a round's roots before an executor may
     /// commit to them; 0 asks for none.
     pub storage_receipts_min: u32,
+    /// How many storage nodes are elected whose receipts count, where any are asked for; 0 elects
+    /// all that can be.
+    pub storage_group_size: u32,
 }
 
 impl RuntimeDescriptor {
@@ -186,6 +189,11 @@ impl RuntimeDescriptor {
                 "storage_receipts_min",
                 put::uint(self.storage_receipts_min.into()),
             )
+            .field_if(
+                self.storage_group_size > 0,
+                "storage_group_size",
+                put::uint(self.storage_group_size.into()),
+            )
             .finish()
     }
 
@@ -199,8 +207,8 @@ impl RuntimeDescriptor {
 
     fn read(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let (mut id, mut state_root, mut executor) = (None, None, None);
-        let (mut scheduler, mut receipts) = (None, None);
-        decoder.fields("descriptor", 5, |name, d| {
+        let (mut scheduler, mut receipts, mut storage) = (None, None, 0);
+        decoder.fields("descriptor", 6, |name, d| {
             match name {
                 "id" => id = Some(wire::runtime(d, "id")?),
                 "genesis_state_root" => state_root = Some(wire::hash(d, "genesis_state_root")?),
@@ -208,6 +216,12 @@ impl RuntimeDescriptor {
                 "txn_scheduler" => scheduler = Some(read_scheduler(d)?),
                 "storage_receipts_min" => {
                     receipts = Some(wire::narrow(d, "storage_receipts_min")?);
+                }
+                "storage_group_size" => {
+                    storage = wire::narrow(d, "storage_group_size")?;
+                    if storage == 0 {
+                        return Err(DecodeError::Field("storage_group_size"));
+                    }
                 }
                 _ => return Err(DecodeError::Field("descriptor")),
             }
@@ -219,6 +233,7 @@ impl RuntimeDescriptor {
             executor: wire::required(executor, "executor")?,
             txn_scheduler: wire::required(scheduler, "txn_scheduler")?,
             storage_receipts_min: wire::required(receipts, "storage_receipts_min")?,
+            storage_group_size: storage,
         })
     }
 
@@ -234,7 +249,15 @@ impl RuntimeDescriptor {
             self.check(name, value, min, max)?;
         }
         let (receipts, receipts_max) = (self.storage_receipts_min, STORAGE_RECEIPTS_MAX as u64);
-        self.check("storage_receipts_min", receipts.into(), 0, receipts_max)
+        self.check("storage_receipts_min", receipts.into(), 0, receipts_max)?;
+        // A group that nobody asks for signatures, or that cannot give enough of them, is a mistake.
+        let (group, members_max) = (self.storage_group_size, COMMITTEE_MEMBERS_MAX as u64);
+        let (group_min, group_max) = match (receipts, group) {
+            (0, _) => (0, 0),
+            (_, 0) => (0, members_max),
+            (receipts, _) => (receipts.into(), members_max),
+        };
+        self.check("storage_group_size", group.into(), group_min, group_max)
     }
 
     fn check(
@@ -492,6 +515,9 @@ pub enum GenesisError {
     /// The registry's part breaks a rule.
     #[error("the registry's part of the document: {0}")]
     Registry(Reject),
+    /// The part of the beacon or of the scheduler breaks a rule.
+    #[error("the part of a service in the document: {0}")]
+    Service(Reject),
     /// A runtime has the root's identifier.
     #[error("a runtime has the identifier {ROOT_RUNTIME}, which is the root's")]
     RootIdentifier,

@@ -4,7 +4,9 @@ use trilith_params::root::{ACCOUNT_BYTES_MAX, PARAMETERS_BYTES_MAX};
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Height, NodeId, PublicKey, RuntimeId, TimeNanos};
 
+use super::beacon::{BeaconRecord, VrfDelivered};
 use super::registry::{Entity, Node, NodeStatus, RegistryParameters, Runtime};
+use super::scheduler::Validators;
 use super::staking::{Account, Delegation, StakingParameters};
 use super::{Address, Committee, FROM_ROOT_BYTES_MAX, FromRoot, Quantity, read_variant, variant};
 use crate::BlockHeader;
@@ -52,6 +54,12 @@ pub enum RootQuery {
     Registry,
     /// What does a round of this runtime see of the root?
     FromRoot(RuntimeId),
+    /// What are elections of the running epoch decided by?
+    Beacon,
+    /// Which proof did this node deliver for the running epoch's input?
+    VrfProof(NodeId),
+    /// Who orders blocks?
+    Validators,
 }
 
 impl RootQuery {
@@ -81,6 +89,9 @@ impl RootQuery {
             Self::Runtime(id) => of("runtime", id),
             Self::Registry => of("registry", &None::<u64>),
             Self::FromRoot(id) => of("from_root", id),
+            Self::Beacon => of("beacon", &None::<u64>),
+            Self::VrfProof(id) => of("vrf_proof", id),
+            Self::Validators => of("validators", &None::<u64>),
         }
         .finish()
     }
@@ -110,6 +121,9 @@ impl RootQuery {
                 "runtime" => Ok(Self::Runtime(wire::runtime(d, "runtime")?)),
                 "registry" if d.null() => Ok(Self::Registry),
                 "from_root" => Ok(Self::FromRoot(wire::runtime(d, "runtime")?)),
+                "beacon" if d.null() => Ok(Self::Beacon),
+                "vrf_proof" => Ok(Self::VrfProof(wire::node(d, "node")?)),
+                "validators" if d.null() => Ok(Self::Validators),
                 _ => Err(DecodeError::Field("query")),
             })
         })
@@ -193,6 +207,12 @@ pub enum RootAnswer {
     Registry(Box<RegistryParameters>),
     /// What a round of the runtime sees of the root.
     FromRoot(Box<FromRoot>),
+    /// What elections of the running epoch are decided by.
+    Beacon(Box<BeaconRecord>),
+    /// The proof; `None` if the node delivered none.
+    VrfProof(Option<VrfDelivered>),
+    /// Who orders blocks.
+    Validators(Validators),
 }
 
 /// A map of one field, null where there is no value.
@@ -240,6 +260,9 @@ impl RootAnswer {
             Self::Runtime(runtime) => boxed("runtime", runtime.as_deref()),
             Self::Registry(params) => of("registry", &**params).finish(),
             Self::FromRoot(news) => of("from_root", &**news).finish(),
+            Self::Beacon(record) => of("beacon", &**record).finish(),
+            Self::VrfProof(delivered) => of("vrf_proof", delivered).finish(),
+            Self::Validators(validators) => of("validators", validators).finish(),
         }
     }
 
@@ -264,6 +287,9 @@ impl RootAnswer {
                 "runtime" => Ok(Self::Runtime(Option::read(d, "runtime")?.map(Box::new))),
                 "registry" => Ok(Self::Registry(Box::new(Wire::read(d, "registry")?))),
                 "from_root" => Ok(Self::FromRoot(Box::new(Wire::read(d, "from_root")?))),
+                "beacon" => Ok(Self::Beacon(Box::new(Wire::read(d, "beacon")?))),
+                "vrf_proof" => Ok(Self::VrfProof(Wire::read(d, "vrf_proof")?)),
+                "validators" => Ok(Self::Validators(Wire::read(d, "validators")?)),
                 _ => Err(DecodeError::Field("answer")),
             })
         })

@@ -3,7 +3,9 @@
 use trilith_params::root as params;
 use trilith_params::root::GENESIS_BYTES_MAX;
 
+use super::beacon::BeaconParameters;
 use super::registry::RegistryGenesis;
+use super::scheduler::ElectionParameters;
 use super::staking::StakingGenesis;
 use crate::wire::wire_struct;
 
@@ -41,5 +43,9 @@ wire_struct! {
         staking: StakingGenesis = always "staking",
         /// Entities, nodes and runtimes.
         registry: RegistryGenesis = always "registry",
+        /// Where entropy comes from.
+        beacon: BeaconParameters = unless_empty "beacon",
+        /// How validators are elected; not there where none are.
+        scheduler: Option<ElectionParameters> = unless_empty "scheduler",
     }
 }

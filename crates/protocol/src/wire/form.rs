@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
-use trilith_types::{Epoch, Hash, PublicKey, RuntimeId, Signature};
+use trilith_types::{Epoch, Hash, Height, PublicKey, RuntimeId, Signature};
 
 /// Most items of a list or map, which a decoder compares with what is left of the bytes besides.
 const ITEMS_MAX: usize = 1 << 20;
@@ -100,6 +100,20 @@ macro_rules! wire_uint {
 wire_uint!(u8, u16, u32, u64);
 
 impl Wire for Epoch {
+    fn put(&self, encoder: &mut Encoder) {
+        encoder.uint(self.0);
+    }
+
+    fn read(decoder: &mut Decoder<'_>, _: &'static str) -> Result<Self, DecodeError> {
+        decoder.uint().map(Self)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Wire for Height {
     fn put(&self, encoder: &mut Encoder) {
         encoder.uint(self.0);
     }

@@ -1,13 +1,13 @@
 //! What an epoch does to registrations, and whom it finds to elect.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use trilith_protocol::RootEvent;
 use trilith_protocol::root::registry::{
-    KIND_COMPUTE, Node, NodeEvent, NodeStatus, RegistryEvent, Runtime,
+    KIND_COMPUTE, Node, NodeEvent, NodeStatus, RegistryEvent, Runtime, TEE_NONE,
 };
 use trilith_protocol::root::{Address, MultiSigned, NodeRoles};
-use trilith_types::{Epoch, NodeId, PublicKey, RuntimeId, StateFault};
+use trilith_types::{Epoch, Hash, NodeId, PublicKey, RuntimeId, StateFault};
 
 use super::NOT_YET;
 use super::node::remove;
@@ -15,10 +15,29 @@ use super::store::{NODES, RUNTIMES, opened_node};
 use crate::overlay::Overlay;
 use crate::scope::Scope;
 use crate::staking;
-use crate::state::{OfRuntime, decoded};
+use crate::state::{OfRuntime, decoded, node_key};
 
-/// By runtime, the nodes that may be elected.
-pub(crate) type Candidates = BTreeMap<RuntimeId, BTreeSet<NodeId>>;
+/// A node that may be elected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) id: NodeId,
+    /// Whose it is. A node that is not registered is its own.
+    pub(crate) entity: PublicKey,
+    /// Its key for consensus.
+    pub(crate) consensus: PublicKey,
+}
+
+/// Whom an epoch finds to elect. Every list is ascending by the hash of the node's key, the order
+/// in which Oasis Core reads its nodes: drawing lots is by place in a list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Electable {
+    /// To order blocks.
+    pub(crate) validators: Vec<Candidate>,
+    /// To execute, by runtime.
+    pub(crate) compute: BTreeMap<RuntimeId, Vec<Candidate>>,
+    /// To keep state, by runtime.
+    pub(crate) storage: BTreeMap<RuntimeId, Vec<Candidate>>,
+}
 
 /// Whether accounts' active stake covers their claims, each looked up once.
 #[derive(Default)]
@@ -40,7 +59,7 @@ impl Coverage {
 }
 
 /// All registered nodes, ascending.
-fn all_nodes(scope: &Scope<'_>) -> Result<Vec<Node>, StateFault> {
+pub(crate) fn all_nodes(scope: &Scope<'_>) -> Result<Vec<Node>, StateFault> {
     let entries = scope.overlay.all(NODES)?;
     entries
         .iter()
@@ -49,10 +68,12 @@ fn all_nodes(scope: &Scope<'_>) -> Result<Vec<Node>, StateFault> {
 }
 
 /// Ends registrations that have run out, lets new nodes wait for the next epoch only, suspends
-/// runtimes without stake, and makes changes of descriptors hold.
-pub(crate) fn start_epoch(scope: &mut Scope<'_>) -> Result<(), StateFault> {
+/// runtimes without stake, and makes changes of descriptors hold. Gives the nodes that are left,
+/// ascending: reading them is most of an epoch's work.
+pub(crate) fn start_epoch(scope: &mut Scope<'_>) -> Result<Vec<Node>, StateFault> {
     let debonding = staking::parameters_of(scope)?.debonding_interval;
     let epoch = scope.epoch;
+    let mut left = Vec::new();
     for node in all_nodes(scope)? {
         let mut status = scope.overlay.status(&node.id)?;
         let before = status.clone();
@@ -71,9 +92,12 @@ pub(crate) fn start_epoch(scope: &mut Scope<'_>) -> Result<(), StateFault> {
         let gone = node.expiration.0.checked_add(debonding);
         if gone.is_some_and(|gone| gone < epoch.0) {
             remove(scope, &node)?;
-        } else if status != before {
+            continue;
+        }
+        if status != before {
             scope.overlay.put_status(&node.id, &status);
         }
+        left.push(node);
     }
     super::suspend_without_stake(scope)?;
     for (_, value) in scope.overlay.all(RUNTIMES)? {
@@ -83,52 +107,87 @@ pub(crate) fn start_epoch(scope: &mut Scope<'_>) -> Result<(), StateFault> {
             scope.overlay.put_record(key, &runtime.descriptor());
         }
     }
-    Ok(())
+    Ok(left)
 }
 
-/// The nodes that may be elected in this epoch: not frozen, not expired, past their waiting time,
-/// with the stake that is claimed for them, and for each runtime with exactly its active version
-/// and not suspended in it.
+/// Of the registered nodes, those that may be elected: not frozen, not expired, with the stake that
+/// is claimed for them. To committees only those past their waiting time, and for each runtime with
+/// exactly its active version, where it needs no enclave and they have none: attestations cannot be
+/// verified. To execute, only those that are not suspended in the runtime.
 ///
-/// Source: Oasis Core `apps/scheduler` (`isSuitableExecutorWorker`).
-pub(crate) fn candidates(scope: &mut Scope<'_>) -> Result<Candidates, StateFault> {
+/// Source: Oasis Core `apps/scheduler` (`elect`, `isSuitableExecutorWorker`).
+pub(crate) fn electable(scope: &mut Scope<'_>, nodes: &[Node]) -> Result<Electable, StateFault> {
     let epoch = scope.epoch;
     let mut active = BTreeMap::new();
     for (_, value) in scope.overlay.all(RUNTIMES)? {
         let runtime: Runtime = decoded(&value)?;
         let version = runtime.active_deployment(epoch).map(|of| of.version);
-        if let Some(version) = version.filter(|_| runtime.kind == KIND_COMPUTE) {
+        let runs = runtime.kind == KIND_COMPUTE && runtime.tee_hardware == TEE_NONE;
+        if let Some(version) = version.filter(|_| runs) {
             active.insert(runtime.id, version);
         }
     }
-    let mut candidates = Candidates::new();
+    let mut electable = Electable::default();
     let mut coverage = Coverage::default();
-    for node in all_nodes(scope)? {
+    let mut ordered: Vec<(Hash, &Node)> = nodes
+        .iter()
+        .filter(|node| !node.is_expired(epoch))
+        .map(|node| (Hash::of(node.id.as_bytes()), node))
+        .collect();
+    ordered.sort_unstable_by_key(|(hash, _)| *hash);
+    for (_, node) in ordered {
         let status = scope.overlay.status(&node.id)?;
-        if !may_be_elected(&node, &status, epoch) {
+        if status.freeze_end_time > 0 || !coverage.of(scope, Address::of_key(&node.entity_id))? {
             continue;
         }
-        if !coverage.of(scope, Address::of_key(&node.entity_id))? {
+        if node.has_role(NodeRoles::VALIDATOR.bits()) {
+            electable.validators.push(candidate(node));
+        }
+        let after = status.election_eligible_after;
+        if after != 0 && epoch.0 <= after {
             continue;
         }
         for of_node in node.runtimes() {
             let runs = active.get(&of_node.id) == Some(&of_node.version);
-            let fault = status.faults.get(&of_node.id);
-            let live = fault.is_none_or(|fault| fault.suspended_until <= epoch.0);
-            if runs && live {
-                candidates.entry(of_node.id).or_default().insert(node.id);
+            if runs && of_node.capabilities.tee.is_none() {
+                electable.add(node, &of_node.id, &status, epoch);
             }
         }
     }
-    Ok(candidates)
+    Ok(electable)
 }
 
-fn may_be_elected(node: &Node, status: &NodeStatus, epoch: Epoch) -> bool {
-    let after = status.election_eligible_after;
-    node.has_role(NodeRoles::COMPUTE.bits())
-        && !node.is_expired(epoch)
-        && status.freeze_end_time == 0
-        && (after == 0 || epoch.0 > after)
+impl Electable {
+    fn add(&mut self, node: &Node, runtime: &RuntimeId, status: &NodeStatus, epoch: Epoch) {
+        let fault = status.faults.get(runtime);
+        let live = fault.is_none_or(|fault| fault.suspended_until <= epoch.0);
+        if live && node.has_role(NodeRoles::COMPUTE.bits()) {
+            let list = self.compute.entry(*runtime).or_default();
+            list.push(candidate(node));
+        }
+        if node.has_role(NodeRoles::STORAGE.bits()) {
+            let list = self.storage.entry(*runtime).or_default();
+            list.push(candidate(node));
+        }
+    }
+}
+
+const fn candidate(node: &Node) -> Candidate {
+    Candidate {
+        id: node.id,
+        entity: node.entity_id,
+        consensus: node.consensus.id,
+    }
+}
+
+/// The key with which a node takes part in the beacon: that of its registration, or the node's own
+/// if it is of the genesis document's plain list.
+pub(crate) fn vrf_key(scope: &mut Scope<'_>, id: &NodeId) -> Result<Option<PublicKey>, StateFault> {
+    if let Some(node) = scope.overlay.node(id)? {
+        return Ok(Some(node.vrf.id));
+    }
+    let plain: Option<NodeRoles> = scope.overlay.record(&node_key(id))?;
+    Ok(plain.map(|_| *id))
 }
 
 /// The entity of a node, by the node's key or one of its others.

@@ -51,7 +51,9 @@ pub use genesis::export;
 pub use invariants::check;
 pub use store::{entity, node, node_status, parameters, runtime, suspended_runtime};
 
-pub(crate) use epoch::{Candidates, candidates, entity_of, node_roles, start_epoch};
+pub(crate) use epoch::{
+    Candidate, Electable, all_nodes, electable, entity_of, node_roles, start_epoch, vrf_key,
+};
 pub(crate) use genesis::import;
 pub(crate) use node::freeze;
 pub(crate) use runtime::{is_suspended, suspend, suspend_without_stake};

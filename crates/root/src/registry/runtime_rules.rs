@@ -27,9 +27,12 @@ use crate::overlay::Overlay;
 const TEST: u8 = 0x80;
 const KEY_MANAGER: u8 = 0x40;
 const FLAGS_UNUSED: u8 = 0x3f;
-/// Most committees and roles there are constraints for: executors, as workers and as backups.
-const COMMITTEE_KIND: u8 = 1;
-const COMMITTEE_ROLES: [u8; 2] = [1, 2];
+/// Kinds of committees there are constraints for, and their roles: executors, as workers and as
+/// backups, and storage nodes. Source: Oasis Core `scheduler/api`, until release 22.0.
+const EXECUTORS: u8 = 1;
+const STORAGE: u8 = 2;
+const EXECUTOR_ROLES: &[u8] = &[1, 2];
+const STORAGE_ROLES: &[u8] = &[1];
 
 fn is_test(id: &RuntimeId) -> bool {
     id.as_bytes()[0] & TEST != 0
@@ -210,10 +213,15 @@ fn constraints(runtime: &Runtime) -> Result<(), RuntimeRule> {
         in_range(
             "constraints",
             (*kind).into(),
-            COMMITTEE_KIND.into(),
-            COMMITTEE_KIND.into(),
+            EXECUTORS.into(),
+            STORAGE.into(),
         )?;
-        if let Some(role) = roles.keys().find(|role| !COMMITTEE_ROLES.contains(role)) {
+        let known = if *kind == EXECUTORS {
+            EXECUTOR_ROLES
+        } else {
+            STORAGE_ROLES
+        };
+        if let Some(role) = roles.keys().find(|role| !known.contains(role)) {
             return Err(RuntimeRule::Role((*role).into()));
         }
     }

@@ -106,6 +106,14 @@ pub(crate) fn remove_claim(
     Ok(())
 }
 
+/// What is delegated to an account.
+pub(crate) fn active_stake(
+    scope: &mut Scope<'_>,
+    address: &Address,
+) -> Result<Quantity, StateFault> {
+    Ok(load(scope, address)?.escrow.active.balance)
+}
+
 /// Whether active stake covers all claims.
 pub(crate) fn claims_covered(scope: &mut Scope<'_>, address: &Address) -> Result<bool, StateFault> {
     let parameters = parameters_of(scope)?;

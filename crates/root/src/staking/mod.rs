@@ -48,9 +48,10 @@ pub use genesis::export;
 pub use invariants::{Violation, check};
 pub use store::{account, delegation, parameters, total_supply};
 
-pub(crate) use claims::{add_claim, claims_covered, cover_claims, remove_claim};
+pub(crate) use claims::{active_stake, add_claim, claims_covered, cover_claims, remove_claim};
 pub(crate) use fees::{Participants, check_fee, end_height, pay_fee};
 pub(crate) use genesis::import;
+pub(crate) use rewards::for_electability;
 pub(crate) use slash::{distribute, slash};
 pub(crate) use store::parameters_of;
 

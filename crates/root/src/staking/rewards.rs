@@ -4,11 +4,14 @@
 //! reward = stake * factor * scale of the epoch / 100,000,000, from the common pool if it has it
 //! of a reward, the commission buys the entity shares; the rest makes all shares worth more
 //! for an epoch:  entities that signed at least the threshold's part of its heights
+//!                and, at elections, those with a node that could be elected
 //! for a height:  its proposer's entity, times the part of the validators that signed
 //! ```
 //!
 //! Source: Oasis Core `apps/staking` (`signing_rewards.go`, `proposing_rewards.go`), `state`
 //! (`AddRewards`, `AddRewardSingleAttenuated`, `TransferFromCommon`).
+
+use std::collections::BTreeSet;
 
 use trilith_params::root::{COMMISSION_RATE_DENOMINATOR, REWARD_DENOMINATOR};
 use trilith_protocol::RootEvent;
@@ -210,6 +213,18 @@ pub(super) fn count_signatures(
         *count = count.checked_add(1).ok_or_else(overflow)?;
     }
     scope.overlay.put_record(SIGNING.to_vec(), &signing);
+    Ok(())
+}
+
+/// Rewards entities that had a node which could be elected.
+pub(crate) fn for_electability(
+    scope: &mut Scope<'_>,
+    factor: Quantity,
+    entities: &BTreeSet<Address>,
+) -> Result<(), StateFault> {
+    for address in entities {
+        reward(scope, address, factor, &WHOLE)?;
+    }
     Ok(())
 }
 

@@ -101,6 +101,7 @@ pub fn descriptor(id: RuntimeId, executor: ExecutorParameters) -> RuntimeDescrip
             propose_batch_timeout_ms: 2_000,
         },
         storage_receipts_min: 0,
+        storage_group_size: 0,
     }
 }
 

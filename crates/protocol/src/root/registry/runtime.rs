@@ -103,6 +103,9 @@ wire_struct! {
         /// How many storage nodes must sign for a round's roots; 0 asks for none. In Oasis Core
         /// until release 22.0.
         min_write_replication: u32 = unless_empty "min_write_replication",
+        /// How many storage nodes are elected, where signatures are asked for; 0 elects all that
+        /// can be. In Oasis Core until release 22.0.
+        group_size: u16 = unless_empty "group_size",
     }
 }
 
@@ -240,6 +243,7 @@ impl Runtime {
                 propose_batch_timeout_ms: self.txn_scheduler.propose_batch_timeout / MILLISECOND,
             },
             storage_receipts_min: self.storage.min_write_replication,
+            storage_group_size: self.storage.group_size.into(),
         }
     }
 }
