@@ -197,7 +197,7 @@ const SCENARIOS: &[Scenario] = &[
         steps: &[
             Step(1, &[(0, 1, Some(1)), (1, 1, Some(9))], &["wait"]),
             Step(4, &[], &["wait"]),
-            Step(5, &[], &["disputed 1", "wait"]),
+            Step(5, &[], &["timeout 1", "wait"]),
             Step(6, &[(10, 1, Some(1)), (11, 1, Some(1))], &["wait"]),
             Step(7, &[(12, 1, Some(1))], &["final 1 good 4 bad 1"]),
         ],

@@ -220,7 +220,7 @@ impl Pool {
             self.timeout = Some(Height(height.0.saturating_add(wait)));
             return Verdict::Disputed {
                 rank,
-                timeout: !conflict,
+                timeout: !conflict || rank > 0,
             };
         }
         Verdict::Wait
