@@ -7,7 +7,7 @@ use super::beacon::BeaconEvent;
 use super::registry::RegistryEvent;
 use super::scheduler::SchedulerEvent;
 use super::staking::StakingEvent;
-use super::{Committee, read_variant, variant};
+use super::{Committee, RoothashEvent, read_variant, variant};
 use crate::BlockHeader;
 use crate::wire::{self, Wire, put};
 
@@ -27,6 +27,8 @@ pub enum RoundFailure {
     NoMajority = 2,
     /// The backups' majority contradicts the scheduler.
     BadSchedulerCommitment = 3,
+    /// The outcome took up other incoming messages than wait.
+    IncomingMessages = 4,
 }
 
 impl RoundFailure {
@@ -35,6 +37,7 @@ impl RoundFailure {
             Self::NoSchedulerCommitment,
             Self::NoMajority,
             Self::BadSchedulerCommitment,
+            Self::IncomingMessages,
         ]
         .into_iter()
         .find(|failure| *failure as u64 == number)
@@ -116,6 +119,8 @@ pub enum RootEvent {
     Beacon(BeaconEvent),
     /// An election decided something else than a committee.
     Scheduler(SchedulerEvent),
+    /// Something that the roothash service tells beside blocks and commitments.
+    Roothash(RoothashEvent),
 }
 
 impl RootEvent {
@@ -126,6 +131,7 @@ impl RootEvent {
             Self::Registry(event) => variant("registry", &encoded(event)),
             Self::Beacon(event) => variant("beacon", &encoded(event)),
             Self::Scheduler(event) => variant("scheduler", &encoded(event)),
+            Self::Roothash(event) => variant("roothash", &encoded(event)),
             _ => {
                 let (name, map) = self.parts();
                 variant(name, &map.finish())
@@ -207,6 +213,7 @@ impl RootEvent {
             Self::Registry(_) => ("registry", MapBuilder::new()),
             Self::Beacon(_) => ("beacon", MapBuilder::new()),
             Self::Scheduler(_) => ("scheduler", MapBuilder::new()),
+            Self::Roothash(_) => ("roothash", MapBuilder::new()),
         }
     }
 
@@ -221,6 +228,7 @@ impl RootEvent {
                 "registry" => Ok(Self::Registry(Wire::read(d, "registry")?)),
                 "beacon" => Ok(Self::Beacon(Wire::read(d, "beacon")?)),
                 "scheduler" => Ok(Self::Scheduler(Wire::read(d, "scheduler")?)),
+                "roothash" => Ok(Self::Roothash(Wire::read(d, "roothash")?)),
                 _ => Fields::read(d)?.event(name),
             })
         })?;

@@ -515,7 +515,7 @@ pub enum GenesisError {
     /// The registry's part breaks a rule.
     #[error("the registry's part of the document: {0}")]
     Registry(Reject),
-    /// The part of the beacon or of the scheduler breaks a rule.
+    /// The part of another service breaks a rule.
     #[error("the part of a service in the document: {0}")]
     Service(Reject),
     /// A runtime has the root's identifier.

@@ -4,6 +4,7 @@ use trilith_params::root as params;
 use trilith_params::root::GENESIS_BYTES_MAX;
 
 use super::beacon::BeaconParameters;
+use super::RoothashGenesis;
 use super::registry::RegistryGenesis;
 use super::scheduler::ElectionParameters;
 use super::staking::StakingGenesis;
@@ -47,5 +48,7 @@ wire_struct! {
         beacon: BeaconParameters = unless_empty "beacon",
         /// How validators are elected; not there where none are.
         scheduler: Option<ElectionParameters> = unless_empty "scheduler",
+        /// Rounds; not in the document if it is the default.
+        roothash: RoothashGenesis = unless_empty "roothash",
     }
 }

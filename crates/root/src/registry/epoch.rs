@@ -12,7 +12,6 @@ use trilith_types::{Epoch, Hash, NodeId, PublicKey, RuntimeId, StateFault};
 use super::NOT_YET;
 use super::node::remove;
 use super::store::{NODES, RUNTIMES, opened_node};
-use crate::overlay::Overlay;
 use crate::scope::Scope;
 use crate::staking;
 use crate::state::{OfRuntime, decoded, node_key};
@@ -202,20 +201,4 @@ pub(crate) fn entity_of(
         return Ok(None);
     };
     Ok(scope.overlay.node(&id)?.map(|node| node.entity_id))
-}
-
-/// What a registered node does now; `None` if it is not registered, or frozen.
-pub(crate) fn node_roles(
-    overlay: &mut Overlay<'_>,
-    id: &NodeId,
-    epoch: Epoch,
-) -> Result<Option<NodeRoles>, StateFault> {
-    let Some(node) = overlay.node(id)? else {
-        return Ok(None);
-    };
-    let status = overlay.status(id)?;
-    if node.is_expired(epoch) || status.freeze_end_time > 0 {
-        return Ok(None);
-    }
-    Ok(NodeRoles::from_bits(node.roles))
 }

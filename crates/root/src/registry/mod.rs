@@ -36,6 +36,7 @@ mod epoch;
 mod error;
 mod genesis;
 mod invariants;
+mod liveness;
 mod node;
 mod node_rules;
 mod runtime;
@@ -52,12 +53,13 @@ pub use invariants::check;
 pub use store::{entity, node, node_status, parameters, runtime, suspended_runtime};
 
 pub(crate) use epoch::{
-    Candidate, Electable, all_nodes, electable, entity_of, node_roles, start_epoch, vrf_key,
+    Candidate, Electable, all_nodes, electable, entity_of, start_epoch, vrf_key,
 };
 pub(crate) use genesis::import;
+pub(crate) use liveness::record_liveness;
 pub(crate) use node::freeze;
-pub(crate) use runtime::{is_suspended, suspend, suspend_without_stake};
-pub(crate) use store::running;
+pub(crate) use runtime::{is_suspended, suspend, suspend_without_stake, update_by_runtime};
+pub(crate) use store::{descriptor, parameters_of, running};
 
 use trilith_protocol::root::registry as methods;
 

@@ -182,6 +182,7 @@ impl Elections {
 pub(crate) fn start_network(
     scope: &mut Scope<'_>,
 ) -> Result<Result<(), SchedulerError>, StateFault> {
+    roothash::before_election(scope)?;
     let nodes = registry::all_nodes(scope)?;
     let mut elections = Elections::begin(scope, &nodes)?;
     if let Some(parameters) = parameters_of(scope)? {
@@ -203,6 +204,7 @@ pub(crate) fn start_network(
 
 /// Elects for a new epoch, of the registered nodes. A runtime that gets no committee is suspended.
 pub(crate) fn start_epoch(scope: &mut Scope<'_>, nodes: &[Node]) -> Result<(), StateFault> {
+    roothash::before_election(scope)?;
     let mut elections = Elections::begin(scope, nodes)?;
     elections.validators(scope)?;
     for runtime in scope.network.runtimes.clone() {

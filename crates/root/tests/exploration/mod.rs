@@ -716,5 +716,6 @@ fn name(reason: RoundFailure) -> &'static str {
         RoundFailure::NoSchedulerCommitment => "NoSchedulerCommitment",
         RoundFailure::NoMajority => "NoMajority",
         RoundFailure::BadSchedulerCommitment => "BadSchedulerCommitment",
+        RoundFailure::IncomingMessages => "IncomingMessages",
     }
 }
