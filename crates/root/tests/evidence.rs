@@ -6,7 +6,7 @@ mod registered;
 mod rounds;
 
 use network::{FEE, Network, OTHER, RUNTIME, address, descriptor, failed, header, node, rules};
-use registered::{ok, real};
+use registered::{FREE, ok, real};
 use rounds::{owner, q, refused_as, registered, told_by};
 use trilith_protocol::root::staking::{Slash, SlashReason};
 use trilith_protocol::root::{
@@ -420,6 +420,20 @@ fn a_runtime_that_does_not_punish_or_does_not_run_hears_none() {
     };
     let body = Evidence::of_commitments(id, statement(b"one"), statement(b"two")).encode();
     refused_as(&network.send(46, SUBMIT_EVIDENCE, body), "root", 3);
+}
+
+#[test]
+fn a_transaction_of_another_network_is_nobodys() {
+    let mut network = crowd();
+    let of = culprit(&network);
+    let body = evidence(&network, &of).encode();
+    let chain = std::mem::replace(&mut network.chain, Hash::of(b"other chain"));
+    let transaction = network.signed(46, SUBMIT_EVIDENCE, body, Some(FREE));
+    network.chain = chain;
+    let before = entries(&network, 0);
+    let receipt = network.agreed(&[transaction]).receipts.remove(0);
+    refused_as(&receipt, "consensus/transaction", 102);
+    assert_eq!(entries(&network, 0), before);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod registered;
 mod rounds;
 
 use network::{FEE, Network, OTHER, RUNTIME, address, descriptor, node, rejection, rules};
+use proptest::prelude::*;
 use registered::{ok, real};
 use rounds::{alone, q, refused_as, told_by};
 use trilith_protocol::root::registry::{GOVERNANCE_RUNTIME, Runtime};
@@ -186,7 +187,7 @@ fn messages_that_cannot_wait_are_refused_and_paid_for() {
         (
             "more than there can be",
             message(RUNTIME, all, all),
-            ("staking", 102),
+            ("staking", 103),
         ),
     ];
     for (name, message, expected) in cases {
@@ -195,10 +196,7 @@ fn messages_that_cannot_wait_are_refused_and_paid_for() {
         let transaction = network.signed(10, SUBMIT_MESSAGE, message.encode(), Some(FEE));
         let receipt = network.agreed(&[transaction]).receipts.remove(0);
         let (module, code) = rejection(&receipt).unwrap();
-        assert_eq!(module, expected.0, "{name}: {:?}", receipt.status);
-        if module == "root" {
-            assert_eq!(code, expected.1, "{name}");
-        }
+        assert_eq!((module, code), expected, "{name}: {:?}", receipt.status);
         let after = network.account(&address(10)).general.balance;
         assert_eq!(after.plus(FEE.amount), Some(balance), "{name}");
         assert_eq!(network.account(&treasury()), held, "{name}");
@@ -227,7 +225,11 @@ fn messages_that_cannot_wait_are_refused_and_paid_for() {
 
 #[test]
 fn a_suspended_runtime_takes_no_messages() {
-    let mut network = Network::new(&document(|runtime| runtime.executor.group_size = 50));
+    // There are not as many nodes.
+    let mut network = Network::new(&document(|runtime| {
+        runtime.executor.group_size = 50;
+        runtime.executor.group_backup_size = 51;
+    }));
     refused_as(&submit(&mut network, &message(RUNTIME, 10, 0)), "root", 3);
 }
 
@@ -288,11 +290,9 @@ fn send(network: &mut Network, messages: Vec<Vec<u8>>) -> Vec<MessageResult> {
 
 /// Module and code of each.
 fn codes(results: &[MessageResult]) -> Vec<(&str, u32)> {
-    let of = |result: &'_ MessageResult| result.code;
-    results
-        .iter()
-        .map(|result| (result.module.as_str(), of(result)))
-        .collect()
+    let code = |result: &MessageResult| result.code;
+    let module = results.iter().map(|result| result.module.as_str());
+    module.zip(results.iter().map(code)).collect()
 }
 
 #[test]
@@ -393,10 +393,9 @@ fn each_message_takes_effect_by_itself() {
     let found = codes(&results);
     let refused: Vec<bool> = found.iter().map(|(_, code)| *code != 0).collect();
     assert_eq!(refused, [true, false, true, true, true, true, true, false]);
-    assert_eq!(found[0].0, "staking");
+    assert_eq!(found[0], ("staking", 3));
     assert_eq!(found[2..5], [("root", 29), ("root", 30), ("root", 30)]);
-    assert_eq!(found[5].0, "registry");
-    assert_eq!(found[6].0, "staking");
+    assert_eq!(found[5..7], [("registry", 16), ("staking", 5)]);
     assert!(
         results
             .iter()
@@ -538,4 +537,88 @@ fn messages_cost_no_gas_of_the_height() {
     let mut network = Network::new(&document);
     let results = send(&mut network, vec![transfer(address(30), 1)]);
     assert_eq!(codes(&results), [("", 0)]);
+}
+
+/// What happens at a height of a random history.
+#[derive(Clone, Debug)]
+enum Act {
+    /// An entity submits a message.
+    Submit { by: u8, fee: u128, tokens: u128 },
+    /// A round takes up messages and sends some.
+    Round { taken: usize, sent: Vec<(u8, u128)> },
+    /// An epoch begins.
+    Epoch,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let sent = proptest::collection::vec((0u8..6, 0u128..30_000), 0..4);
+    prop_oneof![
+        4 => (0usize..3, 0u128..20, 0u128..600_000).prop_map(|(by, fee, tokens)| Act::Submit {
+            by: [10, 20, 30][by],
+            fee,
+            tokens,
+        }),
+        4 => (0usize..4, sent).prop_map(|(taken, sent)| Act::Round { taken, sent }),
+        1 => Just(Act::Epoch),
+    ]
+}
+
+fn sent((kind, amount): (u8, u128)) -> Vec<u8> {
+    let amount = q(amount);
+    match kind {
+        0 => transfer(address(30), amount.units()),
+        1 => staking(StakingMessage::AddEscrow(Escrow {
+            account: address(20),
+            amount,
+        })),
+        2 => staking(StakingMessage::ReclaimEscrow(ReclaimEscrow {
+            account: address(20),
+            shares: amount,
+        })),
+        3 => staking(StakingMessage::Withdraw(Withdraw {
+            from: address(10),
+            amount,
+        })),
+        4 => transfer(trilith_protocol::root::BURN_ADDRESS, amount.units()),
+        _ => vec![0x01],
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Whatever is submitted, taken up and sent: both roots agree at every height, no stake is lost
+    /// but what is burnt, and what waits is what was submitted and not taken up.
+    #[test]
+    fn random_histories_keep_stake_and_queue(acts in proptest::collection::vec(act(), 1..25)) {
+        let mut network = network();
+        let mut waiting = 0;
+        for act in acts {
+            match act {
+                Act::Submit { by, fee, tokens } => {
+                    let body = message(RUNTIME, fee, tokens).encode();
+                    let receipt = network.send(by, SUBMIT_MESSAGE, body);
+                    if rejection(&receipt).is_none() {
+                        waiting += 1;
+                    }
+                }
+                Act::Round { taken, sent: list } => {
+                    let taken = taken.min(waiting);
+                    let before = network.supply();
+                    let messages: Vec<Vec<u8>> = list.iter().copied().map(sent).collect();
+                    network.deliver(&[network.outcome(taken, messages)]);
+                    prop_assert_eq!(network.latest().header_type, HeaderType::Normal);
+                    waiting -= taken;
+                    let results = network.news().results.unwrap().messages;
+                    let burnt = list.iter().zip(&results);
+                    let burnt = burnt.filter(|((kind, _), result)| *kind == 4 && result.code == 0);
+                    let burnt: u128 = burnt.map(|((_, amount), _)| *amount).sum();
+                    prop_assert_eq!(network.supply().units() + burnt, before.units());
+                }
+                Act::Epoch => network.next_epoch(),
+            }
+            prop_assert_eq!(network.news().incoming.len(), waiting);
+            network.sound();
+        }
+    }
 }

@@ -8,14 +8,15 @@ mod rounds;
 use std::fs;
 use std::path::Path;
 
-use network::{Network, RUNTIME, address, rejection};
-use registered::{ok, real, runtime_of};
+use network::{Network, RUNTIME, address, key, node, rejection};
+use registered::{STORAGE, entity_of, node_of, ok, real, runtime_of, signed_entity, signed_node};
 use rounds::{alone, q, registered};
+use trilith_protocol::root::registry::Node;
 use trilith_protocol::root::{
     Blob, CarriedRuntime, GenesisError, IncomingMessage, RootAnswer, RoothashGenesis,
-    RoothashParameters, RoundRoots, SUBMIT_MESSAGE, SubmitMessage,
+    RoothashParameters, RoundRoots, SUBMIT_MESSAGE, Signed, SubmitMessage,
 };
-use trilith_protocol::{HeaderType, RootGenesis};
+use trilith_protocol::{HeaderType, RootGenesis, StorageReceipt};
 use trilith_root::{MODULE, export, genesis_write_log, roothash};
 use trilith_types::{Hash, Round, StateRead as _};
 
@@ -94,6 +95,60 @@ fn a_new_runtime_must_stay_within_the_limits_of_the_network() {
     let roots = roothash::round_roots(&network.view, &real(6), Round(5)).unwrap();
     assert_eq!(roots.map(|of| of.io_root), Some(Hash::EMPTY));
     network.sound();
+}
+
+#[test]
+fn receipts_count_of_elected_storage_nodes_only() {
+    let mut document = alone(|runtime| runtime.storage.min_write_replication = 1);
+    // Entity 30 has a node that stores for the runtime. Nodes 101 and 102 of the plain list store
+    // too, but for runtimes of the plain list.
+    let stores = node_of(30, 48, 1_000, (STORAGE, &[RUNTIME]));
+    let registry = &mut document.services.registry;
+    registry.nodes.push(signed_node(&stores, 48));
+    registry
+        .nodes
+        .sort_by_key(|signed| Node::decode(&signed.raw.0).unwrap().id);
+    let owner = |signed: &Signed| signed.signature.public_key == node(30);
+    let place = registry.entities.iter().position(owner).unwrap();
+    registry.entities[place] = signed_entity(&entity_of(30, &[46, 47, 48]), 30);
+    let mut network = Network::new(&document);
+    assert_eq!(network.committee().storage, [node(48)]);
+    let with = |network: &Network, signers: &[u8], round: u64| {
+        let plain = network.outcome(0, Vec::new());
+        let results = &plain.header.header;
+        let receipt = StorageReceipt {
+            namespace: RUNTIME,
+            round: Round(results.round.0 + round),
+            roots: vec![results.io_root.unwrap(), results.state_root.unwrap()],
+        };
+        let mut header = plain.header.clone();
+        let sign = |number: &u8| receipt.sign(&key(*number), &network.chain);
+        header.storage_signatures = signers.iter().map(sign).collect();
+        network.sign(&plain.node_id, header)
+    };
+    // None, of a node that was not elected, twice, one too many, for another round.
+    let bad: [(&[u8], u64); 5] = [
+        (&[], 0),
+        (&[101], 0),
+        (&[48, 48], 0),
+        (&[48, 102], 0),
+        (&[48], 1),
+    ];
+    for (signers, later) in bad {
+        let commitment = with(&network, signers, later);
+        let receipt = network.commit(&[commitment]);
+        assert_eq!(rejection(&receipt), Some((MODULE, 17)), "{signers:?}");
+    }
+    network.deliver(&[with(&network, &[48], 0)]);
+    assert_eq!(network.latest().header_type, HeaderType::Normal);
+    // A member that failed has no roots to have receipts for, and a runtime that asks for none
+    // takes no commitment with any.
+    let mut network = Network::new(&alone(|_| ()));
+    let commitment = with(&network, &[48], 0);
+    assert_eq!(
+        rejection(&network.commit(&[commitment])),
+        Some((MODULE, 17))
+    );
 }
 
 fn waiting(id: u64) -> IncomingMessage {
