@@ -194,6 +194,47 @@ params! {
     GAS_EXECUTOR_COMMIT: u64 = 1_000, Gas, v 1,
         "Oasis Core go/roothash/api, GasOpComputeCommit in DefaultGasCosts";
 
+    /// Gas of `roothash.Evidence`.
+    GAS_EVIDENCE: u64 = 1_000, Gas, v 1,
+        "Oasis Core go/roothash/api, GasOpEvidence in DefaultGasCosts";
+
+    /// Gas of `roothash.SubmitMsg`.
+    GAS_SUBMIT_MESSAGE: u64 = 1_000, Gas, v 1,
+        "Oasis Core go/roothash/api, GasOpSubmitMsg in DefaultGasCosts";
+
+    /// Most messages to the root in one round that a registered runtime may ask for.
+    RUNTIME_MESSAGES_MAX: u32 = 128, Count, v 1,
+        "Oasis Core go/oasis-node/cmd/genesis, default of roothash.max_runtime_messages";
+
+    /// Most incoming messages that may wait which a registered runtime may ask for.
+    RUNTIME_INCOMING_MESSAGES_MAX: u32 = 128, Count, v 1,
+        "Oasis Core go/oasis-node/cmd/genesis, default of roothash.max_in_runtime_messages";
+
+    /// For how many rounds evidence can be submitted where the genesis document says nothing.
+    EVIDENCE_AGE_MAX: u64 = 100, Count, v 1,
+        "own choice: minutes at a round of some seconds; who sees two statements submits at once";
+
+    /// The roots of how many rounds of a runtime stay in the root's state where the genesis
+    /// document says nothing.
+    PAST_ROOTS_STORED_MAX: u64 = 1_200, Count, v 1,
+        "Oasis Core go/oasis-node/cmd/genesis, default of roothash.max_past_roots_stored";
+
+    /// Most rounds whose roots or evidence a network may decide to keep.
+    ROUNDS_KEPT_MAX: u64 = 65_536, Count, v 1,
+        "own choice: 8 MiB of roots of a runtime, which one decision may make the root remove";
+
+    /// Most bytes of incoming messages that one round of a runtime is shown.
+    INCOMING_ROUND_BYTES_MAX: usize = 4 * 1024 * 1024, Bytes, v 1,
+        "own choice: 32 of the largest messages; later ones are shown when these are taken up";
+
+    /// Longest time a node is suspended for not being live, as a power of two.
+    SUSPENSION_EPOCHS_EXPONENT_MAX: u8 = 6, Count, v 1,
+        "Oasis Core go/registry/api/status.go, scheduleSuspension: at most 64 epochs";
+
+    /// How often a node may fail to be live where the runtime's descriptor says any number.
+    LIVENESS_FAILS_MAX: u8 = 255, Count, v 1,
+        "Oasis Core go/consensus/cometbft/apps/roothash/liveness.go, processLivenessStatistics";
+
     /// For how many epochs a node can be registered at most.
     NODE_EXPIRATION_MAX: u64 = 2, Epochs, v 1,
         "Oasis mainnet genesis, registry.params.max_node_expiration";
@@ -244,3 +285,8 @@ const _: () = assert!(
 const _: () = assert!(ACCOUNT_BYTES_MAX >= TRANSACTION_BYTES_MAX);
 const _: () = assert!(SIGNING_REWARD_THRESHOLD_NUMERATOR <= SIGNING_REWARD_THRESHOLD_DENOMINATOR);
 const _: () = assert!(RUNTIMES_MAX >= GENESIS_RUNTIMES_MAX);
+const _: () = assert!(RUNTIME_MESSAGES_MAX as usize <= crate::host::MESSAGES_MAX);
+const _: () = assert!(RUNTIME_INCOMING_MESSAGES_MAX <= INCOMING_MESSAGES_MAX);
+const _: () = assert!(INCOMING_ROUND_BYTES_MAX >= TRANSACTION_BYTES_MAX);
+const _: () = assert!(EVIDENCE_AGE_MAX <= ROUNDS_KEPT_MAX);
+const _: () = assert!(PAST_ROOTS_STORED_MAX <= ROUNDS_KEPT_MAX);

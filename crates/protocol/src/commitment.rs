@@ -383,7 +383,7 @@ impl ProposalHeader {
             .finish()
     }
 
-    fn read(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let (mut round, mut previous_hash, mut batch_hash) = (None, None, None);
         decoder.fields("proposal header", 3, |name, d| {
             match name {

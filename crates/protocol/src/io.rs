@@ -21,6 +21,7 @@ use std::collections::BTreeSet;
 use trilith_types::Hash;
 use trilith_types::cbor::{Encoder, MapBuilder};
 
+use crate::root::IncomingMessage;
 use crate::wire::put;
 use crate::{Batch, Input, Receipt, ReceiptStatus};
 
@@ -116,6 +117,22 @@ pub fn messages_hash(payloads: &[&[u8]]) -> Hash {
     encoder.array(payloads.len());
     for payload in payloads {
         encoder.raw(payload);
+    }
+    Hash::of(&encoder.finish())
+}
+
+/// The hash of incoming messages that a round took up, which goes into a block: [`Hash::EMPTY`] of
+/// none, else the hash of the canonical array of the messages.
+///
+/// Source: Oasis Core `roothash/api/message` (`InMessagesHash`).
+pub fn incoming_hash(messages: &[IncomingMessage]) -> Hash {
+    if messages.is_empty() {
+        return Hash::EMPTY;
+    }
+    let mut encoder = Encoder::new();
+    encoder.array(messages.len());
+    for message in messages {
+        encoder.raw(&message.encode());
     }
     Hash::of(&encoder.finish())
 }

@@ -6,9 +6,11 @@
 mod address;
 mod event;
 mod genesis;
+mod message;
 mod quantity;
 mod query;
 pub mod registry;
+mod roothash;
 mod round;
 mod services;
 mod signed;
@@ -29,11 +31,26 @@ pub use genesis::{
     AccountRule, BackupRule, ExecutorParameters, GENESIS_BYTES_MAX, GenesisError, GenesisNode,
     NodeRoles, RootGenesis, RuntimeDescriptor, SchedulerParameters, ThresholdKey,
 };
+pub use message::{
+    EquivocationEvent, GovernanceMessage, LivenessFaultEvent, MessageHandledEvent,
+    MessageQueuedEvent, MessageTakenEvent, ReclaimEscrowResult, RegistryMessage, RoothashEvent,
+    RuntimeMessage, StakingMessage, SubmitMessage, TransferResult, WithdrawResult,
+};
 pub use query::{
     NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary,
 };
-pub use round::{ActiveFeature, FROM_ROOT_BYTES_MAX, FeatureId, FromRoot, IncomingMessage};
-pub use transaction::{COMMITMENTS_MAX, EXECUTOR_COMMIT, RootTransaction, TRANSACTION_BYTES_MAX};
+pub use roothash::{
+    CarriedRuntime, GAS_COMPUTE_COMMIT, GAS_EVIDENCE, GAS_SUBMIT_MESSAGE, RoothashGenesis,
+    RoothashParameterChanges, RoothashParameters,
+};
+pub use round::{
+    ActiveFeature, FROM_ROOT_BYTES_MAX, FeatureId, FromRoot, IncomingMessage, LivenessStatistics,
+    MessageResult, ROUND_RESULTS_BYTES_MAX, RoundResults, RoundRoots,
+};
+pub use transaction::{
+    COMMITMENTS_MAX, CommitmentEquivocation, EXECUTOR_COMMIT, Evidence, ProposalEquivocation,
+    ProposalStatement, RootTransaction, SUBMIT_EVIDENCE, SUBMIT_MESSAGE, TRANSACTION_BYTES_MAX,
+};
 
 pub use trilith_params::root::COMMITTEE_MEMBERS_MAX;
 

@@ -8,7 +8,8 @@ use trilith_protocol::root::{GenesisError, Services};
 use trilith_protocol::{BlockHeader, RootEvent, RootGenesis};
 use trilith_types::state::Visitor;
 use trilith_types::{
-    Epoch, Hash, Height, Image, ImageId, Round, StateFault, StateRead, WriteLog, WriteLogEntry,
+    Epoch, Hash, Height, Image, ImageId, Round, RuntimeId, StateFault, StateRead, WriteLog,
+    WriteLogEntry,
 };
 
 use crate::overlay::{Entry, Overlay, Values};
@@ -17,7 +18,7 @@ use crate::state::{
     EPOCH, EpochRecord, Events, KEYS, Keys, NETWORK, Network, OfRuntime, Record as _, TIP, Tip,
     events_key, node_key,
 };
-use crate::{registry, scheduler, staking, state};
+use crate::{registry, roothash, scheduler, staking, state};
 
 /// The entries of a document before anything is elected.
 struct Document(BTreeMap<Vec<u8>, Vec<u8>>);
@@ -65,6 +66,8 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
     let mut stakes = genesis.services.staking.clone();
     entries.extend(registry::import(&genesis.services.registry, &mut stakes)?);
     entries.extend(staking::import(&stakes)?);
+    let first_rounds = first_rounds(genesis);
+    entries.extend(roothash::import(&genesis.services.roothash, &first_rounds)?);
     entries.iter().try_for_each(fits)?;
     let document = Document(entries.into_iter().collect());
     let randomness = *network.chain_context.as_bytes();
@@ -78,6 +81,7 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
     scope.emit(RootEvent::EpochStarted { epoch, height });
     // The document is in memory and was written by this very code: reading it cannot fail.
     let readable = "the entries of a document can be read";
+    roothash::start_network(&mut scope).expect(readable);
     scheduler::start_network(&mut scope).expect(readable);
     let events = Events(scope.replace_events(Vec::new()));
     scope.overlay.put_record(events_key(height), &events);
@@ -96,7 +100,7 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
 /// Refuses what could not be read back: a document bounds only all of it together.
 fn fits((key, value): &Entry) -> Result<(), GenesisError> {
     let (what, limit) = match key.as_slice() {
-        [b'S' | b'R', b'p'] => ("parameters", PARAMETERS_BYTES_MAX),
+        [b'S' | b'R' | b'H', b'p'] => ("parameters", PARAMETERS_BYTES_MAX),
         [b'S', b's'] => ("a count of signatures", PARAMETERS_BYTES_MAX),
         [b'R', ..] => ("a descriptor", TRANSACTION_BYTES_MAX),
         _ => return Ok(()),
@@ -118,7 +122,18 @@ pub fn export(view: &dyn StateRead) -> Result<Services, StateFault> {
         transactions: state::network(view)?.transactions,
         staking: staking::export(view)?,
         registry: registry::export(view)?,
+        roothash: roothash::export(view)?,
     })
+}
+
+/// All runtimes of a document that execute transactions, with their first rounds.
+fn first_rounds(genesis: &RootGenesis) -> Vec<(RuntimeId, Round)> {
+    let registry = &genesis.services.registry;
+    let registered = registry.runtimes.iter().chain(&registry.suspended_runtimes);
+    let registered = registered.filter(|runtime| runtime.is_compute());
+    let plain = genesis.runtimes.iter().map(|of| (of.id, Round(0)));
+    let registered = registered.map(|of| (of.id, Round(of.genesis.round)));
+    plain.chain(registered).collect()
 }
 
 /// The network's own entries, those of the document's plain list of nodes, and the first blocks of

@@ -21,8 +21,6 @@
 //! module, and events. See `scope` for what a service may do, and `transaction` for how a
 //! transaction comes to a method.
 //!
-//! Not here yet: liveness statistics; incoming messages; handlers of outgoing messages.
-//!
 //! Source: Oasis Core `roothash`, `scheduler`, `beacon`, `staking`; deviations stand at the items.
 
 mod genesis;
@@ -30,7 +28,7 @@ mod ledger;
 mod overlay;
 mod refusal;
 pub mod registry;
-mod roothash;
+pub mod roothash;
 mod runtime;
 mod scheduler;
 mod scope;
@@ -39,7 +37,7 @@ pub mod state;
 mod transaction;
 
 pub use genesis::{export, genesis_write_log};
-pub use roothash::{MODULE, Rejection, pool};
+pub use roothash::{EvidenceRule, MODULE, Rejection, pool};
 pub use runtime::Root;
 pub use transaction::{MODULE as TRANSACTION_MODULE, TransactionError};
 

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trilith_params::root::HEARTBEAT;
 use trilith_protocol::root::{
-    FromRoot, NodeRecord, Quantity, RootTransaction, RuntimeRecord, Signed, StakingSummary,
+    NodeRecord, Quantity, RootTransaction, RuntimeRecord, Signed, StakingSummary,
 };
 use trilith_protocol::{
     Admission, Batch, CheckContext, Demand, Fault, Outcome, QueryContext, QueryError, Reject,
@@ -15,9 +15,8 @@ use trilith_types::{Hash, StateFault, StateRead, TimeNanos};
 use crate::ledger::Ledger;
 use crate::overlay::{Overlay, Values};
 use crate::roothash::admission::{self, Running};
-use crate::roothash::roles_of;
 use crate::transaction::{self, Arrived};
-use crate::{Refusal, Rejection, TransactionError, registry, staking, state};
+use crate::{Refusal, Rejection, TransactionError, registry, roothash, staking, state};
 
 /// Most entries that are remembered between heights. Not a consensus number.
 const KNOWN_ENTRIES_MAX: usize = 16_384;
@@ -204,7 +203,7 @@ fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFau
             RootAnswer::Runtime(record.map(Box::new))
         }
         RootQuery::Registry => RootAnswer::Registry(Box::new(registry::parameters(view)?)),
-        RootQuery::FromRoot(_) => RootAnswer::FromRoot(Box::new(FromRoot::default())),
+        RootQuery::FromRoot(id) => RootAnswer::FromRoot(Box::new(roothash::news(view, &id)?)),
     })
 }
 
@@ -216,28 +215,11 @@ fn check_commitments(view: &dyn StateRead, transaction: &RootTransaction) -> Che
         runtime,
         commitments,
     } = transaction;
-    let descriptor = state::descriptor(view, runtime)?;
-    let committee = state::committee(view, runtime)?;
-    let last = state::latest_block(view, runtime)?;
     let chain = state::network(view)?.chain_context;
-    let (Some(descriptor), Some(last)) = (descriptor, last) else {
-        return Err(Rejection::UnknownRuntime(*runtime).into());
-    };
-    let committee = committee.ok_or(Rejection::Suspended(*runtime))?;
-    let last_hash = last.hash();
     let mut overlay = Overlay::new(view, Values::new());
-    let epoch = state::epoch(view)?.epoch;
-    let running = Running {
-        chain,
-        descriptor,
-        committee,
-        last,
-        last_hash,
-    };
+    let running = Running::load(&mut overlay, chain, runtime)?;
     for commitment in commitments {
-        admission::check(&running, commitment, &mut |node| {
-            roles_of(&mut overlay, node, epoch)
-        })?;
+        admission::check(&running, commitment)?;
     }
     let first = commitments
         .first()

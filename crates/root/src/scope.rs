@@ -128,6 +128,11 @@ impl<'a> Scope<'a> {
         self.events.len()
     }
 
+    /// What happened after there were `len` events.
+    pub(crate) fn events_since(&self, len: usize) -> &[RootEvent] {
+        self.events.get(len..).unwrap_or_default()
+    }
+
     /// Forgets what happened after there were `len` events.
     pub(crate) fn forget_events(&mut self, len: usize) {
         self.events.truncate(len);

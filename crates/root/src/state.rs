@@ -13,13 +13,15 @@
 //! | `o` ‖ runtime | pool of the running round; absent while empty |
 //! | `q` ‖ runtime | results of the newest round with an outcome |
 //! | `v` ‖ height, big-endian | events of a height, for `EVENTS_KEPT` heights |
-//! | `S` ‖ …, `R` ‖ … | staking and registry; their keys are listed in their modules |
+//! | `S` ‖ …, `R` ‖ …, `H` ‖ … | staking, registry and roothash; their keys are listed in their modules |
 //!
 //! Every function fails with [`StateFault`] if the view cannot be read or holds what the root
 //! never wrote there.
 
 use trilith_params::root::{COMMITTEE_MEMBERS_MAX, EVENTS_HEIGHT_MAX, RUNTIMES_MAX};
-use trilith_protocol::root::{NodeRoles, RuntimeDescriptor, ThresholdKey, TransactionParameters};
+use trilith_protocol::root::{
+    NodeRoles, RoundResults as Results, RuntimeDescriptor, ThresholdKey, TransactionParameters,
+};
 use trilith_protocol::{BlockHeader, Committee, RootEvent};
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{
@@ -28,9 +30,6 @@ use trilith_types::{
 
 use crate::overlay::Overlay;
 use crate::roothash::pool::Pool;
-
-/// Most messages of a round, for reading results back.
-const MESSAGES_MAX: usize = trilith_params::host::MESSAGES_MAX;
 
 /// Key of [`Network`].
 pub(crate) const NETWORK: &[u8] = b"g";
@@ -109,8 +108,8 @@ pub struct EpochRecord {
 pub struct RoundResults {
     /// The round.
     pub round: Round,
-    /// The code of each outgoing message, in order; 0 is success.
-    pub messages: Vec<u32>,
+    /// What the runtime's next round is told of it.
+    pub results: Results,
     /// Members that voted for the outcome.
     pub good: Vec<NodeId>,
     /// Members that voted for another one.
@@ -416,10 +415,7 @@ impl Record for RoundResults {
         encoder
             .array(4)
             .uint(self.round.0)
-            .array(self.messages.len());
-        for code in &self.messages {
-            encoder.uint((*code).into());
-        }
+            .raw(&self.results.encode());
         put_nodes(&mut encoder, &self.good);
         put_nodes(&mut encoder, &self.bad);
         encoder.finish()
@@ -428,13 +424,10 @@ impl Record for RoundResults {
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         tuple(bytes, 4, |d| {
             let round = Round(d.uint()?);
-            let count = d.array("messages", MESSAGES_MAX)?;
-            let messages = (0..count)
-                .map(|_| u32::try_from(d.uint()?).map_err(|_| DecodeError::Field("code")))
-                .collect::<Result<_, DecodeError>>()?;
+            let results = Results::decode(d.skip()?)?;
             Ok(Self {
                 round,
-                messages,
+                results,
                 good: read_nodes(d)?,
                 bad: read_nodes(d)?,
             })

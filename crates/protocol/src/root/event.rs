@@ -5,7 +5,7 @@ use trilith_types::{Epoch, Hash, Height, NodeId, Round, RuntimeId};
 
 use super::registry::RegistryEvent;
 use super::staking::StakingEvent;
-use super::{Committee, read_variant, variant};
+use super::{Committee, RoothashEvent, read_variant, variant};
 use crate::BlockHeader;
 use crate::wire::{self, Wire, put};
 
@@ -25,6 +25,8 @@ pub enum RoundFailure {
     NoMajority = 2,
     /// The backups' majority contradicts the scheduler.
     BadSchedulerCommitment = 3,
+    /// The outcome took up other incoming messages than wait.
+    IncomingMessages = 4,
 }
 
 impl RoundFailure {
@@ -33,6 +35,7 @@ impl RoundFailure {
             Self::NoSchedulerCommitment,
             Self::NoMajority,
             Self::BadSchedulerCommitment,
+            Self::IncomingMessages,
         ]
         .into_iter()
         .find(|failure| *failure as u64 == number)
@@ -110,6 +113,8 @@ pub enum RootEvent {
     Staking(StakingEvent),
     /// Something happened to what is registered.
     Registry(RegistryEvent),
+    /// Something that the roothash service tells beside blocks and commitments.
+    Roothash(RoothashEvent),
 }
 
 impl RootEvent {
@@ -118,6 +123,7 @@ impl RootEvent {
         match self {
             Self::Staking(event) => variant("staking", &encoded(event)),
             Self::Registry(event) => variant("registry", &encoded(event)),
+            Self::Roothash(event) => variant("roothash", &encoded(event)),
             _ => {
                 let (name, map) = self.parts();
                 variant(name, &map.finish())
@@ -197,6 +203,7 @@ impl RootEvent {
             // Events of services have forms of their own.
             Self::Staking(_) => ("staking", MapBuilder::new()),
             Self::Registry(_) => ("registry", MapBuilder::new()),
+            Self::Roothash(_) => ("roothash", MapBuilder::new()),
         }
     }
 
@@ -209,6 +216,7 @@ impl RootEvent {
             read_variant(decoder, "event", |name, d| match name {
                 "staking" => Ok(Self::Staking(Wire::read(d, "staking")?)),
                 "registry" => Ok(Self::Registry(Wire::read(d, "registry")?)),
+                "roothash" => Ok(Self::Roothash(Wire::read(d, "roothash")?)),
                 _ => Fields::read(d)?.event(name),
             })
         })?;

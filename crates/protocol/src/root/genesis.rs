@@ -492,6 +492,9 @@ pub enum GenesisError {
     /// The registry's part breaks a rule.
     #[error("the registry's part of the document: {0}")]
     Registry(Reject),
+    /// The roothash service's part breaks a rule.
+    #[error("the roothash service's part of the document: {0}")]
+    Roothash(Reject),
     /// A runtime has the root's identifier.
     #[error("a runtime has the identifier {ROOT_RUNTIME}, which is the root's")]
     RootIdentifier,

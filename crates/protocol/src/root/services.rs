@@ -3,6 +3,7 @@
 use trilith_params::root as params;
 use trilith_params::root::GENESIS_BYTES_MAX;
 
+use super::RoothashGenesis;
 use super::registry::RegistryGenesis;
 use super::staking::StakingGenesis;
 use crate::wire::wire_struct;
@@ -41,5 +42,7 @@ wire_struct! {
         staking: StakingGenesis = always "staking",
         /// Entities, nodes and runtimes.
         registry: RegistryGenesis = always "registry",
+        /// Rounds; not in the document if it is the default.
+        roothash: RoothashGenesis = unless_empty "roothash",
     }
 }

@@ -1,12 +1,15 @@
-//! Transactions of the root ledger.
+//! Transactions of the root ledger that deliver what committee members signed: commitments, and
+//! evidence that a member signed two different things.
+//!
+//! Source: Oasis Core `roothash/api` (`ExecutorCommit`, `Evidence`).
 
 pub use trilith_params::root::{COMMITMENTS_MAX, TRANSACTION_BYTES_MAX};
 
-use trilith_types::RuntimeId;
-use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
+use trilith_types::cbor::{DecodeError, Decoder, Encoder, MapBuilder};
+use trilith_types::{Hash, PublicKey, RuntimeId, Signature, SignatureContext, SignatureError};
 
-use crate::ExecutorCommitment;
-use crate::wire::{self, put};
+use crate::commitment::{ExecutorCommitment, Proposal, ProposalHeader};
+use crate::wire::{self, Wire, put, wire_struct};
 
 /// A transaction of the root ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,10 @@ pub enum RootTransaction {
 
 /// Name of the method. Source: Oasis Core `roothash/api` (`MethodExecutorCommit`).
 pub const EXECUTOR_COMMIT: &str = "roothash.ExecutorCommit";
+/// Shows that a node signed two different things; the body is an [`Evidence`].
+pub const SUBMIT_EVIDENCE: &str = "roothash.Evidence";
+/// Sends a message to a runtime; the body is a [`super::SubmitMessage`].
+pub const SUBMIT_MESSAGE: &str = "roothash.SubmitMsg";
 
 impl RootTransaction {
     /// Canonical encoding: `{body, method}` as in Oasis Core, without fee and nonce.
@@ -101,4 +108,133 @@ fn read_executor_commit(decoder: &mut Decoder<'_>) -> Result<RootTransaction, De
         runtime: wire::required(runtime, "id")?,
         commitments: wire::required(commitments, "commits")?,
     })
+}
+
+/// In evidence a commitment or a proposal stands as it was signed, and without what it delivered.
+macro_rules! wire_of_encoded {
+    ($type:ty) => {
+        impl Wire for $type {
+            fn put(&self, encoder: &mut Encoder) {
+                encoder.raw(&self.encode());
+            }
+
+            fn read(decoder: &mut Decoder<'_>, _: &'static str) -> Result<Self, DecodeError> {
+                Self::read(decoder)
+            }
+
+            fn is_empty(&self) -> bool {
+                false
+            }
+        }
+    };
+}
+
+wire_of_encoded!(ExecutorCommitment);
+wire_of_encoded!(ProposalHeader);
+
+wire_struct! {
+    /// A proposal without its batch and time, which are bound by the batch hash.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct ProposalStatement as "proposal statement", at most 512, {
+        /// Who proposes.
+        node_id: PublicKey = always "node_id",
+        /// What.
+        header: ProposalHeader = always "header",
+        /// The node's signature over the encoded header.
+        signature: Signature = always "sig",
+    }
+}
+
+impl ProposalStatement {
+    /// What is signed of a proposal.
+    pub fn of(proposal: &Proposal) -> Self {
+        Self {
+            node_id: proposal.node_id,
+            header: proposal.header.clone(),
+            signature: proposal.signature,
+        }
+    }
+
+    /// Checks the signature.
+    ///
+    /// # Errors
+    /// [`SignatureError`] if it is not the node's, or for another runtime or network.
+    pub fn verify(&self, runtime: &RuntimeId, chain: &Hash) -> Result<(), SignatureError> {
+        let context = SignatureContext::Proposal.full(Some(runtime), chain);
+        self.node_id
+            .verify(&context, &self.header.encode(), &self.signature)
+    }
+}
+
+wire_struct! {
+    /// Two commitments of one node to one scheduler's proposal of one round.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct CommitmentEquivocation as "commitment equivocation",
+        at most TRANSACTION_BYTES_MAX, {
+        /// One of them, without messages.
+        first: ExecutorCommitment = always "commit_a",
+        /// The other, without messages.
+        second: ExecutorCommitment = always "commit_b",
+    }
+}
+
+wire_struct! {
+    /// Two proposals of one node for one round.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct ProposalEquivocation as "proposal equivocation", at most TRANSACTION_BYTES_MAX, {
+        /// One of them.
+        first: ProposalStatement = always "prop_a",
+        /// The other.
+        second: ProposalStatement = always "prop_b",
+    }
+}
+
+wire_struct! {
+    /// Argument of [`SUBMIT_EVIDENCE`]: that a node signed two different things, one of both kinds.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Evidence as "evidence", at most TRANSACTION_BYTES_MAX, {
+        /// The runtime.
+        id: RuntimeId = always "id",
+        /// Two commitments.
+        commitments: Option<CommitmentEquivocation> = unless_empty "equivocation_executor",
+        /// Two proposals.
+        proposals: Option<ProposalEquivocation> = unless_empty "equivocation_prop",
+    }
+}
+
+impl Evidence {
+    /// Evidence of two commitments, from which the messages are taken out.
+    pub fn of_commitments(
+        id: RuntimeId,
+        mut first: ExecutorCommitment,
+        mut second: ExecutorCommitment,
+    ) -> Self {
+        first.messages.clear();
+        second.messages.clear();
+        Self {
+            id,
+            commitments: Some(CommitmentEquivocation { first, second }),
+            proposals: None,
+        }
+    }
+
+    /// Evidence of two proposals.
+    pub fn of_proposals(id: RuntimeId, first: &Proposal, second: &Proposal) -> Self {
+        let (first, second) = (ProposalStatement::of(first), ProposalStatement::of(second));
+        Self {
+            id,
+            commitments: None,
+            proposals: Some(ProposalEquivocation { first, second }),
+        }
+    }
+
+    /// What is the same of all evidence against a node, whatever it signed: it is punished for a
+    /// round once.
+    ///
+    /// Source: Oasis Core `roothash/api` (`Evidence.Hash`).
+    pub fn hash(node: &PublicKey) -> Hash {
+        /// The kind of evidence: equivocation.
+        const EQUIVOCATION: u8 = 1;
+        Hash::of_parts(&[&[EQUIVOCATION], node.as_bytes()])
+    }
 }

@@ -189,6 +189,20 @@ macro_rules! wire_bytes {
 
 wire_bytes!(Hash, PublicKey, RuntimeId, Signature);
 
+impl<T: Wire> Wire for Box<T> {
+    fn put(&self, encoder: &mut Encoder) {
+        (**self).put(encoder);
+    }
+
+    fn read(decoder: &mut Decoder<'_>, what: &'static str) -> Result<Self, DecodeError> {
+        T::read(decoder, what).map(Self::new)
+    }
+
+    fn is_empty(&self) -> bool {
+        (**self).is_empty()
+    }
+}
+
 /// Null where there is none.
 impl<T: Wire> Wire for Option<T> {
     fn put(&self, encoder: &mut Encoder) {

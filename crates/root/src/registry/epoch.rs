@@ -12,7 +12,6 @@ use trilith_types::{Epoch, NodeId, PublicKey, RuntimeId, StateFault};
 use super::NOT_YET;
 use super::node::remove;
 use super::store::{NODES, RUNTIMES, opened_node};
-use crate::overlay::Overlay;
 use crate::scope::Scope;
 use crate::staking;
 use crate::state::{OfRuntime, decoded};
@@ -145,18 +144,19 @@ pub(crate) fn entity_of(
     Ok(scope.overlay.node(&id)?.map(|node| node.entity_id))
 }
 
-/// What a registered node does now; `None` if it is not registered, or frozen.
-pub(crate) fn node_roles(
-    overlay: &mut Overlay<'_>,
-    id: &NodeId,
-    epoch: Epoch,
-) -> Result<Option<NodeRoles>, StateFault> {
-    let Some(node) = overlay.node(id)? else {
-        return Ok(None);
-    };
-    let status = overlay.status(id)?;
-    if node.is_expired(epoch) || status.freeze_end_time > 0 {
-        return Ok(None);
+/// The registered nodes that keep states of a runtime: not frozen, not expired.
+pub(crate) fn storage_nodes(
+    scope: &mut Scope<'_>,
+    runtime: &RuntimeId,
+) -> Result<BTreeSet<NodeId>, StateFault> {
+    let mut found = BTreeSet::new();
+    for node in all_nodes(scope)? {
+        let keeps = node.has_role(NodeRoles::STORAGE.bits());
+        let of_runtime = node.runtimes().iter().any(|of| of.id == *runtime);
+        let frozen = scope.overlay.status(&node.id)?.freeze_end_time > 0;
+        if keeps && of_runtime && !frozen && !node.is_expired(scope.epoch) {
+            found.insert(node.id);
+        }
     }
-    Ok(NodeRoles::from_bits(node.roles))
+    Ok(found)
 }

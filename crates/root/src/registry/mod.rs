@@ -36,6 +36,7 @@ mod epoch;
 mod error;
 mod genesis;
 mod invariants;
+mod liveness;
 mod node;
 mod node_rules;
 mod runtime;
@@ -51,11 +52,12 @@ pub use genesis::export;
 pub use invariants::check;
 pub use store::{entity, node, node_status, parameters, runtime, suspended_runtime};
 
-pub(crate) use epoch::{Candidates, candidates, entity_of, node_roles, start_epoch};
+pub(crate) use epoch::{Candidates, candidates, entity_of, start_epoch, storage_nodes};
 pub(crate) use genesis::import;
+pub(crate) use liveness::record_liveness;
 pub(crate) use node::freeze;
-pub(crate) use runtime::{is_suspended, suspend, suspend_without_stake};
-pub(crate) use store::running;
+pub(crate) use runtime::{is_suspended, suspend, suspend_without_stake, update_by_runtime};
+pub(crate) use store::{descriptor, parameters_of, running};
 
 use trilith_protocol::root::registry as methods;
 

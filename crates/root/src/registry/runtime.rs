@@ -7,7 +7,7 @@ use trilith_protocol::root::registry::{
     GAS_REGISTER_RUNTIME, GOVERNANCE_ENTITY, GOVERNANCE_RUNTIME, KIND_COMPUTE, KIND_KEY_MANAGER,
     RegistryEvent, Runtime, RuntimeEvent,
 };
-use trilith_types::{RuntimeId, StateFault};
+use trilith_types::{PublicKey, RuntimeId, StateFault};
 
 use super::entity::{charge, must_be};
 use super::epoch::Coverage;
@@ -20,9 +20,38 @@ use crate::scope::{Call, Scope};
 use crate::state::{Record as _, decoded};
 use crate::{roothash, staking};
 
+/// Who asks for a registration.
+#[derive(Clone, Copy)]
+enum Asking {
+    /// Who signed a transaction.
+    Signer(PublicKey),
+    /// A runtime, by a message.
+    Runtime(RuntimeId),
+}
+
 /// `registry.RegisterRuntime`.
 pub(super) fn register(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> Result<(), Refusal> {
     let runtime = Runtime::decode(body).map_err(malformed("runtime"))?;
+    let asking = Asking::Signer(call.signer);
+    put(scope, call, runtime, asking)
+}
+
+/// Changes a runtime that governs itself, by a message of that runtime.
+pub(crate) fn update_by_runtime(
+    scope: &mut Scope<'_>,
+    call: &mut Call,
+    sender: &RuntimeId,
+    runtime: Runtime,
+) -> Result<(), Refusal> {
+    put(scope, call, runtime, Asking::Runtime(*sender))
+}
+
+fn put(
+    scope: &mut Scope<'_>,
+    call: &mut Call,
+    runtime: Runtime,
+    asking: Asking,
+) -> Result<(), Refusal> {
     let parameters = parameters_of(scope)?;
     let epoch = scope.epoch;
     if parameters.disable_runtime_registration {
@@ -44,10 +73,11 @@ pub(super) fn register(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> R
         }
     }
     // Who may change it is whoever governs it now.
-    governs(call, existing.as_ref().map_or(&runtime, |(old, _)| old))?;
+    governs(asking, existing.as_ref().map_or(&runtime, |(old, _)| old))?;
     owner_exists(scope, &runtime)?;
+    roothash::check_runtime(scope, &runtime)?;
     move_claim(scope, existing.as_ref().map(|(old, _)| old), &runtime)?;
-    save(scope, existing, &runtime);
+    save(scope, existing, &runtime)?;
     Ok(())
 }
 
@@ -64,11 +94,12 @@ fn room(scope: &mut Scope<'_>, id: &RuntimeId) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn governs(call: &Call, runtime: &Runtime) -> Result<(), RegistryError> {
-    match runtime.governance_model {
-        GOVERNANCE_ENTITY => must_be(&call.signer, &runtime.entity_id),
-        GOVERNANCE_RUNTIME => Err(Forbidden::GovernsItself(runtime.id).into()),
-        model => Err(Forbidden::GovernanceModel(model).into()),
+fn governs(asking: Asking, runtime: &Runtime) -> Result<(), RegistryError> {
+    match (runtime.governance_model, asking) {
+        (GOVERNANCE_ENTITY, Asking::Signer(signer)) => must_be(&signer, &runtime.entity_id),
+        (GOVERNANCE_RUNTIME, Asking::Runtime(sender)) if sender == runtime.id => Ok(()),
+        (GOVERNANCE_RUNTIME, _) => Err(Forbidden::GovernsItself(runtime.id).into()),
+        (model, _) => Err(Forbidden::GovernanceModel(model).into()),
     }
 }
 
@@ -96,7 +127,11 @@ fn move_claim(scope: &mut Scope<'_>, old: Option<&Runtime>, new: &Runtime) -> Re
 
 /// Writes a descriptor and its index. Nothing fails after this: what is made here outside the
 /// overlay stays.
-fn save(scope: &mut Scope<'_>, existing: Option<(Runtime, bool)>, runtime: &Runtime) {
+fn save(
+    scope: &mut Scope<'_>,
+    existing: Option<(Runtime, bool)>,
+    runtime: &Runtime,
+) -> Result<(), StateFault> {
     let (id, suspended) = (runtime.id, matches!(existing, Some((_, true))));
     let prefix = if suspended { SUSPENDED } else { RUNTIMES };
     scope
@@ -109,9 +144,10 @@ fn save(scope: &mut Scope<'_>, existing: Option<(Runtime, bool)>, runtime: &Runt
     let index = index_key(RUNTIMES_OF, &runtime.entity_id, id.as_bytes());
     scope.overlay.put(index, Some(MARK.to_vec()));
     if existing.is_none() && runtime.kind == KIND_COMPUTE {
-        roothash::create(scope, &runtime.descriptor(), runtime.genesis.round);
+        roothash::create(scope, &runtime.descriptor(), runtime.genesis.round)?;
     }
     emit(scope, id, suspended);
+    Ok(())
 }
 
 fn emit(scope: &mut Scope<'_>, id: RuntimeId, is_suspended: bool) {

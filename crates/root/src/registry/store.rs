@@ -121,8 +121,16 @@ impl Overlay<'_> {
 }
 
 /// The parameters in a height in the making.
-pub(super) fn parameters_of(scope: &mut Scope<'_>) -> Result<RegistryParameters, StateFault> {
+pub(crate) fn parameters_of(scope: &mut Scope<'_>) -> Result<RegistryParameters, StateFault> {
     scope.overlay.required(PARAMETERS)
+}
+
+/// The descriptor of a registered runtime, suspended or not.
+pub(crate) fn descriptor(
+    scope: &mut Scope<'_>,
+    id: &RuntimeId,
+) -> Result<Option<Runtime>, StateFault> {
+    Ok(scope.overlay.any_runtime(id)?.map(|(runtime, _)| runtime))
 }
 
 /// The descriptor of a runtime that runs.

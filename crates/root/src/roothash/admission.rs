@@ -5,12 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use trilith_protocol::root::{NodeRoles, RuntimeDescriptor};
-use trilith_protocol::{BlockHeader, Committee, ExecutorCommitment, StorageReceipt, io};
-use trilith_types::{Hash, NodeId, StateFault};
+use trilith_protocol::root::RuntimeDescriptor;
+use trilith_protocol::{
+    BlockHeader, Committee, ExecutorCommitment, ExecutorCommitmentHeader, StorageReceipt, io,
+};
+use trilith_types::{Hash, RuntimeId};
 
-use super::Rejection;
+use super::{Rejection, incoming};
 use crate::Refusal;
+use crate::overlay::Overlay;
+use crate::state::OfRuntime;
 
 /// What commitments of a runtime are checked against.
 pub(crate) struct Running {
@@ -19,14 +23,39 @@ pub(crate) struct Running {
     pub(crate) committee: Committee,
     pub(crate) last: BlockHeader,
     pub(crate) last_hash: Hash,
+    /// How many incoming messages wait.
+    pub(crate) waiting: u64,
 }
 
-/// Checks one commitment. `roles` gives the roles of a node the root knows.
-pub(crate) fn check(
-    running: &Running,
-    commitment: &ExecutorCommitment,
-    roles: &mut dyn FnMut(&NodeId) -> Result<Option<NodeRoles>, StateFault>,
-) -> Result<(), Refusal> {
+impl Running {
+    /// Reads what there is of a runtime, which must have a committee.
+    pub(crate) fn load(
+        overlay: &mut Overlay<'_>,
+        chain: Hash,
+        runtime: &RuntimeId,
+    ) -> Result<Self, Refusal> {
+        let descriptor = overlay
+            .record(&OfRuntime::Descriptor.key(runtime))?
+            .ok_or(Rejection::UnknownRuntime(*runtime))?;
+        let committee = overlay
+            .record(&OfRuntime::Committee.key(runtime))?
+            .ok_or(Rejection::Suspended(*runtime))?;
+        let last: BlockHeader = overlay.required(&OfRuntime::Block.key(runtime))?;
+        let last_hash = last.hash();
+        let waiting = incoming::len(overlay, runtime)?;
+        Ok(Self {
+            chain,
+            descriptor,
+            committee,
+            last,
+            last_hash,
+            waiting,
+        })
+    }
+}
+
+/// Checks one commitment.
+pub(crate) fn check(running: &Running, commitment: &ExecutorCommitment) -> Result<(), Rejection> {
     position(running, commitment)?;
     form(running, commitment)?;
     messages(running, commitment)?;
@@ -34,7 +63,7 @@ pub(crate) fn check(
     commitment
         .verify(runtime, &running.chain)
         .map_err(|error| Rejection::Signature { node, error })?;
-    storage_receipts(running, commitment, roles)
+    storage_receipts(running, commitment)
 }
 
 /// Round, parent, membership.
@@ -62,46 +91,58 @@ fn position(running: &Running, commitment: &ExecutorCommitment) -> Result<(), Re
 }
 
 /// Which fields an outcome and a failure have.
-fn form(running: &Running, commitment: &ExecutorCommitment) -> Result<(), Rejection> {
-    let header = &commitment.header.header;
+pub(super) fn fields(header: &ExecutorCommitmentHeader) -> Result<(), Rejection> {
+    let results = &header.header;
     let hashes = [
-        header.io_root,
-        header.state_root,
-        header.messages_hash,
-        header.in_msgs_hash,
+        results.io_root,
+        results.state_root,
+        results.messages_hash,
+        results.in_msgs_hash,
     ];
     let found = hashes.iter().flatten().count();
-    let failed = commitment.header.failure.is_some();
-    let expected = if failed { 0 } else { hashes.len() };
+    let expected = match header.failure {
+        Some(_) => 0,
+        None => hashes.len(),
+    };
     if found != expected {
         return Err(Rejection::Fields { found, expected });
     }
-    if failed && commitment.node_id == commitment.header.scheduler_id {
-        return Err(Rejection::SchedulerFailure(commitment.node_id));
+    let (count, len) = (results.in_msgs_count, 0);
+    if header.failure.is_some() && count > 0 {
+        return Err(Rejection::IncomingMessages { count, len });
     }
-    // The root has no incoming messages yet, so no outcome can have taken one up.
-    let none = header.in_msgs_hash.is_none_or(|hash| hash.is_empty()) && header.in_msgs_count == 0;
-    if !none {
-        return Err(Rejection::IncomingMessages {
-            count: header.in_msgs_count,
-        });
-    }
-    if commitment.header.rak_signature.is_some() {
+    if header.rak_signature.is_some() {
         return Err(Rejection::UnexpectedEnclave);
     }
+    Ok(())
+}
+
+fn form(running: &Running, commitment: &ExecutorCommitment) -> Result<(), Rejection> {
+    let header = &commitment.header;
+    fields(header)?;
+    let failed = header.failure.is_some();
+    if failed && commitment.node_id == header.scheduler_id {
+        return Err(Rejection::SchedulerFailure(commitment.node_id));
+    }
+    // Whether the hash is of the oldest messages is seen where the round is finalised: the queue
+    // only grows until then.
+    let (count, len) = (header.header.in_msgs_count, running.waiting);
+    let some = header
+        .header
+        .in_msgs_hash
+        .is_some_and(|hash| !hash.is_empty());
+    if u64::from(count) > len || some != (count > 0) {
+        return Err(Rejection::IncomingMessages { count, len });
+    }
     let (found, required) = (
-        commitment.header.storage_signatures.len(),
+        header.storage_signatures.len(),
         running.descriptor.storage_receipts_min,
     );
-    let may_have = if required == 0 || failed {
-        0
-    } else {
-        usize::MAX
-    };
-    if found > may_have {
+    if found > 0 && (required == 0 || failed) {
+        let valid = 0;
         return Err(Rejection::StorageReceipts {
             found,
-            valid: 0,
+            valid,
             required,
         });
     }
@@ -135,11 +176,8 @@ fn messages(running: &Running, commitment: &ExecutorCommitment) -> Result<(), Re
     }
 }
 
-fn storage_receipts(
-    running: &Running,
-    commitment: &ExecutorCommitment,
-    roles: &mut dyn FnMut(&NodeId) -> Result<Option<NodeRoles>, StateFault>,
-) -> Result<(), Refusal> {
+/// Every receipt must be of another elected storage node, over exactly the round's roots.
+fn storage_receipts(running: &Running, commitment: &ExecutorCommitment) -> Result<(), Rejection> {
     let required = running.descriptor.storage_receipts_min;
     let header = &commitment.header.header;
     let (Some(io_root), Some(state_root)) = (header.io_root, header.state_root) else {
@@ -153,8 +191,8 @@ fn storage_receipts(
     let signatures = &commitment.header.storage_signatures;
     let mut signers = BTreeSet::new();
     for signature in signatures {
-        let holds = roles(&signature.node)?.is_some_and(|roles| roles.has(NodeRoles::STORAGE));
-        let signed = holds && receipt.verify(signature, &running.chain).is_ok();
+        let elected = running.committee.storage.contains(&signature.node);
+        let signed = elected && receipt.verify(signature, &running.chain).is_ok();
         if !signed || !signers.insert(signature.node) {
             break;
         }
@@ -165,8 +203,7 @@ fn storage_receipts(
             found,
             valid,
             required,
-        }
-        .into());
+        });
     }
     Ok(())
 }

@@ -1,38 +1,72 @@
-//! The roothash service: it takes up commitments, compares them, and writes the runtimes' blocks.
+//! The roothash service: it takes up commitments, compares them, writes the runtimes' blocks, and
+//! carries messages between the root and its runtimes.
 //!
 //! It trusts no outcome: an outcome is known to it only through commitments. Who committed to
-//! another outcome than the one that stands after a dispute is slashed. What is not here yet:
-//! evidence of equivocation, liveness statistics, incoming messages, handlers of outgoing messages.
+//! another outcome than the one that stands after a dispute is slashed, and so is who signed two
+//! different things; who did not do its work is not elected for a while.
 //!
-//! Source: Oasis Core `roothash`; deviations stand at the items.
+//! | key | value |
+//! |---|---|
+//! | `Hp` | parameters |
+//! | `Hl` ‖ runtime | how the members of its committee worked in the running epoch |
+//! | `Hm` ‖ runtime | numbers of the oldest and of the next incoming message |
+//! | `Hi` ‖ runtime ‖ number | an incoming message that waits |
+//! | `He` ‖ runtime ‖ round ‖ hash | that a node is punished for a round |
+//! | `Ha` ‖ runtime ‖ round | the roots of a round |
+//!
+//! Blocks, pools and results of rounds stand where [`crate::state`] says.
+//!
+//! Deviation from Oasis Core: what a registered runtime's descriptor says of slashing, liveness and
+//! incoming messages holds as soon as it is registered, not from the next epoch on.
+//!
+//! Source: Oasis Core `roothash`; other deviations stand at the items.
 
 pub(crate) mod admission;
+mod evidence;
+mod genesis;
+mod history;
+mod incoming;
+mod liveness;
+mod outgoing;
+mod parameters;
 pub mod pool;
 mod reject;
+mod round;
 mod slashing;
+mod store;
 
-pub use reject::{MODULE, Rejection};
+pub use genesis::export;
+pub use history::round_roots;
+pub use incoming::incoming_messages;
+pub use liveness::liveness;
+pub use parameters::parameters;
+pub use reject::{EvidenceRule, MODULE, Rejection};
 
-use trilith_params::root::GAS_EXECUTOR_COMMIT;
-use trilith_protocol::root::{EXECUTOR_COMMIT, NodeRoles, RoundFailure, RuntimeDescriptor};
-use trilith_protocol::{
-    BlockHeader, ExecutorCommitment, Fault, HeaderType, RootEvent, RootTransaction,
+pub(crate) use genesis::import;
+pub(crate) use liveness::before_election;
+pub(crate) use parameters::check_runtime;
+pub(crate) use round::end_height;
+
+use trilith_protocol::root::{
+    EXECUTOR_COMMIT, FromRoot, GAS_COMPUTE_COMMIT, RuntimeDescriptor, SUBMIT_EVIDENCE,
+    SUBMIT_MESSAGE,
 };
-use trilith_types::{Epoch, Hash, NodeId, Round, RuntimeId, StateFault};
+use trilith_protocol::{BlockHeader, HeaderType, RootEvent, RootTransaction};
+use trilith_types::{NodeId, Round, RuntimeId, StateFault, StateRead};
 
 use crate::Refusal;
-use crate::overlay::Overlay;
-use crate::registry;
 use crate::scope::{Call, Handler, Scope};
-use crate::state::{NETWORK, OfRuntime, RoundResults, node_key};
+use crate::state::{self, NETWORK, OfRuntime};
 use admission::Running;
-use pool::{Pool, Verdict};
-
-/// Code of an outgoing message for which the root has no handler.
-const MESSAGE_UNKNOWN: u32 = 1;
+use parameters::parameters_of;
+use pool::Pool;
 
 /// The methods of this service.
-pub(crate) const METHODS: &[(&str, Handler)] = &[(EXECUTOR_COMMIT, execute)];
+pub(crate) const METHODS: &[(&str, Handler)] = &[
+    (EXECUTOR_COMMIT, execute),
+    (SUBMIT_EVIDENCE, evidence::submit),
+    (SUBMIT_MESSAGE, incoming::submit),
+];
 
 /// Whose commitment was at fault, as far as that is known.
 #[derive(Default)]
@@ -59,10 +93,13 @@ fn delivers(transaction: RootTransaction) -> Result<RootTransaction, Rejection> 
 
 /// Takes up commitments that a signed transaction delivers.
 fn execute(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> Result<(), Refusal> {
-    call.charge(scope, GAS_EXECUTOR_COMMIT)?;
+    let parameters = parameters_of(scope)?;
+    parameters::charge(scope, call, &parameters, GAS_COMPUTE_COMMIT)?;
     let transaction = RootTransaction::decode_body(body)
         .map_err(|error| Rejection::Malformed(error.to_string()))
         .and_then(delivers)?;
+    let RootTransaction::ExecutorCommit { commitments, .. } = &transaction;
+    outgoing::charge(scope, call, commitments)?;
     commit(scope, transaction, &mut Blame::default())
 }
 
@@ -77,16 +114,14 @@ pub(crate) fn commit(
         commitments,
     } = transaction;
     blame.runtime = Some(runtime);
-    let running = running(scope, &runtime)?;
+    let chain = scope.network.chain_context;
+    let running = Running::load(&mut scope.overlay, chain, &runtime)?;
     let key = OfRuntime::Pool.key(&runtime);
     let mut pool: Pool = scope.overlay.record(&key)?.unwrap_or_default();
     for commitment in commitments {
         let node = commitment.node_id;
         blame.node = Some(node);
-        let (overlay, epoch) = (&mut scope.overlay, scope.epoch);
-        admission::check(&running, &commitment, &mut |node| {
-            roles_of(overlay, node, epoch)
-        })?;
+        admission::check(&running, &commitment)?;
         let (round, vote) = (commitment.header.header.round, commitment.vote());
         let rules = &running.descriptor.executor;
         pool.add(commitment, &running.committee, rules, scope.height)?;
@@ -101,29 +136,14 @@ pub(crate) fn commit(
     Ok(())
 }
 
-fn running(scope: &mut Scope<'_>, runtime: &RuntimeId) -> Result<Running, Refusal> {
-    let overlay = &mut scope.overlay;
-    let descriptor = overlay
-        .record(&OfRuntime::Descriptor.key(runtime))?
-        .ok_or(Rejection::UnknownRuntime(*runtime))?;
-    let committee = overlay
-        .record(&OfRuntime::Committee.key(runtime))?
-        .ok_or(Rejection::Suspended(*runtime))?;
-    let last: BlockHeader = overlay.required(&OfRuntime::Block.key(runtime))?;
-    let last_hash = last.hash();
-    let chain = scope.network.chain_context;
-    Ok(Running {
-        chain,
-        descriptor,
-        committee,
-        last,
-        last_hash,
-    })
-}
-
 /// Takes up a runtime that is registered: its first block, and that there is something to do for
-/// it. This cannot fail, because the list of runtimes is kept outside the overlay as well.
-pub(crate) fn create(scope: &mut Scope<'_>, descriptor: &RuntimeDescriptor, round: u64) {
+/// it. Nothing else may refuse the registration after this, because the list of runtimes is kept
+/// outside the overlay as well.
+pub(crate) fn create(
+    scope: &mut Scope<'_>,
+    descriptor: &RuntimeDescriptor,
+    round: u64,
+) -> Result<(), StateFault> {
     let runtime = descriptor.id;
     let timestamp = scope.time.as_secs();
     let genesis = BlockHeader::genesis(runtime, timestamp, descriptor.genesis_state_root);
@@ -131,6 +151,7 @@ pub(crate) fn create(scope: &mut Scope<'_>, descriptor: &RuntimeDescriptor, roun
         round: Round(round),
         ..genesis
     };
+    history::remember(scope, &block)?;
     let overlay = &mut scope.overlay;
     overlay.put_record(OfRuntime::Descriptor.key(&runtime), descriptor);
     overlay.put_record(OfRuntime::Block.key(&runtime), &block);
@@ -139,141 +160,50 @@ pub(crate) fn create(scope: &mut Scope<'_>, descriptor: &RuntimeDescriptor, roun
         runtimes.insert(place, runtime);
     }
     overlay.put_record(NETWORK.to_vec(), &scope.network);
+    Ok(())
 }
 
-/// What a node does: from the genesis document's plain list, or as registered.
-pub(crate) fn roles_of(
-    overlay: &mut Overlay<'_>,
-    node: &NodeId,
-    epoch: Epoch,
-) -> Result<Option<NodeRoles>, StateFault> {
-    match overlay.record(&node_key(node))? {
-        Some(roles) => Ok(Some(roles)),
-        None => registry::node_roles(overlay, node, epoch),
+/// Keeps the roots of the blocks that a document starts from.
+pub(crate) fn start_network(scope: &mut Scope<'_>) -> Result<(), StateFault> {
+    for runtime in scope.network.runtimes.clone() {
+        let block: BlockHeader = scope.overlay.required(&OfRuntime::Block.key(&runtime))?;
+        history::remember(scope, &block)?;
     }
+    Ok(())
 }
 
-/// Drops what was committed for the running round, and ends it with a block of `header_type`.
+/// Drops what was committed for the running round, and ends it with a block of `header_type`. What
+/// is known of the epoch before is forgotten.
 pub(crate) fn start_epoch(
     scope: &mut Scope<'_>,
     runtime: &RuntimeId,
     header_type: HeaderType,
 ) -> Result<(), StateFault> {
+    evidence::prune(scope, runtime)?;
+    liveness::forget(scope, runtime);
     scope.overlay.put(OfRuntime::Pool.key(runtime), None);
     let last: BlockHeader = scope.overlay.required(&OfRuntime::Block.key(runtime))?;
     let block = last.empty_child(scope.time.as_secs(), header_type);
-    append(scope, block);
-    Ok(())
+    append(scope, block)
 }
 
 /// Writes a runtime's next block.
-fn append(scope: &mut Scope<'_>, header: BlockHeader) {
+fn append(scope: &mut Scope<'_>, header: BlockHeader) -> Result<(), StateFault> {
     let runtime = header.namespace;
     scope
         .overlay
         .put_record(OfRuntime::Block.key(&runtime), &header);
+    history::remember(scope, &header)?;
     scope.emit(RootEvent::RoundFinalized { runtime, header });
-}
-
-/// Processes the running rounds of all runtimes.
-pub(crate) fn end_height(scope: &mut Scope<'_>) -> Result<(), Fault> {
-    for runtime in scope.network.runtimes.clone() {
-        process(scope, &runtime)?;
-    }
     Ok(())
 }
 
-/// Processes the running round of one runtime until nothing more follows from what is there.
-fn process(scope: &mut Scope<'_>, runtime: &RuntimeId) -> Result<(), Fault> {
-    let key = OfRuntime::Pool.key(runtime);
-    let Some(mut pool) = scope.overlay.record::<Pool>(&key)? else {
-        return Ok(());
-    };
-    let running = match running(scope, runtime) {
-        Ok(running) => running,
-        Err(Refusal::Fault(fault)) => return Err(fault.into()),
-        Err(Refusal::Reject(rejection)) => return Err(Fault(rejection.to_string())),
-    };
-    let (round, rules) = (running.last.round.next(), &running.descriptor.executor);
-    loop {
-        match pool.process(&running.committee, rules, scope.height) {
-            Verdict::Wait => {
-                scope.overlay.put_record(key, &pool);
-                return Ok(());
-            }
-            Verdict::Disputed { rank, timeout } => {
-                let runtime = *runtime;
-                scope.emit(RootEvent::DiscrepancyDetected {
-                    runtime,
-                    round,
-                    rank,
-                    timeout,
-                });
-            }
-            Verdict::Finalized {
-                commitment,
-                good,
-                bad,
-            } => {
-                scope.overlay.put(key, None);
-                if pool.is_disputed() {
-                    slashing::for_incorrect_results(scope, runtime, &good, &bad)?;
-                }
-                finalize(scope, &running, &commitment, good, bad);
-                return Ok(());
-            }
-            Verdict::Failed(reason) => {
-                scope.overlay.put(key, None);
-                fail(scope, &running, reason);
-                return Ok(());
-            }
-        }
-    }
-}
-
-fn finalize(
-    scope: &mut Scope<'_>,
-    running: &Running,
-    commitment: &ExecutorCommitment,
-    good: Vec<NodeId>,
-    bad: Vec<NodeId>,
-) {
-    let results = &commitment.header.header;
-    let or_empty = |hash: Option<Hash>| hash.unwrap_or(Hash::EMPTY);
-    let messages = vec![MESSAGE_UNKNOWN; commitment.messages.len()];
-    let record = RoundResults {
-        round: results.round,
-        messages,
-        good,
-        bad,
-    };
-    scope
-        .overlay
-        .put_record(OfRuntime::Results.key(&running.descriptor.id), &record);
-    let empty = running
-        .last
-        .empty_child(scope.time.as_secs(), HeaderType::Normal);
-    append(
-        scope,
-        BlockHeader {
-            io_root: or_empty(results.io_root),
-            state_root: or_empty(results.state_root),
-            messages_hash: or_empty(results.messages_hash),
-            in_msgs_hash: or_empty(results.in_msgs_hash),
-            ..empty
-        },
-    );
-}
-
-fn fail(scope: &mut Scope<'_>, running: &Running, reason: RoundFailure) {
-    let header = running
-        .last
-        .empty_child(scope.time.as_secs(), HeaderType::RoundFailed);
-    let (runtime, round) = (running.descriptor.id, header.round);
-    scope.emit(RootEvent::RoundFailed {
-        runtime,
-        round,
-        reason,
-    });
-    append(scope, header);
+/// What a round of a runtime sees of the root: the messages that wait for it, and what became of
+/// the newest round with an outcome.
+pub(crate) fn news(view: &dyn StateRead, runtime: &RuntimeId) -> Result<FromRoot, StateFault> {
+    Ok(FromRoot {
+        features: Vec::new(),
+        incoming: incoming_messages(view, runtime)?,
+        results: state::round_results(view, runtime)?.map(|record| record.results),
+    })
 }

@@ -1,13 +1,46 @@
-//! Why commitments are refused. The numbers are never reused; gaps stay gaps.
+//! Why the roothash service refuses. The numbers are never reused; gaps stay gaps.
+//!
+//! Deviation from Oasis Core, whose modules `roothash` and `roothash/commitment` have coarser
+//! numbers: here is one module, and a number for each reason.
 
 use thiserror::Error;
 use trilith_protocol::Reject;
+use trilith_protocol::root::Quantity;
 use trilith_types::{Hash, NodeId, Round, RuntimeId};
 
 use crate::Refusal;
 
 /// The module under which receipts name these reasons.
 pub const MODULE: &str = "root";
+
+/// Why two statements do not show that a node equivocated.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum EvidenceRule {
+    /// There must be one pair of statements.
+    #[error("it has {0} pairs of statements, it must have exactly 1")]
+    Pairs(u8),
+    /// Both are of one node.
+    #[error("the statements are of two nodes, {0} and {1}")]
+    Nodes(NodeId, NodeId),
+    /// Both are for one round.
+    #[error("the statements are for two rounds, {0} and {1}")]
+    Rounds(Round, Round),
+    /// Both are about one proposal: a member may follow several schedulers in a round.
+    #[error("the commitments are to the proposals of two schedulers, {0} and {1}")]
+    Schedulers(NodeId, NodeId),
+    /// They differ.
+    #[error("the statements say the same")]
+    Same,
+    /// They deliver nothing.
+    #[error("the commitments deliver {0} messages, evidence must have none")]
+    Messages(usize),
+    /// Each could have been taken up.
+    #[error("a commitment is not well-formed: {0}")]
+    Form(String),
+    /// The node has signed both, for this runtime and network.
+    #[error("a statement is wrongly signed: {0}")]
+    Signature(trilith_types::SignatureError),
+}
 
 /// Why a transaction is refused. It has no effect then.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -89,18 +122,22 @@ pub enum Rejection {
         /// Hash in the outcome.
         expected: Hash,
     },
-    /// Incoming messages are claimed to be taken up, but there are none.
-    #[error("the commitment takes up {count} incoming messages, the queue holds 0")]
+    /// More incoming messages are claimed to be taken up than there are, or none with a hash of
+    /// some.
+    #[error("the commitment takes up {count} incoming messages with a hash, the queue holds {len}")]
     IncomingMessages {
         /// How many are claimed.
         count: u32,
+        /// How many wait.
+        len: u64,
     },
     /// A signature of an enclave, for a runtime that has none.
     #[error("the commitment has an enclave's signature, but the runtime runs in no enclave")]
     UnexpectedEnclave,
     /// Too few storage nodes signed for the roots, or one did not.
     #[error(
-        "{valid} of {found} storage receipts are valid, distinct and of storage nodes, {required} are needed and none may be invalid"
+        "{valid} of {found} storage receipts are valid, distinct and of elected storage nodes, \
+         {required} are needed and none may be invalid"
     )]
     StorageReceipts {
         /// Receipts there are.
@@ -137,6 +174,92 @@ pub enum Rejection {
         /// The disputed rank.
         disputed: u64,
     },
+    /// The statements do not show an equivocation.
+    #[error("the evidence is not valid: {0}")]
+    Evidence(EvidenceRule),
+    /// The evidence is too old.
+    #[error("the evidence is of round {found}, the oldest that is heard is {oldest}")]
+    EvidenceExpired {
+        /// The round of the statements.
+        found: Round,
+        /// The oldest round that counts.
+        oldest: Round,
+    },
+    /// The node is punished for this round already.
+    #[error("there is evidence against node {node} for round {round} already")]
+    EvidenceDuplicate {
+        /// The node.
+        node: NodeId,
+        /// The round.
+        round: Round,
+    },
+    /// The runtime's descriptor does not punish equivocation.
+    #[error("runtime {0} does not slash for equivocation")]
+    DoesNotSlash(RuntimeId),
+    /// Who signed is not registered, so there is nobody to punish.
+    #[error("node {0} is not registered")]
+    EvidenceStranger(NodeId),
+    /// No more messages to the runtime may wait.
+    #[error("{len} messages to runtime {runtime} wait, the limit is {limit}")]
+    QueueFull {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// How many wait.
+        len: u64,
+        /// The runtime's limit.
+        limit: u32,
+    },
+    /// The fee of a message to a runtime is too low.
+    #[error("the fee of the message is {found} base units, the runtime's least is {min}")]
+    MessageFee {
+        /// What is paid.
+        found: Quantity,
+        /// The least.
+        min: Quantity,
+    },
+    /// A message of a runtime is none that the root knows.
+    #[error("the message to the root cannot be decoded: {0}")]
+    MessageUnknown(String),
+    /// The root has no governance service yet.
+    #[error("the root has no governance service for messages of runtimes")]
+    MessageGovernance,
+    /// A runtime asks for more messages of a round than the network allows.
+    #[error("the runtime asks for {found} messages of a round, the network's limit is {limit}")]
+    MaxMessages {
+        /// What it asks for.
+        found: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// A runtime asks for a longer queue of messages than the network allows.
+    #[error("the runtime asks for a queue of {found} messages, the network's limit is {limit}")]
+    MaxInMessages {
+        /// What it asks for.
+        found: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// A change of parameters changes nothing.
+    #[error("the change of parameters names none")]
+    NoChange,
+    /// A parameter is out of its range.
+    #[error("{name} is {value}, the limit is {limit}")]
+    Parameter {
+        /// The parameter.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+        /// The most it may be.
+        limit: u64,
+    },
+    /// What a document carries over of a runtime does not fit together.
+    #[error("what is carried over of runtime {runtime} is wrong: {what}")]
+    Carried {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// What is wrong.
+        what: &'static str,
+    },
 }
 
 impl Rejection {
@@ -164,6 +287,20 @@ impl Rejection {
             Self::AlreadyCommitted { .. } => 19,
             Self::NotBackup(_) => 20,
             Self::NotDisputed { .. } => 21,
+            Self::Evidence(_) => 22,
+            Self::EvidenceExpired { .. } => 23,
+            Self::EvidenceDuplicate { .. } => 24,
+            Self::DoesNotSlash(_) => 25,
+            Self::EvidenceStranger(_) => 26,
+            Self::QueueFull { .. } => 27,
+            Self::MessageFee { .. } => 28,
+            Self::MessageUnknown(_) => 29,
+            Self::MessageGovernance => 30,
+            Self::MaxMessages { .. } => 31,
+            Self::MaxInMessages { .. } => 32,
+            Self::NoChange => 33,
+            Self::Parameter { .. } => 34,
+            Self::Carried { .. } => 35,
         }
     }
 }

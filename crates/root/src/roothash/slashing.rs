@@ -1,15 +1,17 @@
-//! What wrong executors lose, and who gets it.
+//! What executors lose that were wrong, signed two different things or did not do their work, and
+//! who gets it.
 //!
-//! Deviation from Oasis Core, which has a freeze interval in the same rule and does not use it for
-//! wrong results: where the runtime sets one, the wrong nodes are frozen.
+//! Deviation from Oasis Core, which has a freeze interval in every rule and uses it for liveness
+//! only: where the runtime sets one, the nodes are frozen for wrong results and equivocation too.
 //!
-//! Source: Oasis Core `apps/roothash/slashing.go` (`onRuntimeIncorrectResults`).
+//! Source: Oasis Core `apps/roothash/slashing.go`.
 
-use trilith_protocol::root::staking::SlashReason;
+use trilith_protocol::root::registry::Runtime;
+use trilith_protocol::root::staking::{Slash, SlashReason};
 use trilith_protocol::root::{Address, Quantity};
 use trilith_types::{NodeId, RuntimeId, StateFault};
 
-use crate::scope::{Scope, broken};
+use crate::scope::{Call, Scope, broken};
 use crate::{registry, staking};
 
 /// Slashes the entities of nodes that committed to another result than the one that stands, as
@@ -44,6 +46,41 @@ pub(super) fn for_incorrect_results(
     let resolvers = accounts(scope, good)?;
     let percent = rules.reward_bad_results;
     staking::distribute(scope, taken, (runtime, percent), &resolvers)
+}
+
+/// Slashes the entity of a node that signed two different things. The runtime gets its part, the
+/// entity of the node that showed it the rest, or whoever showed it if that is no node.
+pub(super) fn for_equivocation(
+    scope: &mut Scope<'_>,
+    runtime: &Runtime,
+    node: &NodeId,
+    penalty: Slash,
+    call: &Call,
+) -> Result<(), StateFault> {
+    if penalty.freeze_interval > 0 {
+        registry::freeze(scope, node, penalty.freeze_interval)?;
+    }
+    let mut taken = Quantity::ZERO;
+    for account in accounts(scope, &[*node])? {
+        taken = staking::slash(scope, &account, penalty.amount)?;
+    }
+    let entity = registry::entity_of(scope, &call.signer)?;
+    let rewarded = entity.map_or(call.caller, |entity| Address::of_key(&entity));
+    let percent = runtime.staking.reward_equivocation;
+    staking::distribute(scope, taken, (&runtime.id, percent), &[rewarded])
+}
+
+/// Slashes the entity of a node that did not do its work. What is taken stays in the pool from
+/// which rewards are paid.
+pub(super) fn for_liveness(
+    scope: &mut Scope<'_>,
+    node: &NodeId,
+    amount: Quantity,
+) -> Result<(), StateFault> {
+    for account in accounts(scope, &[*node])? {
+        staking::slash(scope, &account, amount)?;
+    }
+    Ok(())
 }
 
 /// The accounts of nodes' entities, one for each registered node.

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use election::elect;
 
-use trilith_protocol::root::{NodeRoles, RuntimeDescriptor};
+use trilith_protocol::root::{COMMITTEE_MEMBERS_MAX, NodeRoles, RuntimeDescriptor};
 use trilith_protocol::{Committee, HeaderType, RootEvent};
 use trilith_types::{NodeId, PublicKey, RuntimeId, StateFault};
 
@@ -31,7 +31,7 @@ struct Eligible {
 impl Eligible {
     fn find(scope: &mut Scope<'_>) -> Result<Self, StateFault> {
         Ok(Self {
-            plain: plain(scope)?,
+            plain: plain(scope, NodeRoles::COMPUTE)?,
             registered: registry::candidates(scope)?,
         })
     }
@@ -67,6 +67,7 @@ pub(crate) fn start_network(scope: &mut Scope<'_>) -> Result<(), StateFault> {
 
 /// Elects the committees of an epoch. A runtime that gets none is suspended.
 pub(crate) fn start_epoch(scope: &mut Scope<'_>) -> Result<(), StateFault> {
+    roothash::before_election(scope)?;
     let eligible = Eligible::find(scope)?;
     for runtime in scope.network.runtimes.clone() {
         let (nodes, registered) = eligible.of(scope, &runtime)?;
@@ -100,7 +101,25 @@ fn committee_of(
 ) -> Result<Option<Committee>, StateFault> {
     let key = OfRuntime::Descriptor.key(runtime);
     let descriptor: RuntimeDescriptor = scope.overlay.required(&key)?;
-    Ok(elect(&descriptor, nodes, scope.epoch, &scope.randomness))
+    let storage = storage_of(scope, &descriptor)?;
+    let committee = elect(&descriptor, nodes, scope.epoch, &scope.randomness);
+    Ok(committee.map(|committee| Committee {
+        storage,
+        ..committee
+    }))
+}
+
+/// The nodes whose receipts count, where the runtime asks for any: all that keep states.
+fn storage_of(
+    scope: &mut Scope<'_>,
+    descriptor: &RuntimeDescriptor,
+) -> Result<Vec<NodeId>, StateFault> {
+    if descriptor.storage_receipts_min == 0 {
+        return Ok(Vec::new());
+    }
+    let mut storage = registry::storage_nodes(scope, &descriptor.id)?;
+    storage.extend(plain(scope, NodeRoles::STORAGE)?);
+    Ok(storage.into_iter().take(COMMITTEE_MEMBERS_MAX).collect())
 }
 
 fn install(scope: &mut Scope<'_>, runtime: RuntimeId, committee: Committee) {
@@ -109,15 +128,15 @@ fn install(scope: &mut Scope<'_>, runtime: RuntimeId, committee: Committee) {
     scope.emit(RootEvent::CommitteeElected { runtime, committee });
 }
 
-/// The compute nodes of the genesis document's plain list.
-fn plain(scope: &Scope<'_>) -> Result<BTreeSet<NodeId>, StateFault> {
+/// The nodes of the genesis document's plain list that have a role.
+fn plain(scope: &Scope<'_>, role: NodeRoles) -> Result<BTreeSet<NodeId>, StateFault> {
     let mut eligible = BTreeSet::new();
     for (key, value) in scope.overlay.all(state::NODES)? {
         let node = PublicKey::from_slice(&key[state::NODES.len()..]);
         let (Some(node), Ok(roles)) = (node, NodeRoles::from_bytes(&value)) else {
             return Err(broken("a node has another key or value than it can have"));
         };
-        if roles.has(NodeRoles::COMPUTE) {
+        if roles.has(role) {
             eligible.insert(node);
         }
     }

@@ -27,6 +27,9 @@ pub enum Forbidden {
     /// Delegation to others is switched off.
     #[error("delegation to other accounts is disabled")]
     Delegation,
+    /// Delegation by runtimes is switched off.
+    #[error("delegation by runtimes is disabled")]
+    EscrowMessages,
     /// The account allows less, or nothing.
     #[error("account {owner} allows {allowance} base units to be withdrawn, {amount} were to be")]
     Allowance {

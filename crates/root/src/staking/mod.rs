@@ -52,7 +52,8 @@ pub(crate) use claims::{add_claim, claims_covered, cover_claims, remove_claim};
 pub(crate) use fees::{Participants, check_fee, end_height, pay_fee};
 pub(crate) use genesis::import;
 pub(crate) use slash::{distribute, slash};
-pub(crate) use store::parameters_of;
+pub(crate) use store::{parameters_of, shares_of};
+pub(crate) use transfer::pay;
 
 use trilith_protocol::root::staking as methods;
 use trilith_types::StateFault;

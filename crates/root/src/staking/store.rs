@@ -245,6 +245,15 @@ pub(crate) fn parameters_of(scope: &mut Scope<'_>) -> Result<StakingParameters, 
     scope.overlay.required(PARAMETERS)
 }
 
+/// How many shares of a delegate's active pool a delegator has.
+pub(crate) fn shares_of(
+    scope: &mut Scope<'_>,
+    delegate: &Address,
+    delegator: &Address,
+) -> Result<Quantity, StateFault> {
+    Ok(load_delegation(scope, delegate, delegator)?.shares)
+}
+
 /// The delegations that end at an epoch that is not after `epoch`, ascending.
 pub(super) fn endings(scope: &Scope<'_>, epoch: Epoch) -> Result<Vec<Ending>, StateFault> {
     let due = scope

@@ -97,6 +97,24 @@ fn shift(
     Ok(())
 }
 
+/// Moves stake for a service that takes it for something: whatever is switched off for transfers,
+/// and without a least amount.
+///
+/// Source: Oasis Core `apps/staking/state` (`Transfer`).
+pub(crate) fn pay(
+    scope: &mut Scope<'_>,
+    (from, to): (&Address, &Address),
+    amount: Quantity,
+) -> Result<(), Refusal> {
+    if from == to || amount.is_zero() {
+        return Ok(());
+    }
+    let min = parameters_of(scope)?.min_transact_balance;
+    shift(scope, (from, to), amount, min)?;
+    emit_transfer(scope, *from, *to, amount);
+    Ok(())
+}
+
 /// Tells that stake moved.
 pub(super) fn emit_transfer(scope: &mut Scope<'_>, from: Address, to: Address, amount: Quantity) {
     let event = TransferEvent { from, to, amount };
