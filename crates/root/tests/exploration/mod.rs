@@ -504,7 +504,10 @@ impl<'a> Explorer<'a> {
                 // Otherwise executors could get around the order of schedulers by disputing.
                 Verdict::Disputed { rank, timeout } => {
                     assert!(due || !timeout, "rank {rank}: no time ran out");
-                    assert!(rank == 0 || timeout, "rank {rank} is disputed before its time");
+                    assert!(
+                        rank == 0 || timeout,
+                        "rank {rank} is disputed before its time"
+                    );
                 }
                 Verdict::Wait => return Next::Goes(later(&pool)),
                 verdict => return Next::Ends(verdict, pool),
