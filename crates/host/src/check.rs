@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 use trilith_params::host::MESSAGES_BYTES_MAX;
-use trilith_protocol::{Batch, ImageChange, Outcome, RoundLimits};
+use trilith_protocol::root::IncomingMessage;
+use trilith_protocol::{Batch, ImageChange, Outcome, RoundContext, RoundLimits};
 use trilith_types::StateRead;
 use trilith_types::cbor::Decoder;
 
@@ -57,6 +58,14 @@ pub enum OutcomeError {
         /// Index of the offending message.
         index: usize,
     },
+    /// More incoming messages were taken up than the round was shown.
+    #[error("{taken} incoming messages were taken up, the round was shown {shown}")]
+    Incoming {
+        /// Messages taken up.
+        taken: u32,
+        /// Messages shown.
+        shown: usize,
+    },
     /// An attested leaf does not stand in the new state with its value.
     #[error("attested leaf {index} does not stand in the new state with its value")]
     AttestedLeaf {
@@ -77,6 +86,17 @@ pub(crate) fn outcome(
     receipts(outcome, batch)?;
     messages(outcome, limits)?;
     attested(outcome, view)
+}
+
+/// The incoming messages that `outcome` took up, of those that its round was shown.
+pub(crate) fn incoming<'a>(
+    outcome: &Outcome,
+    context: &'a RoundContext,
+) -> Result<&'a [IncomingMessage], OutcomeError> {
+    let (taken, all) = (outcome.incoming_taken, &context.from_root.incoming);
+    let shown = all.len();
+    all.get(..taken as usize)
+        .ok_or(OutcomeError::Incoming { taken, shown })
 }
 
 fn messages(outcome: &Outcome, limits: &RoundLimits) -> Result<(), OutcomeError> {

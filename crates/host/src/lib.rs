@@ -38,6 +38,8 @@ pub struct Executed {
     pub state_root: Hash,
     /// Root over inputs and outputs.
     pub io_root: Hash,
+    /// Hash of the incoming messages that the round took up.
+    pub in_msgs_hash: Hash,
 }
 
 impl Executed {
@@ -55,8 +57,8 @@ impl Executed {
             io_root: Some(self.io_root),
             state_root: Some(self.state_root),
             messages_hash: Some(io::messages_hash(&payloads)),
-            in_msgs_hash: Some(Hash::EMPTY),
-            in_msgs_count: 0,
+            in_msgs_hash: Some(self.in_msgs_hash),
+            in_msgs_count: self.outcome.incoming_taken,
         }
     }
 }
@@ -132,10 +134,12 @@ impl Host {
         }
         let view = self.view(context.runtime, parent)?;
         let mut outcome = runtime.execute(&*view, batch, context, limits)?;
-        check::outcome(&outcome, &*view, batch, limits).map_err(|error| HostFault::BadOutcome {
+        let bad = |error| HostFault::BadOutcome {
             runtime: context.runtime,
             error,
-        })?;
+        };
+        check::outcome(&outcome, &*view, batch, limits).map_err(bad)?;
+        let taken = check::incoming(&outcome, context).map_err(bad)?;
         let io_root = root_of(io::entries(batch, &outcome.receipts))
             .map_err(|error| Fault(format!("the round's inputs make no tree: {error}")))?;
         let images: Vec<ImageUpdate> = outcome.images.drain(..).map(image_update).collect();
@@ -151,6 +155,7 @@ impl Host {
             outcome,
             state_root,
             io_root,
+            in_msgs_hash: io::incoming_hash(taken),
         })
     }
 }

@@ -277,6 +277,101 @@ const SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "as many failures as stragglers are allowed, but too few votes",
+        workers: 4,
+        backups: 5,
+        stragglers: 2,
+        steps: &[
+            Step(1, &[(0, 0, Some(1)), (1, 0, None), (2, 0, None)], &["wait"]),
+            Step(4, &[], &["wait"]),
+            Step(5, &[], &["timeout 0", "wait"]),
+        ],
+    },
+    Scenario {
+        name: "one failure more than stragglers are allowed",
+        workers: 4,
+        backups: 5,
+        stragglers: 2,
+        steps: &[
+            Step(1, &[(0, 0, Some(1)), (1, 0, None), (2, 0, None)], &["wait"]),
+            Step(2, &[(3, 0, None)], &["disputed 0", "wait"]),
+        ],
+    },
+    Scenario {
+        name: "too many failures under a backup scheduler: disputed on timeout only",
+        workers: 4,
+        backups: 5,
+        stragglers: 0,
+        steps: &[
+            Step(1, &[(1, 1, Some(1)), (2, 1, None)], &["wait"]),
+            Step(4, &[], &["wait"]),
+            Step(5, &[], &["timeout 1", "wait"]),
+        ],
+    },
+    Scenario {
+        name: "too few votes under a backup scheduler, then enough",
+        workers: 4,
+        backups: 5,
+        stragglers: 2,
+        steps: &[
+            Step(1, &[(1, 1, Some(1))], &["wait"]),
+            Step(5, &[(2, 1, Some(1))], &["final 1 good 2 bad 0"]),
+        ],
+    },
+    Scenario {
+        name: "early backups settle a dispute in the height in which it begins",
+        workers: 3,
+        backups: 4,
+        stragglers: 0,
+        steps: &[
+            Step(
+                1,
+                &[(10, 0, Some(1)), (11, 0, Some(1)), (12, 0, Some(1))],
+                &["wait"],
+            ),
+            Step(
+                2,
+                &[(2, 0, Some(1)), (0, 0, Some(9))],
+                &["disputed 0", "final 1 good 4 bad 1"],
+            ),
+        ],
+    },
+    Scenario {
+        name: "early backups contradict the scheduler in the height in which the dispute begins",
+        workers: 3,
+        backups: 4,
+        stragglers: 0,
+        steps: &[
+            Step(
+                1,
+                &[(10, 0, Some(1)), (11, 0, Some(1)), (12, 0, Some(1))],
+                &["wait"],
+            ),
+            Step(
+                2,
+                &[(2, 0, Some(9)), (0, 0, Some(1))],
+                &["disputed 0", "failed BadSchedulerCommitment"],
+            ),
+        ],
+    },
+    Scenario {
+        name: "two of four backups agree, one failed, one is silent",
+        workers: 3,
+        backups: 4,
+        stragglers: 0,
+        steps: &[
+            Step(1, &[(2, 0, Some(1))], &["wait"]),
+            Step(5, &[], &["timeout 0", "wait"]),
+            Step(
+                6,
+                &[(10, 0, Some(1)), (11, 0, None), (12, 0, Some(1))],
+                &["wait"],
+            ),
+            Step(10, &[], &["wait"]),
+            Step(11, &[], &["failed NoMajority"]),
+        ],
+    },
+    Scenario {
         name: "without backups nothing is resolved",
         workers: 2,
         backups: 0,
@@ -351,6 +446,41 @@ fn scenarios() {
             }
         }
     }
+}
+
+#[test]
+fn a_member_with_two_roles_votes_once_for_both() {
+    // Worker 2, which schedules first, is a backup too.
+    let mut committee = committee(3, 3);
+    committee.backups[0] = member(2);
+    let rules = rules(3, 3, 0);
+    let mut pool = Pool::default();
+    add(&mut pool, &committee, &rules, 1, (2, 0, Some(1))).unwrap();
+    add(&mut pool, &committee, &rules, 1, (0, 0, Some(9))).unwrap();
+    let verdict = pool.process(&committee, &rules, Height(1));
+    assert_eq!(show(&verdict), "disputed 0");
+    let (node, rank) = (member(2), 0);
+    let again = add(&mut pool, &committee, &rules, 1, (2, 0, Some(1)));
+    assert_eq!(again, Err(Rejection::AlreadyCommitted { node, rank }));
+    assert_eq!(pool.process(&committee, &rules, Height(1)), Verdict::Wait);
+    // Its vote counts among the backups: one more is a majority of three.
+    add(&mut pool, &committee, &rules, 2, (11, 0, Some(1))).unwrap();
+    let verdict = pool.process(&committee, &rules, Height(2));
+    assert_eq!(show(&verdict), "final 1 good 2 bad 1");
+}
+
+#[test]
+fn a_dispute_forgets_the_proposals_of_other_ranks() {
+    let committee = committee(3, 4);
+    let rules = rules(3, 4, 0);
+    let mut pool = Pool::default();
+    add(&mut pool, &committee, &rules, 1, (1, 0, Some(7))).unwrap();
+    add(&mut pool, &committee, &rules, 1, (0, 1, Some(1))).unwrap();
+    let with_both = pool.encode().len();
+    let verdict = pool.process(&committee, &rules, Height(5));
+    assert_eq!(show(&verdict), "timeout 1");
+    assert!(pool.encode().len() < with_both);
+    assert_eq!(Pool::decode(&pool.encode()), Ok(pool));
 }
 
 #[test]

@@ -132,3 +132,154 @@ pub(crate) fn check_runtime(scope: &mut Scope<'_>, runtime: &Runtime) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genesis_write_log;
+    use crate::overlay::{Overlay, Values};
+    use crate::state::{OfRuntime, Record as _};
+    use std::collections::BTreeMap;
+    use trilith_protocol::root::{
+        BackupRule, ExecutorParameters, RootGenesis, RuntimeDescriptor, SchedulerParameters,
+        Services, ThresholdKey,
+    };
+    use trilith_protocol::{BlockHeader, HeaderType};
+    use trilith_types::state::Visitor;
+    use trilith_types::{
+        Epoch, Hash, Height, Image, ImageId, Round, RuntimeId, TimeNanos, WriteLogEntry,
+    };
+
+    const RUNTIME: RuntimeId = RuntimeId::test(1);
+
+    struct Entries(BTreeMap<Vec<u8>, Vec<u8>>);
+
+    impl StateRead for Entries {
+        fn root(&self) -> Hash {
+            Hash::EMPTY
+        }
+
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
+            Ok(self.0.get(key).cloned())
+        }
+
+        fn iterate(&self, prefix: &[u8], visitor: &mut Visitor<'_>) -> Result<(), StateFault> {
+            let mut found = self.0.range(prefix.to_vec()..);
+            let in_range = |(key, _): &(&Vec<u8>, &Vec<u8>)| key.starts_with(prefix);
+            let _ = found
+                .by_ref()
+                .take_while(in_range)
+                .try_for_each(|(key, value)| visitor(key, value));
+            Ok(())
+        }
+
+        fn image(&self, _: &ImageId) -> Result<Option<Image>, StateFault> {
+            Ok(None)
+        }
+    }
+
+    /// The state of a network with one runtime.
+    fn entries() -> Entries {
+        let runtime = RuntimeDescriptor {
+            id: RUNTIME,
+            genesis_state_root: Hash::EMPTY,
+            executor: ExecutorParameters {
+                group_size: 1,
+                backup_size: 0,
+                allowed_stragglers: 0,
+                round_timeout: 1,
+                max_messages: 0,
+                backup_rule: BackupRule::Separate,
+            },
+            txn_scheduler: SchedulerParameters {
+                max_batch_size: 1,
+                max_batch_size_bytes: 1024,
+                batch_flush_timeout_ms: 1_000,
+                propose_batch_timeout_ms: 1_000,
+            },
+            storage_receipts_min: 0,
+        };
+        let genesis = RootGenesis {
+            chain: "test".into(),
+            time: TimeNanos(0),
+            epoch_interval: 10,
+            nodes: Vec::new(),
+            runtimes: vec![runtime],
+            consensus_key: ThresholdKey([1; 96]),
+            certification_key: ThresholdKey([2; 96]),
+            services: Services::default(),
+        };
+        let log = genesis_write_log(&genesis).expect("the document keeps the rules");
+        let entry = |WriteLogEntry { key, value }| value.map(|value| (key, value));
+        Entries(log.into_iter().filter_map(entry).collect())
+    }
+
+    fn code<T: std::fmt::Debug>(result: Result<T, Refusal>) -> u32 {
+        match result {
+            Err(Refusal::Reject(reject)) => reject.code,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn changes_are_checked_and_applied() {
+        let entries = entries();
+        let network = crate::state::network(&entries).expect("there is a network");
+        let mut scope = Scope::new(
+            Overlay::new(&entries, Values::new()),
+            network,
+            (Height(1), TimeNanos(1)),
+            (Epoch(0), [0; 32]),
+        );
+        let nothing = RoothashParameterChanges::default();
+        assert_eq!(code(change_parameters(&mut scope, &nothing)), 33);
+        let too_long = RoothashParameterChanges {
+            max_evidence_age: Some(ROUNDS_KEPT_MAX + 1),
+            ..nothing.clone()
+        };
+        assert_eq!(code(changed_parameters(&mut scope, &too_long)), 34);
+        assert_eq!(code(change_parameters(&mut scope, &too_long)), 34);
+        assert_eq!(parameters_of(&mut scope), Ok(RoothashParameters::default()));
+
+        // Ten rounds, of which the roots of all are kept.
+        let mut block: BlockHeader = scope
+            .overlay
+            .required(&OfRuntime::Block.key(&RUNTIME))
+            .expect("there is a block");
+        for _ in 0..9 {
+            block = block.empty_child(1, HeaderType::RoundFailed);
+            history::remember(&mut scope, &block).expect("the state can be read");
+            let key = OfRuntime::Block.key(&RUNTIME);
+            scope.overlay.put(key, Some(block.to_bytes()));
+        }
+        let rounds = |scope: &mut Scope<'_>| -> Vec<u64> {
+            let kept = scope.overlay.all(b"Ha").expect("the state can be read");
+            let rounds = kept
+                .iter()
+                .filter_map(|(key, _)| crate::roothash::store::round_of(key, 34));
+            rounds.map(|Round(round)| round).collect()
+        };
+        assert_eq!(rounds(&mut scope), (0..10).collect::<Vec<u64>>());
+        let fewer = RoothashParameterChanges {
+            max_past_roots_stored: Some(3),
+            max_runtime_messages: Some(5),
+            gas_costs: Some([("evidence".into(), 7)].into()),
+            ..nothing
+        };
+        change_parameters(&mut scope, &fewer).expect("the change keeps the rules");
+        let expected = RoothashParameters {
+            max_past_roots_stored: 3,
+            max_runtime_messages: 5,
+            gas_costs: [("evidence".into(), 7)].into(),
+            ..RoothashParameters::default()
+        };
+        assert_eq!(parameters_of(&mut scope), Ok(expected));
+        assert_eq!(rounds(&mut scope), [7, 8, 9]);
+        let none = RoothashParameterChanges {
+            max_past_roots_stored: Some(0),
+            ..RoothashParameterChanges::default()
+        };
+        change_parameters(&mut scope, &none).expect("the change keeps the rules");
+        assert_eq!(rounds(&mut scope), Vec::<u64>::new());
+    }
+}

@@ -217,6 +217,7 @@ impl Pool {
                 .saturating_mul(RESOLUTION_TIMEOUT_NUMERATOR)
                 / RESOLUTION_TIMEOUT_DENOMINATOR;
             self.disputed = true;
+            self.candidates.retain(|other, _| *other == rank);
             self.timeout = Some(Height(height.0.saturating_add(wait)));
             return Verdict::Disputed {
                 rank,

@@ -117,8 +117,10 @@ fn storage_of(
     if descriptor.storage_receipts_min == 0 {
         return Ok(Vec::new());
     }
-    let mut storage = registry::storage_nodes(scope, &descriptor.id)?;
-    storage.extend(plain(scope, NodeRoles::STORAGE)?);
+    let storage = match registry::descriptor(scope, &descriptor.id)? {
+        Some(_) => registry::storage_nodes(scope, &descriptor.id)?,
+        None => plain(scope, NodeRoles::STORAGE)?,
+    };
     Ok(storage.into_iter().take(COMMITTEE_MEMBERS_MAX).collect())
 }
 
