@@ -74,7 +74,7 @@ pub enum Verdict {
     Disputed {
         /// Rank of the scheduler whose proposal is disputed.
         rank: u64,
-        /// Whether time had run out: nobody had to contradict, or somebody did at a rank above 0.
+        /// Whether because time ran out.
         timeout: bool,
     },
     /// It is final.

@@ -182,7 +182,6 @@ impl Elections {
 pub(crate) fn start_network(
     scope: &mut Scope<'_>,
 ) -> Result<Result<(), SchedulerError>, StateFault> {
-    roothash::before_election(scope)?;
     let nodes = registry::all_nodes(scope)?;
     let mut elections = Elections::begin(scope, &nodes)?;
     if let Some(parameters) = parameters_of(scope)? {
@@ -226,6 +225,7 @@ pub(crate) fn begin_height(scope: &mut Scope<'_>) -> Result<(), StateFault> {
     if !scope.events().iter().any(slashed) {
         return Ok(());
     }
+    roothash::before_election(scope)?;
     let nodes = registry::all_nodes(scope)?;
     let mut elections = Elections::begin(scope, &nodes)?;
     elections.validators(scope)?;
