@@ -12,13 +12,13 @@ use network::{Network, RUNTIME, address, descriptor, genesis, node, rules};
 use proptest::prelude::*;
 use registered::{COMPUTE, OBSERVER, STORAGE, VALIDATOR, real, runtime_of};
 use trilith_protocol::root::registry::{
-    Fault, Limit, Marker, NodeStatus, Runtime, SchedulingConstraints,
+    Fault, Limit, Marker, NodeStatus, Runtime, SchedulingConstraints, TEE_SGX,
 };
 use trilith_protocol::root::scheduler::{
     ElectionParameters, POWER_SQRT, SchedulerEvent, Validator,
 };
 use trilith_protocol::root::staking::RewardStep;
-use trilith_protocol::root::{BackupRule, GenesisError, NodeRoles, Quantity};
+use trilith_protocol::root::{BackupRule, Blob, GenesisError, NodeRoles, Quantity};
 use trilith_protocol::{Committee, HeaderType, Reject, RootEvent, RootGenesis};
 use trilith_root::{beacon, export, genesis_write_log, registry, scheduler, state};
 use trilith_types::hash::sha3_256;
@@ -128,6 +128,13 @@ fn cases() -> Vec<Case> {
     ];
     let mut outdated = pair();
     outdated[0].version = 2;
+    let mut enclosed = pair();
+    for row in &mut enclosed {
+        row.enclave = true;
+    }
+    let mut in_enclaves = two();
+    in_enclaves.tee_hardware = TEE_SGX;
+    in_enclaves.deployments[0].tee = Blob(b"\xa2\x61v\x01\x68enclaves\x81\xa0".to_vec());
     vec![
         ("nobody is there", vec![], shared(one, 1, 0), false),
         (
@@ -195,6 +202,24 @@ fn cases() -> Vec<Case> {
         ),
         ("a node of another version", outdated, two(), false),
         // Not in Oasis Core's table.
+        (
+            "nodes in enclaves for a runtime in none",
+            enclosed.clone(),
+            two(),
+            false,
+        ),
+        (
+            "a runtime in enclaves",
+            enclosed,
+            in_enclaves.clone(),
+            false,
+        ),
+        (
+            "a runtime in enclaves and nodes in none",
+            pair(),
+            in_enclaves,
+            false,
+        ),
         ("a node that waits", pair_with(waiting), two(), false),
         (
             "a node of another role",

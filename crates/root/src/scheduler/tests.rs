@@ -149,7 +149,9 @@ fn after_a_slash_committees_that_stay_the_same_are_left_alone() {
 fn after_a_slash_who_cannot_be_elected_any_more_is_out() {
     let view = view();
     let mut scope = scope(&view);
-    let member = committee(&mut scope, 1).expect("there is a committee").workers[0];
+    let member = committee(&mut scope, 1)
+        .expect("there is a committee")
+        .workers[0];
     let first = block(&mut scope, 1);
     scope.overlay.put(node_key(&member), None);
     slash(&mut scope);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use trilith_protocol::root::registry::{NodeStatus, Runtime};
+use trilith_protocol::root::registry::{CapabilityTee, NodeStatus, Runtime, TEE_SGX};
 use trilith_protocol::root::scheduler::{ElectionParameters, Validators};
 use trilith_protocol::{
     Outcome, QueryContext, ROOT_RUNTIME, RootAnswer, RootGenesis, RootQuery, Runtime as _,
@@ -27,6 +27,8 @@ pub struct Row {
     /// The version it has of all of them.
     pub version: u16,
     pub status: NodeStatus,
+    /// Whether it says that it has an enclave.
+    pub enclave: bool,
 }
 
 pub fn row(entity: u8, number: u8, roles: u32, runtimes: &[RuntimeId]) -> Row {
@@ -37,6 +39,7 @@ pub fn row(entity: u8, number: u8, roles: u32, runtimes: &[RuntimeId]) -> Row {
         runtimes: runtimes.to_vec(),
         version: 1,
         status: NodeStatus::default(),
+        enclave: false,
     }
 }
 
@@ -69,6 +72,12 @@ pub fn registered(rows: &[Row], mut runtimes: Vec<Runtime>) -> RootGenesis {
         );
         for of_node in descriptor.runtimes.iter_mut().flatten() {
             of_node.version = version(row.version);
+            of_node.capabilities.tee = row.enclave.then(|| CapabilityTee {
+                hardware: TEE_SGX,
+                rak: node(row.number),
+                rek: None,
+                attestation: None,
+            });
         }
         nodes.push((node(row.number), signed_node(&descriptor, row.number)));
         if row.status != NodeStatus::default() {
