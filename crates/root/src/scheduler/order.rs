@@ -113,7 +113,9 @@ mod tests {
         let all: Vec<Candidate> = (0..6).map(candidate).collect();
         let all: Vec<&Candidate> = all.iter().collect();
         let runtime = [0x22; 32];
-        let rows: [(&'static [u8], &[&[u8]], [u8; 6]); 4] = [
+        /// Customization, items, order.
+        type Row<'a> = (&'static [u8], &'a [&'a [u8]], [u8; 6]);
+        let rows: [Row<'_>; 4] = [
             (
                 b"oasis-core:vrf/committee",
                 &[&runtime, &[1], &[1]],
