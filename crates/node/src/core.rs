@@ -17,6 +17,7 @@ use trilith_types::{
 };
 
 use crate::certify::Certifier;
+use crate::prover::Prover;
 use crate::root::RootState;
 use crate::worker::Worker;
 use crate::{Clock, Evidence, NodeConfig, RuntimeHandle, RuntimeRegistry};
@@ -103,6 +104,7 @@ pub(crate) struct Ledger {
 pub struct Core {
     ledger: Ledger,
     workers: BTreeMap<RuntimeId, Worker>,
+    prover: Prover,
     clock: Arc<dyn Clock>,
     wake: SyncSender<()>,
 }
@@ -128,6 +130,7 @@ impl Core {
             pool,
         } = config;
         let chain = genesis.chain_context();
+        let prover = Prover::new(&keys, &genesis);
         begin(&store, &genesis, &root_state)?;
         let (height, state_root) = store
             .current(ROOT)
@@ -171,6 +174,7 @@ impl Core {
         Ok(Self {
             ledger,
             workers,
+            prover,
             clock,
             wake,
         })
@@ -214,6 +218,9 @@ impl Core {
         }
         let now = self.clock.now();
         self.ledger.order(now)?;
+        if let Some(proof) = self.prover.due(&self.ledger.root()?)? {
+            self.ledger.submit(proof, now)?;
+        }
         report.wake = earlier(report.wake, self.ledger.ordering.wake());
         Ok(report)
     }

@@ -42,6 +42,13 @@ impl NodeKeys {
         }
     }
 
+    /// The key with which the node takes part in a beacon of random functions, made from its own:
+    /// the one to register.
+    pub fn vrf(&self) -> SecretKey {
+        let seed = trilith_types::Hash::of_parts(&[b"trilith/vrf key", &self.node.seed()]);
+        SecretKey::from_seed(*seed.as_bytes())
+    }
+
     /// The group keys as a genesis document states them: consensus, certification.
     pub fn threshold_keys(&self) -> (ThresholdKey, ThresholdKey) {
         (

@@ -23,6 +23,7 @@ mod core;
 mod handle;
 mod identity;
 mod pool;
+mod prover;
 mod registry;
 mod root;
 mod signed;

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use trilith_protocol::root::{Committee, FromRoot, ROOT_RUNTIME};
+use trilith_protocol::root::beacon::{BeaconRecord, VrfDelivered};
+use trilith_protocol::root::staking::Account;
+use trilith_protocol::root::{Address, Committee, FromRoot, NodeRecord, ROOT_RUNTIME};
 use trilith_protocol::{
     BlockHeader, Demand, QueryContext, QueryError, RootAnswer, RootQuery, Runtime,
 };
 use trilith_store::View;
-use trilith_types::{Epoch, Height, Round, RuntimeId, TimeNanos};
+use trilith_types::{Epoch, Height, NodeId, Round, RuntimeId, TimeNanos};
 
 use crate::NodeError;
 
@@ -46,6 +48,34 @@ impl RootState {
     pub(crate) fn news(&self, runtime: &RuntimeId) -> Result<FromRoot, NodeError> {
         match self.ask(&RootQuery::FromRoot(*runtime))? {
             RootAnswer::FromRoot(news) => Ok(*news),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) fn beacon(&self) -> Result<BeaconRecord, NodeError> {
+        match self.ask(&RootQuery::Beacon)? {
+            RootAnswer::Beacon(record) => Ok(*record),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) fn vrf_proof(&self, node: &NodeId) -> Result<Option<VrfDelivered>, NodeError> {
+        match self.ask(&RootQuery::VrfProof(*node))? {
+            RootAnswer::VrfProof(delivered) => Ok(delivered),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) fn node(&self, node: &NodeId) -> Result<Option<NodeRecord>, NodeError> {
+        match self.ask(&RootQuery::Node(*node))? {
+            RootAnswer::Node(record) => Ok(record.map(|record| *record)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) fn account(&self, address: &Address) -> Result<Account, NodeError> {
+        match self.ask(&RootQuery::Account(*address))? {
+            RootAnswer::Account(account) => Ok(*account),
             other => Err(unexpected(&other)),
         }
     }

@@ -1,6 +1,7 @@
 //! What an epoch costs the root: 10,000 registered nodes of 100 entities, each in one of 100
-//! runtimes, are looked at, and 100 committees of 3 + 4 are elected. Also a height in which nothing
-//! happens, and one of 1,000 transfers. All read everything anew from a map in memory: sealing the
+//! runtimes, are looked at, and 100 committees of 3 + 4 are elected, by entropy or by the outputs of
+//! all nodes' random functions. Also a height in which nothing happens, one of 100 proofs of random
+//! functions, and one of 1,000 transfers. All read everything anew from a map in memory: sealing the
 //! state is not part of it.
 
 #[path = "../tests/network/mod.rs"]
@@ -16,16 +17,21 @@ use network::Network;
 use registered::{document, runtime_of};
 use trilith_protocol::RootGenesis;
 use trilith_protocol::Runtime as _;
+use trilith_protocol::root::beacon::{
+    BeaconParameters, BeaconSource, VRF_PROVE, VrfParameters, VrfProve,
+};
 use trilith_protocol::root::registry::{Entity, Node};
 use trilith_protocol::root::staking::{Account, Delegation, SharePool, TRANSFER, Transfer};
-use trilith_protocol::root::{Address, MultiSigned, Quantity, RawItem, Signed, Transaction};
-use trilith_root::state;
+use trilith_protocol::root::{Address, Blob, MultiSigned, Quantity, RawItem, Signed, Transaction};
+use trilith_root::{beacon, state};
 use trilith_types::{Hash, RuntimeId, SecretKey, SignatureContext};
 
 const RUNTIMES: u32 = 100;
 const NODES: u32 = 10_000;
 const EPOCH: u64 = 10;
 const TRANSFERS: u32 = 1_000;
+/// Proofs of one height.
+const PROOFS: u32 = 100;
 
 fn key(number: u32, kind: u8) -> SecretKey {
     let mut seed = [kind; 32];
@@ -161,6 +167,65 @@ fn epochs(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A transaction with a node's proof.
+fn proof(network: &Network, number: u32, alpha: &[u8]) -> Vec<u8> {
+    let body = VrfProve {
+        epoch: state::epoch(&network.view)
+            .expect("there is an epoch")
+            .epoch,
+        pi: Blob(key(number, 2).prove_vrf(alpha).as_bytes().to_vec()),
+    };
+    let transaction = Transaction {
+        nonce: 0,
+        fee: Some(registered::FREE),
+        method: VRF_PROVE.into(),
+        body: RawItem(body.encode()),
+    };
+    transaction.sign(&key(number, 0), &network.chain).encode()
+}
+
+/// Epochs by the outputs of random functions, and heights of proofs.
+fn functions(criterion: &mut Criterion) {
+    let mut document = crowd();
+    document.services.beacon = BeaconParameters {
+        backend: BeaconSource::Vrf,
+        vrf_parameters: Some(VrfParameters::default()),
+    };
+    let mut network = Network::new(&document);
+    network.remember = false;
+    network.idle(2);
+    let before = network.view.entries.len();
+    let record = beacon::record(&network.view).expect("there is a beacon");
+    let alpha = record.vrf.expect("functions are the source").alpha.0;
+    let proofs: Vec<Vec<u8>> = (0..NODES)
+        .map(|number| proof(&network, number, &alpha))
+        .collect();
+    let context = network.context();
+    let mut group = criterion.benchmark_group("root");
+    group.sample_size(10);
+    group.bench_function("height of 100 proofs", |bencher| {
+        let some = &proofs[..PROOFS as usize];
+        bencher.iter(|| black_box(network.execute(some, &context)).unwrap());
+    });
+    let outcome = network.height(&proofs);
+    let accepted = |receipt: &&trilith_protocol::Receipt| network::rejection(receipt).is_none();
+    let count = outcome.receipts.iter().filter(accepted).count();
+    assert_eq!(count, NODES as usize);
+    // Each node has a proof now, and an account that counts its transactions.
+    assert_eq!(network.view.entries.len(), before + 2 * NODES as usize);
+    println!(
+        "bytes of state per proof: {}",
+        bytes_of(&network, b"Bi") / NODES as usize
+    );
+    network.idle(EPOCH - 4);
+    let context = network.context();
+    assert_eq!(context.height.0, EPOCH);
+    group.bench_function("epoch of 10,000 nodes by outputs", |bencher| {
+        bencher.iter(|| black_box(network.execute(&[], &context)).unwrap());
+    });
+    group.finish();
+}
+
 /// A height of 1,000 transfers, each signed by another account.
 fn transfers(criterion: &mut Criterion) {
     let mut document = document();
@@ -203,5 +268,5 @@ fn transfers(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, epochs, transfers);
+criterion_group!(benches, epochs, functions, transfers);
 criterion_main!(benches);

@@ -606,7 +606,27 @@ fn bad_runtimes() -> Vec<(u32, Runtime)> {
         (
             107,
             with(&|r| {
-                r.constraints.insert(2, Default::default());
+                r.constraints.insert(3, Default::default());
+            }),
+        ),
+        (
+            107,
+            with(&|r| {
+                // Storage nodes have one role.
+                let limits = SchedulingConstraints::default();
+                r.constraints.insert(2, [(2, limits)].into());
+            }),
+        ),
+        (
+            107,
+            // A storage group that nobody asks for signatures.
+            with(&|r| r.storage.group_size = 1),
+        ),
+        (
+            107,
+            // One that cannot give enough of them.
+            with(&|r| {
+                (r.storage.group_size, r.storage.min_write_replication) = (2, 3);
             }),
         ),
         (

@@ -268,6 +268,7 @@ pub struct Setup {
     pub batch_bytes_max: u64,
     pub batch_inputs_max: u32,
     pub lazy: bool,
+    pub services: Services,
 }
 
 impl Default for Setup {
@@ -280,6 +281,7 @@ impl Default for Setup {
             batch_bytes_max: BATCH_BYTES_MAX,
             batch_inputs_max: 100,
             lazy: false,
+            services: Services::default(),
         }
     }
 }
@@ -323,7 +325,7 @@ impl Setup {
             runtimes: self.runtimes.iter().map(descriptor).collect(),
             consensus_key,
             certification_key,
-            services: Services::default(),
+            services: self.services.clone(),
         }
     }
 }

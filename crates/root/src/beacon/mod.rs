@@ -93,13 +93,18 @@ pub(crate) fn start_epoch(scope: &mut Scope<'_>) -> Result<(), StateFault> {
         BeaconSource::Vrf | BeaconSource::Insecure => block_entropy(scope),
     };
     let epoch = scope.epoch;
-    let value = sha3_256(&[ENTROPY_DOMAIN, &source, &epoch.0.to_le_bytes()]);
+    let value = entropy_of(&source, epoch);
     let entropy = Entropy { epoch, value };
     scope.overlay.put_record(ENTROPY.to_vec(), &entropy);
     match &parameters.vrf_parameters {
         Some(parameters) => vrf::start_epoch(scope, parameters),
         None => Ok(()),
     }
+}
+
+/// Source: Oasis Core `apps/beacon` (`GetBeacon`).
+fn entropy_of(source: &[u8; 32], epoch: Epoch) -> [u8; 32] {
+    sha3_256(&[ENTROPY_DOMAIN, source, &epoch.0.to_le_bytes()])
 }
 
 /// What follows from the height before and the time of this one. Its proposer can choose it.
@@ -131,4 +136,18 @@ pub(crate) fn lottery(scope: &mut Scope<'_>) -> Result<Lottery, StateFault> {
         lottery.elects_committees = good;
     }
     Ok(lottery)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A figure that Go 1.27.3's `crypto/sha3` gave for what Oasis Core hashes.
+    #[test]
+    fn entropy_is_that_of_oasis_core() {
+        assert_eq!(
+            Hash::from_bytes(entropy_of(&[9; 32], Epoch(7))).to_string(),
+            "31c5a9b2addf96f7c75f95325b01714fe2e6270c59f3a2b564e407221328c046"
+        );
+    }
 }

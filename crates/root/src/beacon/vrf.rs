@@ -10,7 +10,7 @@ use trilith_protocol::root::beacon::{
     BeaconEvent, GAS_VRF_PROVE, VrfDelivered, VrfEvent, VrfParameters, VrfProve, VrfState,
 };
 use trilith_types::{
-    Epoch, Height, NodeId, PublicKey, StateFault, TupleHash, VrfError, VrfOutput, VrfProof,
+    Epoch, Hash, Height, NodeId, PublicKey, StateFault, TupleHash, VrfError, VrfOutput, VrfProof,
 };
 
 use super::store::{PROOFS, VRF, parameters_of, proof_key, proofs_of};
@@ -42,14 +42,7 @@ pub(super) fn start_epoch(
         }
         Some(before) => (vec![block_entropy(scope).to_vec()], false, before.alpha_hq),
     };
-    // The name of the network is hashed as text, as in Oasis Core.
-    let start = TupleHash::new(ALPHA)
-        .item(scope.network.chain_context.to_string().as_bytes())
-        .item(&epoch.0.to_be_bytes());
-    let alpha: [u8; 32] = items
-        .iter()
-        .fold(start, |hash, item| hash.item(item))
-        .finish();
+    let alpha = alpha(&scope.network.chain_context, epoch, &items);
     if let Some(before) = &before {
         forget_before(scope, before.epoch)?;
     }
@@ -68,6 +61,15 @@ pub(super) fn start_epoch(
         submit_after: state.submit_after,
     })));
     Ok(())
+}
+
+fn alpha(chain: &Hash, epoch: Epoch, items: &[Vec<u8>]) -> [u8; 32] {
+    // The name of the network is hashed as text, as in Oasis Core.
+    let start = TupleHash::new(ALPHA)
+        .item(chain.to_string().as_bytes())
+        .item(&epoch.0.to_be_bytes());
+    let hash = items.iter().fold(start, |hash, item| hash.item(item));
+    hash.finish()
 }
 
 /// Drops the proofs for the alphas of earlier epochs than this one.
@@ -146,4 +148,21 @@ pub(super) fn prove(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> Resu
         .ok_or_else(|| broken("a count of proofs has run out"))?;
     scope.overlay.put_record(VRF.to_vec(), &state);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A figure that Oasis Core's `tuplehash` package gave with Go 1.27.3, for six outputs of which
+    /// the n-th is 64 bytes n.
+    #[test]
+    fn an_alpha_is_that_of_oasis_core() {
+        let items: Vec<Vec<u8>> = (0..6).map(|number| vec![number; 64]).collect();
+        let found = alpha(&Hash::from_bytes([1; 32]), Epoch(7), &items);
+        assert_eq!(
+            Hash::from_bytes(found).to_string(),
+            "9b84df479ae269d0002a19b7a0e6be56763fbb489a5bfff87b1ef36cfeebfb67"
+        );
+    }
 }

@@ -298,3 +298,6 @@ fn plain(scope: &Scope<'_>, role: NodeRoles) -> Result<Vec<Candidate>, StateFaul
     candidates.sort_by_key(|candidate| Hash::of(candidate.id.as_bytes()));
     Ok(candidates)
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,32 +69,97 @@ mod tests {
 
     use super::*;
 
-    /// Six candidates; the output of the n-th is SHA-512 of the byte n. Without the entropy they
-    /// are those of Go's figures.
-    fn candidates() -> Vec<Candidate> {
-        (0..6)
-            .map(|number| {
-                let key = PublicKey::from_bytes([number; 32]);
-                Candidate {
-                    id: key,
-                    entity: key,
-                    consensus: key,
-                }
+    fn candidate(number: u8) -> Candidate {
+        let key = PublicKey::from_bytes([number; 32]);
+        Candidate {
+            id: key,
+            entity: key,
+            consensus: key,
+        }
+    }
+
+    fn lottery() -> Lottery {
+        let mut entropy = [0; 32];
+        for (place, byte) in (0..).zip(&mut entropy) {
+            *byte = place;
+        }
+        Lottery {
+            chain: Hash::from_bytes([1; 32]),
+            epoch: Epoch(7),
+            entropy,
+            outputs: None,
+            elects_committees: true,
+        }
+    }
+
+    /// The output of the n-th candidate is 64 bytes n.
+    fn outputs(count: u8) -> Outputs {
+        (0..count)
+            .filter_map(|number| {
+                let output = VrfOutput::from_slice(&[number; 64])?;
+                Some((candidate(number).id, output))
             })
             .collect()
     }
 
-    /// SHA-512 of the bytes 0 to 5.
-    const OUTPUTS: [&str; 6] = [
-        "b8244d028981d693af7b456af8efa4cad63d282e19ff14942c246e50d9351d22\
-         704a802a71c3580b6370de4ceb293c324a8423342557d4e5c38438f0e36910ee",
-        "7b54b66836c1fbdd13d2441d9e1434dc62ca677fb68f5fe66a464baadecdbd00\
-         576f8d6b5ac3bcc80844b7d50b1cc6603444bbe7cfcf8fc0aa1ee3c636d9e339",
-        "fab848c9b657a853ee37c09cbfdd149d0b3807b191dde9b623ccd95281dd18705b48c89b1503903845bba5753945351fe6b454852760f73529cf01ca8f69dcca",
-        "f14aad6a0e050b74e4b7b9a5b2ef1a60ceccbbca39b132ae3e8bf88d3a946c6d\
-         8687f3266fd2b626419d8b67dcf1d8d7c0fe72d4919d9bd05efbd37070cfb41a",
-        "de6a9da4e9a7a8a7d4c2ebd5ee4a6c6dd2c3b4c5d3a6b9a0e0a6d7b2f6a6a6a6\
-         00000000000000000000000000000000000000000000000000000000000000aa",
-        "",
-    ];
+    fn numbers(order: &[&Candidate]) -> Vec<u8> {
+        order.iter().map(|one| one.id.as_bytes()[0]).collect()
+    }
+
+    /// Figures that Oasis Core's `tuplehash` package gave with Go 1.27.3 for six outputs, the chain
+    /// `0101…01`, epoch 7 and the runtime `2222…22`.
+    #[test]
+    fn orders_by_outputs_are_those_of_oasis_core() {
+        let all: Vec<Candidate> = (0..6).map(candidate).collect();
+        let all: Vec<&Candidate> = all.iter().collect();
+        let runtime = [0x22; 32];
+        /// Customization, items, order.
+        type Row<'a> = (&'static [u8], &'a [&'a [u8]], [u8; 6]);
+        let rows: [Row<'_>; 4] = [
+            (
+                b"oasis-core:vrf/committee",
+                &[&runtime, &[1], &[1]],
+                [5, 2, 3, 0, 1, 4],
+            ),
+            (
+                b"oasis-core:vrf/committee",
+                &[&runtime, &[1], &[2]],
+                [3, 1, 5, 2, 0, 4],
+            ),
+            (
+                b"oasis-core:vrf/dedup",
+                &[&runtime, &[1], &[1]],
+                [0, 3, 2, 5, 1, 4],
+            ),
+            (b"oasis-core:vrf/validator", &[], [4, 5, 1, 3, 2, 0]),
+        ];
+        for (customization, items, expected) in rows {
+            let subject = Subject {
+                customization,
+                items,
+            };
+            let order = by_outputs(&lottery(), &outputs(6), &subject, &all);
+            assert_eq!(numbers(&order), expected);
+            // The order in which candidates come does not matter, and who has no output is out.
+            let turned: Vec<&Candidate> = all.iter().rev().copied().collect();
+            let order = by_outputs(&lottery(), &outputs(6), &subject, &turned);
+            assert_eq!(numbers(&order), expected);
+            let order = by_outputs(&lottery(), &outputs(4), &subject, &all);
+            let fewer: Vec<u8> = expected.into_iter().filter(|one| *one < 4).collect();
+            assert_eq!(numbers(&order), fewer);
+        }
+    }
+
+    /// The figure of Go for this entropy and no nonce; see the permutations.
+    #[test]
+    fn orders_by_entropy_are_permutations_of_places() {
+        let all: Vec<Candidate> = (0..10).map(candidate).collect();
+        let order = by_entropy(
+            &lottery(),
+            &[],
+            b"EkS-ABCI-Validators",
+            all.iter().collect(),
+        );
+        assert_eq!(numbers(&order), [0, 2, 3, 9, 8, 6, 4, 5, 1, 7]);
+    }
 }
