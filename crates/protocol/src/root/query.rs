@@ -4,6 +4,10 @@ use trilith_params::root::{ACCOUNT_BYTES_MAX, PARAMETERS_BYTES_MAX};
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Height, NodeId, PublicKey, RuntimeId, TimeNanos};
 
+use super::governance::{FeatureRecord, GovernanceParameters, Proposal, VoteEntry};
+use super::keymanager::{
+    KeyManagerParameters, SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret, Status,
+};
 use super::registry::{Entity, Node, NodeStatus, RegistryParameters, Runtime};
 use super::staking::{Account, Delegation, StakingParameters};
 use super::{Address, Committee, FROM_ROOT_BYTES_MAX, FromRoot, Quantity, read_variant, variant};
@@ -52,6 +56,18 @@ pub enum RootQuery {
     Registry,
     /// What does a round of this runtime see of the root?
     FromRoot(RuntimeId),
+    /// What do the governance service's rules depend on, and which upgrades are pending?
+    Governance,
+    /// Which proposals are there from this number on? Gives at most a page of them.
+    Proposals(u64),
+    /// Who voted how on a proposal? Gives at most a page of them.
+    Votes(VotesOf),
+    /// Which features are approved?
+    Features,
+    /// What do the key manager service's rules depend on, and which key managers are there?
+    KeyManagers,
+    /// How does this key manager stand?
+    KeyManager(RuntimeId),
 }
 
 impl RootQuery {
@@ -81,6 +97,12 @@ impl RootQuery {
             Self::Runtime(id) => of("runtime", id),
             Self::Registry => of("registry", &None::<u64>),
             Self::FromRoot(id) => of("from_root", id),
+            Self::Governance => of("governance", &None::<u64>),
+            Self::Proposals(first) => of("proposals", first),
+            Self::Votes(votes) => of("votes", votes),
+            Self::Features => of("features", &None::<u64>),
+            Self::KeyManagers => of("keymanagers", &None::<u64>),
+            Self::KeyManager(id) => of("keymanager", id),
         }
         .finish()
     }
@@ -110,6 +132,12 @@ impl RootQuery {
                 "runtime" => Ok(Self::Runtime(wire::runtime(d, "runtime")?)),
                 "registry" if d.null() => Ok(Self::Registry),
                 "from_root" => Ok(Self::FromRoot(wire::runtime(d, "runtime")?)),
+                "governance" if d.null() => Ok(Self::Governance),
+                "proposals" => Ok(Self::Proposals(d.uint()?)),
+                "votes" => Ok(Self::Votes(Wire::read(d, "votes")?)),
+                "features" if d.null() => Ok(Self::Features),
+                "keymanagers" if d.null() => Ok(Self::KeyManagers),
+                "keymanager" => Ok(Self::KeyManager(wire::runtime(d, "runtime")?)),
                 _ => Err(DecodeError::Field("query")),
             })
         })
@@ -154,6 +182,67 @@ wire_struct! {
     }
 }
 
+wire_struct! {
+    /// Which votes are asked for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct VotesOf as "votes of", at most QUERY_BYTES_MAX, {
+        /// Number of the proposal.
+        proposal: u64 = always "proposal",
+        /// The last voter of the page before, if there was one.
+        after: Option<Address> = unless_empty "after",
+    }
+}
+
+wire_struct! {
+    /// How the governance service stands.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct GovernanceSummary as "governance summary", at most ANSWER_BYTES_MAX, {
+        /// What the rules depend on.
+        params: GovernanceParameters = always "params",
+        /// Number of the next proposal.
+        next_proposal: u64 = always "next_proposal",
+        /// Numbers of the proposals that can be voted on, those that close first before others.
+        active: Vec<u64> = always "active",
+        /// Numbers of the proposals of pending upgrades, the next one first.
+        pending_upgrades: Vec<u64> = always "pending_upgrades",
+    }
+}
+
+wire_struct! {
+    /// The approved features. Those whose epoch has not come are pending.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct FeatureList as "features", at most ANSWER_BYTES_MAX, {
+        /// The running epoch.
+        epoch: Epoch = always "epoch",
+        /// The features, ascending by identifier.
+        features: Vec<FeatureRecord> = always "features",
+    }
+}
+
+wire_struct! {
+    /// How the key manager service stands.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct KeyManagerSummary as "key manager summary", at most ANSWER_BYTES_MAX, {
+        /// What the rules depend on.
+        params: KeyManagerParameters = always "params",
+        /// The key managers with a status, ascending.
+        ids: Vec<RuntimeId> = always "ids",
+    }
+}
+
+wire_struct! {
+    /// How a key manager stands, and what it published.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct KeyManagerRecord as "key manager record", at most ANSWER_BYTES_MAX, {
+        /// How it stands.
+        status: Status = always "status",
+        /// The newest proposed master secret.
+        master_secret: Option<SignedEncryptedMasterSecret> = unless_empty "master_secret",
+        /// The newest ephemeral secret.
+        ephemeral_secret: Option<SignedEncryptedEphemeralSecret> = unless_empty "ephemeral_secret",
+    }
+}
+
 /// The answer to a [`RootQuery`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RootAnswer {
@@ -193,6 +282,18 @@ pub enum RootAnswer {
     Registry(Box<RegistryParameters>),
     /// What a round of the runtime sees of the root.
     FromRoot(Box<FromRoot>),
+    /// How the governance service stands.
+    Governance(Box<GovernanceSummary>),
+    /// A page of proposals, ascending by number; empty if there are no more.
+    Proposals(Vec<Proposal>),
+    /// A page of votes, ascending by voter; empty if there are no more.
+    Votes(Vec<VoteEntry>),
+    /// The features.
+    Features(FeatureList),
+    /// How the key manager service stands.
+    KeyManagers(Box<KeyManagerSummary>),
+    /// The key manager; `None` if it has no status.
+    KeyManager(Option<Box<KeyManagerRecord>>),
 }
 
 /// A map of one field, null where there is no value.
@@ -240,6 +341,12 @@ impl RootAnswer {
             Self::Runtime(runtime) => boxed("runtime", runtime.as_deref()),
             Self::Registry(params) => of("registry", &**params).finish(),
             Self::FromRoot(news) => of("from_root", &**news).finish(),
+            Self::Governance(summary) => of("governance", &**summary).finish(),
+            Self::Proposals(proposals) => of("proposals", proposals).finish(),
+            Self::Votes(votes) => of("votes", votes).finish(),
+            Self::Features(features) => of("features", features).finish(),
+            Self::KeyManagers(summary) => of("keymanagers", &**summary).finish(),
+            Self::KeyManager(record) => boxed("keymanager", record.as_deref()),
         }
     }
 
@@ -264,6 +371,12 @@ impl RootAnswer {
                 "runtime" => Ok(Self::Runtime(Option::read(d, "runtime")?.map(Box::new))),
                 "registry" => Ok(Self::Registry(Box::new(Wire::read(d, "registry")?))),
                 "from_root" => Ok(Self::FromRoot(Box::new(Wire::read(d, "from_root")?))),
+                "governance" => Ok(Self::Governance(Box::new(Wire::read(d, "governance")?))),
+                "proposals" => Ok(Self::Proposals(Wire::read(d, "proposals")?)),
+                "votes" => Ok(Self::Votes(Wire::read(d, "votes")?)),
+                "features" => Ok(Self::Features(Wire::read(d, "features")?)),
+                "keymanagers" => Ok(Self::KeyManagers(Box::new(Wire::read(d, "keymanagers")?))),
+                "keymanager" => Ok(Self::KeyManager(Option::read(d, "keymanager")?.map(Box::new))),
                 _ => Err(DecodeError::Field("answer")),
             })
         })

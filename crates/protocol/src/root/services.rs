@@ -3,6 +3,8 @@
 use trilith_params::root as params;
 use trilith_params::root::GENESIS_BYTES_MAX;
 
+use super::governance::GovernanceGenesis;
+use super::keymanager::KeyManagerGenesis;
 use super::registry::RegistryGenesis;
 use super::staking::StakingGenesis;
 use crate::wire::wire_struct;
@@ -41,5 +43,9 @@ wire_struct! {
         staking: StakingGenesis = always "staking",
         /// Entities, nodes and runtimes.
         registry: RegistryGenesis = always "registry",
+        /// Proposals and features.
+        governance: GovernanceGenesis = unless_empty "governance",
+        /// Key managers.
+        keymanager: KeyManagerGenesis = unless_empty "keymanager",
     }
 }
