@@ -47,9 +47,10 @@ mod genesis;
 mod invariants;
 mod rules;
 mod store;
-mod submit;
+// Handlers of runtimes' messages propose and vote too.
+pub(crate) mod submit;
 mod tally;
-mod vote;
+pub(crate) mod vote;
 mod voters;
 
 pub use error::{ArgumentRule, GovernanceError, MODULE};
@@ -60,11 +61,6 @@ pub use store::{parameters, proposal, proposals, summary, votes};
 
 pub(crate) use closing::{end_height, start_epoch};
 pub(crate) use genesis::import;
-// For the handlers of runtimes' messages.
-#[allow(unused_imports)]
-pub(crate) use submit::submit_proposal_as;
-#[allow(unused_imports)]
-pub(crate) use vote::cast_vote_as;
 
 use trilith_protocol::root::governance as methods;
 

@@ -24,20 +24,12 @@ pub(super) fn cast(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> Resul
     let parameters = parameters_of(scope)?;
     charge(scope, call, &parameters, GAS_CAST_VOTE)?;
     let entity = registry::is_entity(scope, &call.signer)?;
-    vote_as(scope, &call.caller, &vote, entity)
+    cast_vote_as(scope, &call.caller, &vote, entity)
 }
 
-/// Votes in the name of an account that has no entity. It is how runtimes vote; no gas is charged
-/// here.
+/// Votes in the name of an account; `entity` says whether it is one of a registered entity. It is
+/// also how runtimes vote, which are none; no gas is charged here.
 pub(crate) fn cast_vote_as(
-    scope: &mut Scope<'_>,
-    voter: &Address,
-    vote: &ProposalVote,
-) -> Result<(), Refusal> {
-    vote_as(scope, voter, vote, false)
-}
-
-fn vote_as(
     scope: &mut Scope<'_>,
     voter: &Address,
     vote: &ProposalVote,
