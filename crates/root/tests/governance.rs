@@ -734,6 +734,8 @@ fn a_fee_is_paid_for_a_refused_proposal() {
 #[derive(Clone, Debug)]
 enum Act {
     Call(u8, &'static str, Vec<u8>),
+    /// Proposes, and all entities are for it.
+    Carry(u8, ProposalContent),
     Idle(u64),
 }
 
@@ -773,6 +775,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (who(), content()).prop_map(|(who, content)| {
             Act::Call(who, SUBMIT_PROPOSAL, content.encode())
         }),
+        3 => (who(), content()).prop_map(|(who, content)| Act::Carry(who, content)),
         12 => (who(), 1..8u64, vote).prop_map(|(who, id, vote)| {
             Act::Call(who, CAST_VOTE, ProposalVote { id, vote }.encode())
         }),
@@ -820,9 +823,15 @@ proptest! {
         let mut forgetful = Network::new(&document);
         forgetful.remember = false;
         for act in acts {
-            let inputs = match act {
-                Act::Call(who, method, body) => {
-                    vec![network.signed(who, method, body, Some(FREE))]
+            let calls = match act {
+                Act::Call(who, method, body) => vec![(who, method, body)],
+                Act::Carry(who, content) => {
+                    let id = network.next_proposal();
+                    let vote = Vote::Yes;
+                    let vote = ProposalVote { id, vote }.encode();
+                    let votes = [10, 20, 30].map(|who| (who, CAST_VOTE, vote.clone()));
+                    let submit = (who, SUBMIT_PROPOSAL, content.encode());
+                    [vec![submit], votes.into()].concat()
                 }
                 Act::Idle(heights) => {
                     network.idle(heights);
@@ -830,10 +839,13 @@ proptest! {
                     Vec::new()
                 }
             };
-            let one = network.height(&inputs);
-            let two = forgetful.height(&inputs);
-            prop_assert_eq!(one.write_log, two.write_log);
-            prop_assert_eq!(one.receipts, two.receipts);
+            for (who, method, body) in calls {
+                let inputs = [network.signed(who, method, body, Some(FREE))];
+                let one = network.height(&inputs);
+                let two = forgetful.height(&inputs);
+                prop_assert_eq!(one.write_log, two.write_log);
+                prop_assert_eq!(one.receipts, two.receipts);
+            }
             prop_assert_eq!(staking::total_supply(&network.view), Ok(q(SUPPLY)));
             prop_assert_eq!(staking::check(&network.view), Ok(()));
             prop_assert_eq!(governance::check(&network.view), Ok(()));

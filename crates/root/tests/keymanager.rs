@@ -7,7 +7,6 @@ mod registered;
 use network::{Network, RUNTIME, key, node, rejection};
 use registered::{
     COMPUTE, document, entity_of, node_of, ok, runtime_of, signed_entity,
-    signed_node,
 };
 use trilith_protocol::root::keymanager::{
     EncryptedEphemeralSecret, EncryptedMasterSecret, EncryptedSecret, EphemeralSecretEvent,
@@ -64,7 +63,7 @@ fn keeps(number: u8, says: &InitResponse) -> Node {
 }
 
 fn keeps_signed(number: u8, says: &SignedInitResponse) -> Node {
-    let mut node = node_of(10, number, 1_000, (KEY_MANAGER, &[keeper()]));
+    let mut node = node_of(10, number, 200, (KEY_MANAGER, &[keeper()]));
     for runtime in node.runtimes.as_mut().unwrap() {
         runtime.capabilities.tee = Some(CapabilityTee {
             hardware: TEE_NONE,
@@ -80,6 +79,8 @@ fn keeps_signed(number: u8, says: &SignedInitResponse) -> Node {
 /// Entity 10 owns the key manager; two of 61, 62 and 63 must sign its policies.
 fn kept_document() -> RootGenesis {
     let mut document = document();
+    // All that a test does in one epoch fits.
+    document.epoch_interval = 30;
     let services = &mut document.services;
     let params = &mut services.registry.params;
     params.max_node_expiration = 0;
@@ -499,7 +500,7 @@ fn an_ephemeral_secret_is_published_once_for_each_next_epoch() {
     let mut network = running();
     // Before any master secret, and at every epoch.
     for epoch in 2..5 {
-        refused(&network.publish_ephemeral(41, epoch - 1, &NODES), 110);
+        refused(&network.publish_ephemeral(41, 0, &NODES), 110);
         refused(&network.publish_ephemeral(41, epoch + 1, &NODES), 110);
         let receipt = network.publish_ephemeral(43, epoch, &NODES);
         ok(&receipt);
@@ -581,7 +582,7 @@ fn only_test_key_managers_take_keys_without_hardware() {
     of_keeper.capabilities.tee.as_mut().unwrap().attestation = Some(Blob(vec![1]));
     registered::refused(&network.register_node(41, &attested), 103);
     // A compute runtime takes no such keys.
-    let mut compute = node_of(10, 41, 1_000, (COMPUTE, &[RUNTIME]));
+    let mut compute = node_of(10, 41, 200, (COMPUTE, &[RUNTIME]));
     let of_runtime = &mut compute.runtimes.as_mut().unwrap()[0];
     of_runtime.capabilities = keeps(41, &says).runtimes()[0].capabilities.clone();
     registered::refused(&network.register_node(41, &compute), 103);
