@@ -70,7 +70,10 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
     entries.extend(staking::import(&stakes)?);
     entries.extend(governance::import(&genesis.services.governance, &stakes)?);
     let registered = &genesis.services.registry;
-    entries.extend(keymanager::import(&genesis.services.keymanager, registered)?);
+    entries.extend(keymanager::import(
+        &genesis.services.keymanager,
+        registered,
+    )?);
     entries.iter().try_for_each(fits)?;
     let document = Document(entries.into_iter().collect());
     let randomness = *network.chain_context.as_bytes();

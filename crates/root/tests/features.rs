@@ -167,7 +167,10 @@ fn one_entity_activates_a_feature_in_two_epochs() {
     services.registry.nodes = vec![signed_node(&validator, 41)];
     // The others' stake has no validator: it does not vote.
     let mut network = Network::new(&document);
-    assert_eq!(network.account(&address(10)).escrow.active.balance, q(100_000));
+    assert_eq!(
+        network.account(&address(10)).escrow.active.balance,
+        q(100_000)
+    );
     let RootAnswer::Governance(summary) = network.ask(&RootQuery::Governance) else {
         panic!("the service was asked for");
     };

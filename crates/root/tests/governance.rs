@@ -85,7 +85,10 @@ fn an_upgrade_that_enough_vote_for_is_pending_and_then_done() {
     assert_eq!(balance(&network, 10), 1_000_000);
     assert_eq!(deposits(&network), q(0));
     let summary = governance::summary(&network.view).unwrap();
-    assert_eq!((summary.active, summary.pending_upgrades), (vec![], vec![1]));
+    assert_eq!(
+        (summary.active, summary.pending_upgrades),
+        (vec![], vec![1])
+    );
     network.all_sound();
     // At its epoch, a build that speaks the target goes on.
     while network.epoch() < 5 {
@@ -231,7 +234,10 @@ fn what_cannot_be_done_any_more_fails_and_the_deposit_goes_back() {
     let failed = network.proposal(2);
     assert_eq!(failed.state, ProposalState::Failed);
     assert_eq!(failed.results, [(Vote::Yes, q(300_000))].into());
-    assert_eq!((balance(&network, 20), balance(&network, 30)), (1_000_000, 1_000_000));
+    assert_eq!(
+        (balance(&network, 20), balance(&network, 30)),
+        (1_000_000, 1_000_000)
+    );
     let summary = governance::summary(&network.view).unwrap();
     assert_eq!(summary.pending_upgrades, vec![1]);
     network.all_sound();
@@ -640,7 +646,9 @@ fn documents_that_do_not_fit_are_refused() {
     let order = |error: GenesisError| matches!(error, GenesisError::Order { .. });
     let sum = refused(&|d| d.services.governance.proposals[0].deposit = q(1));
     assert!(matches!(sum, GenesisError::Sum { .. }));
-    assert!(rule(refused(&|d| d.services.governance.proposals[0].id = 2)));
+    assert!(rule(
+        refused(&|d| d.services.governance.proposals[0].id = 2)
+    ));
     assert!(rule(refused(&|d| {
         d.services.governance.proposals[0].content = ProposalContent::default();
     })));
@@ -660,8 +668,13 @@ fn documents_that_do_not_fit_are_refused() {
         votes.get_mut(&id).unwrap().swap(0, 1);
     })));
     // It has not passed yet.
-    assert!(rule(refused(&|d| d.services.governance.pending_upgrades = vec![id])));
-    assert!(order(refused(&|d| d.services.governance.pending_upgrades = vec![1, 1])));
+    assert!(rule(refused(
+        &|d| d.services.governance.pending_upgrades = vec![id]
+    )));
+    assert!(order(refused(&|d| d
+        .services
+        .governance
+        .pending_upgrades = vec![1, 1])));
     let record = FeatureRecord {
         id: feature(1),
         proposal: 0,
@@ -711,7 +724,10 @@ fn the_service_answers_questions() {
         after: Some(votes[0].voter),
     }));
     assert_eq!(rest, RootAnswer::Votes(votes[1..].to_vec()));
-    assert_eq!(network.ask(&RootQuery::Votes(of(9))), RootAnswer::Votes(Vec::new()));
+    assert_eq!(
+        network.ask(&RootQuery::Votes(of(9))),
+        RootAnswer::Votes(Vec::new())
+    );
 }
 
 #[test]

@@ -5,9 +5,7 @@ mod network;
 mod registered;
 
 use network::{Network, RUNTIME, key, node, rejection};
-use registered::{
-    COMPUTE, document, entity_of, node_of, ok, runtime_of, signed_entity,
-};
+use registered::{COMPUTE, document, entity_of, node_of, ok, runtime_of, signed_entity};
 use trilith_protocol::root::keymanager::{
     EncryptedEphemeralSecret, EncryptedMasterSecret, EncryptedSecret, EphemeralSecretEvent,
     InitResponse, KeyManagerEvent, MasterSecretEvent, PUBLISH_EPHEMERAL_SECRET,
@@ -16,9 +14,7 @@ use trilith_protocol::root::keymanager::{
 };
 use trilith_protocol::root::registry::{CapabilityTee, KIND_KEY_MANAGER, Node, Runtime, TEE_NONE};
 use trilith_protocol::root::{Blob, GenesisError, Quantity, RootAnswer, RootQuery};
-use trilith_protocol::{
-    QueryContext, ROOT_RUNTIME, Receipt, RootEvent, RootGenesis, Runtime as _,
-};
+use trilith_protocol::{QueryContext, ROOT_RUNTIME, Receipt, RootEvent, RootGenesis, Runtime as _};
 use trilith_root::{export, genesis_write_log, keymanager, registry, staking};
 use trilith_types::{Epoch, PublicKey, Round, RuntimeId, SecretKey, StateRead as _, TimeNanos};
 
@@ -59,7 +55,10 @@ fn signer(number: u8) -> SecretKey {
 
 /// A node of the key manager whose enclave says something.
 fn keeps(number: u8, says: &InitResponse) -> Node {
-    keeps_signed(number, &SignedInitResponse::sign(says.clone(), &rak(number)))
+    keeps_signed(
+        number,
+        &SignedInitResponse::sign(says.clone(), &rak(number)),
+    )
 }
 
 fn keeps_signed(number: u8, says: &SignedInitResponse) -> Node {
@@ -258,7 +257,10 @@ fn the_first_policy_counts_from_the_next_epoch_on() {
         [RootEvent::KeyManager(KeyManagerEvent::Status(event))] if event.id == keeper()
     ));
     let status = network.status();
-    assert_eq!((status.policy, status.next_policy), (None, Some(signed.clone())));
+    assert_eq!(
+        (status.policy, status.next_policy),
+        (None, Some(signed.clone()))
+    );
     assert!(!status.is_initialized);
     // Nodes that know of it already are its nodes at once; the others are left out.
     let says = follows(&network.status());
@@ -270,7 +272,10 @@ fn the_first_policy_counts_from_the_next_epoch_on() {
     network.keep(&[43], &ignorant);
     network.next_epoch();
     let status = network.status();
-    assert_eq!((status.policy.as_ref(), status.next_policy.as_ref()), (Some(&signed), None));
+    assert_eq!(
+        (status.policy.as_ref(), status.next_policy.as_ref()),
+        (Some(&signed), None)
+    );
     assert_eq!(status.nodes(), ids(&[41, 42]));
     assert!(status.is_initialized && !status.is_secure);
     assert_eq!((status.checksum(), status.generation), (&[][..], 0));
@@ -301,11 +306,20 @@ fn a_newer_policy_replaces_an_older_one_at_the_next_epoch() {
     let mut network = running();
     let second = signed_policy(policy(2, 1), &[63, 61, 62]);
     // 105: not newer.
-    refused(&network.set_policy(&signed_policy(policy(1, 1), &[61, 62])), 105);
-    refused(&network.set_policy(&signed_policy(policy(0, 1), &[61, 62])), 105);
+    refused(
+        &network.set_policy(&signed_policy(policy(1, 1), &[61, 62])),
+        105,
+    );
+    refused(
+        &network.set_policy(&signed_policy(policy(0, 1), &[61, 62])),
+        105,
+    );
     ok(&network.set_policy(&second));
     let old = network.status();
-    assert_eq!(old.policy.as_ref().map(|policy| policy.policy.serial), Some(1));
+    assert_eq!(
+        old.policy.as_ref().map(|policy| policy.policy.serial),
+        Some(1)
+    );
     // Only 41 and 42 hear of it in time.
     let says = follows(&old);
     network.keep(&[41, 42], &says);
@@ -335,7 +349,10 @@ fn policies_need_their_owner_and_enough_of_their_signers() {
     refused(&network.free(20, UPDATE_POLICY, good.encode()), 102);
     // 104: one signer, twice, or somebody else.
     for signers in [&[][..], &[61], &[61, 61], &[61, 64]] {
-        refused(&network.set_policy(&signed_policy(policy(1, 3), signers)), 104);
+        refused(
+            &network.set_policy(&signed_policy(policy(1, 3), signers)),
+            104,
+        );
     }
     // 103: signed for another policy.
     let mut forged = good.clone();
@@ -375,7 +392,10 @@ fn the_first_master_secret_needs_two_thirds_of_the_nodes() {
     network.keep(&[41], &has);
     network.next_epoch();
     let status = network.status();
-    assert_eq!((status.checksum(), status.nodes()), (&[][..], &ids(&NODES)[..]));
+    assert_eq!(
+        (status.checksum(), status.nodes()),
+        (&[][..], &ids(&NODES)[..])
+    );
     // The next epoch is too late for it; another one may be published, which two have in time.
     network.keep(&[42, 43], &has);
     network.next_epoch();
@@ -470,13 +490,25 @@ fn every_reason_to_refuse_a_master_secret() {
     refused(&network.free(41, PUBLISH_MASTER_SECRET, vec![0x01]), 1);
     let short = with(&|secret| secret.secret.checksum = Blob(vec![1; 31]));
     refused(&network.publish(41, short), 1);
-    refused(&network.publish(41, with(&|secret| secret.id = RUNTIME)), 101);
+    refused(
+        &network.publish(41, with(&|secret| secret.id = RUNTIME)),
+        101,
+    );
     // 106: a node that is not one of the key manager's, and its owner.
     refused(&network.publish(44, good.clone()), 106);
     refused(&network.publish(10, good.clone()), 106);
-    refused(&network.publish(41, with(&|secret| secret.generation = 1)), 109);
-    refused(&network.publish(41, with(&|secret| secret.epoch = Epoch(1))), 110);
-    refused(&network.publish(41, with(&|secret| secret.epoch = Epoch(3))), 110);
+    refused(
+        &network.publish(41, with(&|secret| secret.generation = 1)),
+        109,
+    );
+    refused(
+        &network.publish(41, with(&|secret| secret.epoch = Epoch(1))),
+        110,
+    );
+    refused(
+        &network.publish(41, with(&|secret| secret.epoch = Epoch(3))),
+        110,
+    );
     // 111: for somebody else; 112: for one of three.
     let stranger = with(&|secret| {
         let ciphertexts = &mut secret.secret.ciphertexts;
@@ -487,7 +519,10 @@ fn every_reason_to_refuse_a_master_secret() {
     refused(&network.publish(41, few), 112);
     // 103: signed with another enclave's key.
     let signed = SignedEncryptedMasterSecret::sign(good.clone(), &rak(42));
-    refused(&network.free(41, PUBLISH_MASTER_SECRET, signed.encode()), 103);
+    refused(
+        &network.free(41, PUBLISH_MASTER_SECRET, signed.encode()),
+        103,
+    );
     // 107: once an epoch; two thirds are enough.
     let enough = with(&|secret| secret.secret = encrypted([1; 32], &[41, 42]));
     ok(&network.publish(41, enough));
@@ -523,7 +558,10 @@ fn an_ephemeral_secret_is_published_once_for_each_next_epoch() {
         secret: encrypted([7; 32], &NODES),
     };
     let signed = SignedEncryptedEphemeralSecret::sign(secret, &rak(42));
-    refused(&network.free(41, PUBLISH_EPHEMERAL_SECRET, signed.encode()), 103);
+    refused(
+        &network.free(41, PUBLISH_EPHEMERAL_SECRET, signed.encode()),
+        103,
+    );
     network.kept_sound();
 }
 
@@ -608,10 +646,17 @@ fn a_suspended_key_manager_stands_still() {
     let method = trilith_protocol::root::staking::RECLAIM_ESCROW;
     ok(&network.free(10, method, all.encode()));
     network.next_epoch();
-    assert!(registry::suspended_runtime(&network.view, &keeper()).unwrap().is_some());
+    assert!(
+        registry::suspended_runtime(&network.view, &keeper())
+            .unwrap()
+            .is_some()
+    );
     assert_eq!(network.status(), before);
     refused(&network.publish(41, network.next_secret(&NODES)), 101);
-    refused(&network.set_policy(&signed_policy(policy(2, 3), &[61, 62])), 101);
+    refused(
+        &network.set_policy(&signed_policy(policy(2, 3), &[61, 62])),
+        101,
+    );
     network.kept_sound();
 }
 
@@ -636,8 +681,14 @@ fn the_service_answers_questions() {
         panic!("a key manager was asked for");
     };
     assert_eq!(record.status, network.status());
-    assert_eq!(record.master_secret.map(|signed| signed.secret), Some(proposed));
-    assert_eq!(record.ephemeral_secret.map(|signed| signed.secret.epoch), Some(Epoch(2)));
+    assert_eq!(
+        record.master_secret.map(|signed| signed.secret),
+        Some(proposed)
+    );
+    assert_eq!(
+        record.ephemeral_secret.map(|signed| signed.secret.epoch),
+        Some(Epoch(2))
+    );
 }
 
 #[test]
@@ -667,19 +718,33 @@ fn an_export_starts_a_network_that_stands_where_the_old_one_did() {
     };
     let rule = |error: GenesisError| matches!(error, GenesisError::Rule { .. });
     let order = |error: GenesisError| matches!(error, GenesisError::Order { .. });
-    assert!(rule(refused(&|d| d.services.keymanager.params.policy_threshold = 0)));
-    assert!(rule(refused(&|d| d.services.keymanager.params.policy_threshold = 4)));
+    assert!(rule(refused(&|d| d
+        .services
+        .keymanager
+        .params
+        .policy_threshold = 0)));
+    assert!(rule(refused(&|d| d
+        .services
+        .keymanager
+        .params
+        .policy_threshold = 4)));
     assert!(order(refused(&|d| {
         d.services.keymanager.params.policy_signers.swap(0, 1);
     })));
-    assert!(rule(refused(&|d| d.services.keymanager.statuses[0].id = RUNTIME)));
+    assert!(rule(refused(
+        &|d| d.services.keymanager.statuses[0].id = RUNTIME
+    )));
     assert!(order(refused(&|d| {
         let status = d.services.keymanager.statuses[0].clone();
         d.services.keymanager.statuses.push(status);
     })));
     assert!(rule(refused(&|d| d.services.keymanager.statuses.clear())));
     assert!(rule(refused(&|d| {
-        d.services.keymanager.statuses[0].nodes.as_mut().unwrap().swap(0, 1);
+        d.services.keymanager.statuses[0]
+            .nodes
+            .as_mut()
+            .unwrap()
+            .swap(0, 1);
     })));
     // A policy with a signature too few, a next one that is older, and one of another key manager.
     assert!(rule(refused(&|d| {

@@ -376,7 +376,9 @@ impl RootAnswer {
                 "votes" => Ok(Self::Votes(Wire::read(d, "votes")?)),
                 "features" => Ok(Self::Features(Wire::read(d, "features")?)),
                 "keymanagers" => Ok(Self::KeyManagers(Box::new(Wire::read(d, "keymanagers")?))),
-                "keymanager" => Ok(Self::KeyManager(Option::read(d, "keymanager")?.map(Box::new))),
+                "keymanager" => Ok(Self::KeyManager(
+                    Option::read(d, "keymanager")?.map(Box::new),
+                )),
                 _ => Err(DecodeError::Field("answer")),
             })
         })

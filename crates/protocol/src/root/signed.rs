@@ -99,7 +99,12 @@ impl Signed {
 }
 
 impl SignatureOf {
-    pub(super) fn sign(key: &SecretKey, context: SignatureContext, chain: &Hash, raw: &[u8]) -> Self {
+    pub(super) fn sign(
+        key: &SecretKey,
+        context: SignatureContext,
+        chain: &Hash,
+        raw: &[u8],
+    ) -> Self {
         Self {
             public_key: key.public(),
             signature: key.sign(&context.full(None, chain), raw),

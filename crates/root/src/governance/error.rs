@@ -62,7 +62,9 @@ pub enum ArgumentRule {
     #[error("no service `{0}` lets its parameters be changed")]
     NoSuchModule(String),
     /// Features are missing, too many, or not ascending.
-    #[error("{count} features, ascending: {ascending}; from 1 to {limit} in order can be activated")]
+    #[error(
+        "{count} features, ascending: {ascending}; from 1 to {limit} in order can be activated"
+    )]
     Features {
         /// How many.
         count: usize,

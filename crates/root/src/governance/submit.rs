@@ -80,7 +80,12 @@ pub(crate) fn submit_proposal_as(
         deposit,
         content: content.clone(),
         created_at: scope.epoch,
-        closes_at: Epoch(scope.epoch.0.saturating_add(parameters.voting_period.max(1))),
+        closes_at: Epoch(
+            scope
+                .epoch
+                .0
+                .saturating_add(parameters.voting_period.max(1)),
+        ),
         results: BTreeMap::new(),
         invalid_votes: 0,
     };

@@ -176,7 +176,10 @@ mod tests {
         let (voters, delegations) = published();
         assert_eq!(total(&voters), Some(q(195)));
         for (votes, passes, invalid, results) in CASES {
-            let votes: Votes = votes.iter().map(|(of, vote)| (account(*of), *vote)).collect();
+            let votes: Votes = votes
+                .iter()
+                .map(|(of, vote)| (account(*of), *vote))
+                .collect();
             let counted = tally(&voters, &votes, &delegations).unwrap();
             let results = results.iter().map(|(vote, stake)| (*vote, q(*stake)));
             assert_eq!(counted.results, results.collect());

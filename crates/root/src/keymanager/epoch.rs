@@ -42,11 +42,13 @@ pub(crate) fn start_epoch(scope: &mut Scope<'_>) -> Result<(), StateFault> {
 /// Writes a status and tells that it changed.
 pub(super) fn save(scope: &mut Scope<'_>, status: &Status) {
     scope.overlay.put_record(key(STATUSES, &status.id), status);
-    scope.emit(RootEvent::KeyManager(KeyManagerEvent::Status(StatusEvent {
-        id: status.id,
-        nodes: u32::try_from(status.nodes().len()).unwrap_or(u32::MAX),
-        generation: status.generation,
-        rotation_epoch: status.rotation_epoch,
-        hash: Hash::of(&status.encode()),
-    })));
+    scope.emit(RootEvent::KeyManager(KeyManagerEvent::Status(
+        StatusEvent {
+            id: status.id,
+            nodes: u32::try_from(status.nodes().len()).unwrap_or(u32::MAX),
+            generation: status.generation,
+            rotation_epoch: status.rotation_epoch,
+            hash: Hash::of(&status.encode()),
+        },
+    )));
 }

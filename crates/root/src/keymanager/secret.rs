@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use trilith_params::root::SECRET_ENCLAVES_MIN;
 use trilith_protocol::RootEvent;
 use trilith_protocol::root::keymanager::{
-    EncryptedSecret, EphemeralSecretEvent, GAS_PUBLISH_EPHEMERAL_SECRET,
-    GAS_PUBLISH_MASTER_SECRET, KeyManagerEvent, MasterSecretEvent,
-    SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret, Status,
+    EncryptedSecret, EphemeralSecretEvent, GAS_PUBLISH_EPHEMERAL_SECRET, GAS_PUBLISH_MASTER_SECRET,
+    KeyManagerEvent, MasterSecretEvent, SignedEncryptedEphemeralSecret,
+    SignedEncryptedMasterSecret, Status,
 };
 use trilith_protocol::root::registry::CapabilityTee;
 use trilith_types::{Epoch, NodeId, PublicKey, RuntimeId, SignatureError, StateFault};

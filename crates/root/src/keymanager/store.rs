@@ -40,7 +40,11 @@ pub(super) fn save_parameters(scope: &mut Scope<'_>, parameters: &KeyManagerPara
 }
 
 /// Charges the gas of an operation.
-pub(super) fn charge(scope: &mut Scope<'_>, call: &mut Call, operation: &str) -> Result<(), Refusal> {
+pub(super) fn charge(
+    scope: &mut Scope<'_>,
+    call: &mut Call,
+    operation: &str,
+) -> Result<(), Refusal> {
     let parameters = parameters_of(scope)?;
     let cost = parameters.gas_costs.get(&operation.into());
     call.charge(scope, cost.copied().unwrap_or(0))?;
@@ -75,7 +79,10 @@ pub fn status(view: &dyn StateRead, id: &RuntimeId) -> Result<Option<Status>, St
 ///
 /// # Errors
 /// See [`parameters`].
-pub fn record(view: &dyn StateRead, id: &RuntimeId) -> Result<Option<KeyManagerRecord>, StateFault> {
+pub fn record(
+    view: &dyn StateRead,
+    id: &RuntimeId,
+) -> Result<Option<KeyManagerRecord>, StateFault> {
     let Some(status) = status(view, id)? else {
         return Ok(None);
     };

@@ -17,7 +17,10 @@ pub(crate) fn is_entity(scope: &mut Scope<'_>, id: &PublicKey) -> Result<bool, S
 }
 
 /// The descriptor of a registered node.
-pub(crate) fn descriptor_of(scope: &mut Scope<'_>, id: &NodeId) -> Result<Option<Node>, StateFault> {
+pub(crate) fn descriptor_of(
+    scope: &mut Scope<'_>,
+    id: &NodeId,
+) -> Result<Option<Node>, StateFault> {
     scope.overlay.node(id)
 }
 
@@ -35,9 +38,7 @@ pub(crate) fn key_managers(scope: &Scope<'_>) -> Result<Vec<Runtime>, StateFault
 
 /// The entities that have a validator which is not expired, not frozen and past its waiting time,
 /// and that have the stake that is claimed from them.
-pub(crate) fn validator_entities(
-    scope: &mut Scope<'_>,
-) -> Result<BTreeSet<PublicKey>, StateFault> {
+pub(crate) fn validator_entities(scope: &mut Scope<'_>) -> Result<BTreeSet<PublicKey>, StateFault> {
     let mut entities = BTreeSet::new();
     let mut coverage = Coverage::default();
     for node in all_nodes(scope)? {
@@ -56,7 +57,5 @@ pub(crate) fn validator_entities(
 
 fn may_validate(node: &Node, status: &NodeStatus, epoch: Epoch) -> bool {
     let after = status.election_eligible_after;
-    !node.is_expired(epoch)
-        && status.freeze_end_time == 0
-        && (after == 0 || epoch.0 > after)
+    !node.is_expired(epoch) && status.freeze_end_time == 0 && (after == 0 || epoch.0 > after)
 }

@@ -29,7 +29,10 @@ pub(crate) fn change_parameters(
 }
 
 fn put(changes: StakingChanges, parameters: &mut StakingParameters) {
-    set(&mut parameters.debonding_interval, changes.debonding_interval);
+    set(
+        &mut parameters.debonding_interval,
+        changes.debonding_interval,
+    );
     set(&mut parameters.reward_schedule, changes.reward_schedule);
     if !changes.gas_costs.is_empty() {
         parameters.gas_costs = changes.gas_costs;

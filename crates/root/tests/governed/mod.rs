@@ -8,9 +8,7 @@ use trilith_protocol::root::governance::{
     ProposalContent, ProposalState, ProposalVote, ProtocolVersions, SUBMIT_PROPOSAL, Upgrade, Vote,
 };
 use trilith_protocol::root::{FeatureId, Quantity, RawItem, RootAnswer, RootQuery};
-use trilith_protocol::{
-    QueryContext, ROOT_RUNTIME, Receipt, RootEvent, RootGenesis, Runtime as _,
-};
+use trilith_protocol::{QueryContext, ROOT_RUNTIME, Receipt, RootEvent, RootGenesis, Runtime as _};
 use trilith_root::{governance, keymanager};
 use trilith_types::{Epoch, PublicKey, Round, TimeNanos};
 
@@ -191,4 +189,3 @@ impl Network {
         decoded
     }
 }
-

@@ -95,8 +95,16 @@ mod tests {
     }
 
     const KMAC: [(&[&[u8]], &str, &str); 2] = [
-        (&[&[0, 1, 2, 3]], "My Tagged Application", "f2d95c33c9a201eb10c524b9084b4bacae0092f869122df7d7870b92c842e05b"),
-        (&[&[0, 1], &[2, 3]], "", "b423798ac38d465560a058b982f56f7ff5d62a5cfa813ab8522998ed32e00a38"),
+        (
+            &[&[0, 1, 2, 3]],
+            "My Tagged Application",
+            "f2d95c33c9a201eb10c524b9084b4bacae0092f869122df7d7870b92c842e05b",
+        ),
+        (
+            &[&[0, 1], &[2, 3]],
+            "",
+            "b423798ac38d465560a058b982f56f7ff5d62a5cfa813ab8522998ed32e00a38",
+        ),
     ];
 
     /// Figures computed with OpenSSL's KMAC-256.
@@ -104,12 +112,24 @@ mod tests {
     fn a_chain_of_checksums_vouches_for_all_secrets() {
         let id = RuntimeId::from_bytes([1; 32]);
         let first = master_secret_checksum(&[7; 32], None, &id, true);
-        assert_eq!(hex::encode(first), "43bf4676134894241ba28c3f7d2acc9ca80715bb50eb8421106621b6c21aa4e2");
+        assert_eq!(
+            hex::encode(first),
+            "43bf4676134894241ba28c3f7d2acc9ca80715bb50eb8421106621b6c21aa4e2"
+        );
         let second = master_secret_checksum(&[8; 32], Some(&first), &id, true);
-        assert_eq!(hex::encode(second), "2670860e46a8a1225bc631e83169585eca9f75cccf32b6e9ae892a660bf49713");
+        assert_eq!(
+            hex::encode(second),
+            "2670860e46a8a1225bc631e83169585eca9f75cccf32b6e9ae892a660bf49713"
+        );
         let test = master_secret_checksum(&[7; 32], None, &id, false);
-        assert_eq!(hex::encode(test), "f4cd46b92001aa58658b6c9098bfb8c4b80c7a681622ebcf18f9f967afb27b69");
+        assert_eq!(
+            hex::encode(test),
+            "f4cd46b92001aa58658b6c9098bfb8c4b80c7a681622ebcf18f9f967afb27b69"
+        );
         let ephemeral = ephemeral_secret_checksum(&[9; 32], &id, Epoch(0x0102), true);
-        assert_eq!(hex::encode(ephemeral), "eaff169b847568c54f1e73decc54ad294086a6861ad3e5e2fd344ec2f3a4bc60");
+        assert_eq!(
+            hex::encode(ephemeral),
+            "eaff169b847568c54f1e73decc54ad294086a6861ad3e5e2fd344ec2f3a4bc60"
+        );
     }
 }
