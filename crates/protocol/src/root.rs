@@ -32,7 +32,7 @@ pub use genesis::{
     NodeRoles, RootGenesis, RuntimeDescriptor, SchedulerParameters, ThresholdKey,
 };
 pub use query::{
-    FeatureList, GovernanceSummary, KeyManagerRecord, KeyManagerSummary, NodeRecord,
+    FeatureList, GovernanceSummary, KeymanagerRecord, KeymanagerSummary, NodeRecord,
     QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary, VotesOf,
 };
 pub use round::{ActiveFeature, FROM_ROOT_BYTES_MAX, FeatureId, FromRoot, IncomingMessage};

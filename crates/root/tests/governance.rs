@@ -12,7 +12,7 @@ use network::{Network, address, rejection};
 use proptest::prelude::*;
 use registered::{FREE, ok, version};
 use trilith_protocol::root::governance::{
-    CAST_VOTE, FeatureRecord, GovernanceChanges, GovernanceEvent, KeyManagerChanges, Proposal,
+    CAST_VOTE, FeatureRecord, GovernanceChanges, GovernanceEvent, KeymanagerChanges, Proposal,
     ProposalContent, ProposalFinalizedEvent, ProposalMetadata, ProposalState,
     ProposalSubmittedEvent, ProposalVote, RegistryChanges, SUBMIT_PROPOSAL, StakingChanges, Vote,
     VoteEntry, VoteEvent,
@@ -284,7 +284,7 @@ fn parameters_of_every_service_change_together_and_hold_from_the_next_height() {
     assert_eq!(after.max_node_expiration, 3);
     assert!(after.disable_km_runtime_registration && !after.disable_runtime_registration);
 
-    let changes = KeyManagerChanges {
+    let changes = KeymanagerChanges {
         gas_costs: [("update_policy".into(), 5)].into(),
     };
     let id = network.carry(&change("keymanager", changes.encode()));
@@ -365,7 +365,7 @@ fn changes_that_break_a_rule_are_refused_as_a_whole() {
             enable_runtime_governance_models: [(4, true)].into(),
             ..RegistryChanges::default()
         }),
-        change("keymanager", KeyManagerChanges::default().encode()),
+        change("keymanager", KeymanagerChanges::default().encode()),
         // Nothing that can be decoded.
         change("staking", vec![0x01]),
         change("governance", vec![0xa1, 0x61, 0x78, 0x00]),

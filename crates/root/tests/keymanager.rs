@@ -8,7 +8,7 @@ use network::{Network, RUNTIME, key, node, rejection};
 use registered::{COMPUTE, document, entity_of, node_of, ok, runtime_of, signed_entity};
 use trilith_protocol::root::keymanager::{
     EncryptedEphemeralSecret, EncryptedMasterSecret, EncryptedSecret, EphemeralSecretEvent,
-    InitResponse, KeyManagerEvent, MasterSecretEvent, PUBLISH_EPHEMERAL_SECRET,
+    InitResponse, KeymanagerEvent, MasterSecretEvent, PUBLISH_EPHEMERAL_SECRET,
     PUBLISH_MASTER_SECRET, PolicySgx, SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret,
     SignedInitResponse, SignedPolicySgx, Status, UPDATE_POLICY, master_secret_checksum,
 };
@@ -254,7 +254,7 @@ fn the_first_policy_counts_from_the_next_epoch_on() {
     let told = RootEvent::decode_list(&receipt.output, 10).unwrap();
     assert!(matches!(
         &told[..],
-        [RootEvent::KeyManager(KeyManagerEvent::Status(event))] if event.id == keeper()
+        [RootEvent::KeyManager(KeymanagerEvent::Status(event))] if event.id == keeper()
     ));
     let status = network.status();
     assert_eq!(
@@ -376,7 +376,7 @@ fn the_first_master_secret_needs_two_thirds_of_the_nodes() {
     let proposed = network.next_secret(&NODES);
     let receipt = network.publish(42, proposed.clone());
     ok(&receipt);
-    let event = RootEvent::KeyManager(KeyManagerEvent::MasterSecret(MasterSecretEvent {
+    let event = RootEvent::KeyManager(KeymanagerEvent::MasterSecret(MasterSecretEvent {
         id: keeper(),
         node: node(42),
         generation: 0,
@@ -539,7 +539,7 @@ fn an_ephemeral_secret_is_published_once_for_each_next_epoch() {
         refused(&network.publish_ephemeral(41, epoch + 1, &NODES), 110);
         let receipt = network.publish_ephemeral(43, epoch, &NODES);
         ok(&receipt);
-        let event = RootEvent::KeyManager(KeyManagerEvent::EphemeralSecret(EphemeralSecretEvent {
+        let event = RootEvent::KeyManager(KeymanagerEvent::EphemeralSecret(EphemeralSecretEvent {
             id: keeper(),
             node: node(43),
             epoch: Epoch(epoch),

@@ -4,7 +4,7 @@ use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Hash, Height, NodeId, Round, RuntimeId};
 
 use super::governance::GovernanceEvent;
-use super::keymanager::KeyManagerEvent;
+use super::keymanager::KeymanagerEvent;
 use super::registry::RegistryEvent;
 use super::staking::StakingEvent;
 use super::{Committee, read_variant, variant};
@@ -115,7 +115,7 @@ pub enum RootEvent {
     /// Something happened to proposals, or because of them.
     Governance(GovernanceEvent),
     /// Something happened to a key manager.
-    KeyManager(KeyManagerEvent),
+    KeyManager(KeymanagerEvent),
 }
 
 impl RootEvent {

@@ -4,7 +4,7 @@ use trilith_params::root as params;
 use trilith_params::root::GENESIS_BYTES_MAX;
 
 use super::governance::GovernanceGenesis;
-use super::keymanager::KeyManagerGenesis;
+use super::keymanager::KeymanagerGenesis;
 use super::registry::RegistryGenesis;
 use super::staking::StakingGenesis;
 use crate::wire::wire_struct;
@@ -46,6 +46,6 @@ wire_struct! {
         /// Proposals and features.
         governance: GovernanceGenesis = unless_empty "governance",
         /// Key managers.
-        keymanager: KeyManagerGenesis = unless_empty "keymanager",
+        keymanager: KeymanagerGenesis = unless_empty "keymanager",
     }
 }
