@@ -7,6 +7,8 @@ mod address;
 pub mod beacon;
 mod event;
 mod genesis;
+pub mod governance;
+pub mod keymanager;
 mod message;
 mod quantity;
 mod query;
@@ -39,7 +41,8 @@ pub use message::{
     RuntimeMessage, StakingMessage, SubmitMessage, TransferResult, WithdrawResult,
 };
 pub use query::{
-    NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary,
+    FeatureList, GovernanceSummary, KeymanagerRecord, KeymanagerSummary, NodeRecord,
+    QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary, VotesOf,
 };
 pub use roothash::{
     CarriedRuntime, GAS_COMPUTE_COMMIT, GAS_EVIDENCE, GAS_SUBMIT_MESSAGE, RoothashGenesis,

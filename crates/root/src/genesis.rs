@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use trilith_params::root::{PARAMETERS_BYTES_MAX, RUNTIMES_MAX, TRANSACTION_BYTES_MAX};
+use trilith_params::root::{
+    KEY_MANAGER_STATUS_BYTES_MAX, PARAMETERS_BYTES_MAX, PROPOSAL_BYTES_MAX, RUNTIMES_MAX,
+    TRANSACTION_BYTES_MAX,
+};
 use trilith_protocol::root::{GenesisError, Services};
 use trilith_protocol::{BlockHeader, RootEvent, RootGenesis};
 use trilith_types::state::Visitor;
@@ -18,7 +21,7 @@ use crate::state::{
     EPOCH, EpochRecord, Events, KEYS, Keys, NETWORK, Network, OfRuntime, Record as _, TIP, Tip,
     events_key, node_key,
 };
-use crate::{beacon, registry, roothash, scheduler, staking, state};
+use crate::{beacon, governance, keymanager, registry, roothash, scheduler, staking, state};
 
 /// The entries of a document before anything is elected.
 struct Document(BTreeMap<Vec<u8>, Vec<u8>>);
@@ -71,6 +74,12 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
     entries.extend(scheduler::import(&services.scheduler, stakes.total_supply)?);
     let first_rounds = first_rounds(genesis);
     entries.extend(roothash::import(&genesis.services.roothash, &first_rounds)?);
+    entries.extend(governance::import(&genesis.services.governance, &stakes)?);
+    let registered = &genesis.services.registry;
+    entries.extend(keymanager::import(
+        &genesis.services.keymanager,
+        registered,
+    )?);
     entries.iter().try_for_each(fits)?;
     let document = Document(entries.into_iter().collect());
     let randomness = *network.chain_context.as_bytes();
@@ -106,9 +115,14 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
 /// Refuses what could not be read back: a document bounds only all of it together.
 fn fits((key, value): &Entry) -> Result<(), GenesisError> {
     let (what, limit) = match key.as_slice() {
-        [b'S' | b'R' | b'B' | b'V' | b'H', b'p'] => ("parameters", PARAMETERS_BYTES_MAX),
+        [b'S' | b'R' | b'B' | b'V' | b'H' | b'G' | b'K', b'p'] => {
+            ("parameters", PARAMETERS_BYTES_MAX)
+        }
         [b'S', b's'] => ("a count of signatures", PARAMETERS_BYTES_MAX),
         [b'R', ..] => ("a descriptor", TRANSACTION_BYTES_MAX),
+        [b'K', b's', ..] => ("a status", KEY_MANAGER_STATUS_BYTES_MAX),
+        [b'K', ..] => ("a secret", TRANSACTION_BYTES_MAX),
+        [b'G', b'n', ..] => ("a proposal", PROPOSAL_BYTES_MAX),
         _ => return Ok(()),
     };
     let len = value.len();
@@ -131,6 +145,8 @@ pub fn export(view: &dyn StateRead) -> Result<Services, StateFault> {
         beacon: beacon::parameters(view)?,
         scheduler: scheduler::parameters(view)?,
         roothash: roothash::export(view)?,
+        governance: governance::export(view)?,
+        keymanager: keymanager::export(view)?,
     })
 }
 

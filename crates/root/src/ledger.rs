@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! begin:  staking: fees and rewards of the height before
-//!         at the first height of an epoch: beacon, staking, registry, then the scheduler with
-//!         roothash; at another one only the scheduler, if stake was slashed so far in it
+//!         at the first height of an epoch: beacon, staking, registry, key managers, then the
+//!         scheduler with roothash, then governance: upgrades and features whose epoch has come
+//!         at another one only the scheduler, if stake was slashed so far in it
 //! inputs: each transaction by itself
 //! end:    roothash: running rounds; staking: fees of this height
+//!         at the first height of an epoch: governance counts votes
 //! ```
 
 use trilith_params::root::{EVENTS_HEIGHT_MAX, EVENTS_KEPT};
@@ -19,7 +21,7 @@ use crate::scope::Scope;
 use crate::staking::Participants;
 use crate::state::{EPOCH, EpochRecord, Events, NETWORK, Network, TIP, Tip, events_key};
 use crate::transaction::{self, Arrived};
-use crate::{beacon, registry, scheduler, staking};
+use crate::{beacon, governance, keymanager, registry, scheduler, staking};
 
 /// One height in the making.
 pub(crate) struct Ledger<'a> {
@@ -82,8 +84,9 @@ impl<'a> Ledger<'a> {
         beacon::start_epoch(scope)?;
         staking::start_epoch(scope)?;
         let nodes = registry::start_epoch(scope)?;
+        keymanager::start_epoch(scope)?;
         scheduler::start_epoch(scope, &nodes)?;
-        Ok(())
+        governance::start_epoch(scope)
     }
 
     /// Executes one transaction.
@@ -140,6 +143,7 @@ impl<'a> Ledger<'a> {
         let scope = &mut self.scope;
         roothash::end_height(scope)?;
         staking::end_height(scope)?;
+        governance::end_height(scope)?;
         let mut events = scope.replace_events(Vec::new());
         events.truncate(EVENTS_HEIGHT_MAX);
         let height = scope.height;

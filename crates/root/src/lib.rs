@@ -17,17 +17,19 @@
 //! (its cache holds bytes of the very state it is asked to continue).
 //!
 //! What it does is divided into services, a folder each: `beacon`, `staking`, `registry`,
-//! `scheduler`, `roothash`. A
-//! service has keys of its own in the state, methods of signed transactions, errors of its own
-//! module, and events. See `scope` for what a service may do, and `transaction` for how a
+//! `keymanager`, `scheduler`, `roothash`, `governance`. A service has keys of its own in the state,
+//! methods of signed transactions, errors of its own module, and events. See `scope` for what a service may do, and `transaction` for how a
 //! transaction comes to a method.
 //!
 //! Source: Oasis Core `roothash`, `scheduler`, `beacon`, `staking`; deviations stand at the items.
 
 pub mod beacon;
 mod genesis;
+pub mod governance;
+pub mod keymanager;
 mod ledger;
 mod overlay;
+mod parameters;
 mod refusal;
 pub mod registry;
 pub mod roothash;

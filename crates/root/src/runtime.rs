@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trilith_params::root::HEARTBEAT;
 use trilith_protocol::root::{
-    NodeRecord, Quantity, RootTransaction, RuntimeRecord, Signed, StakingSummary,
+    FromRoot, NodeRecord, Quantity, RootTransaction, RuntimeRecord, Signed, StakingSummary,
 };
 use trilith_protocol::{
     Admission, Batch, CheckContext, Demand, Fault, Outcome, QueryContext, QueryError, Reject,
@@ -17,7 +17,8 @@ use crate::overlay::{Overlay, Values};
 use crate::roothash::admission::{self, Running};
 use crate::transaction::{self, Arrived};
 use crate::{
-    Refusal, Rejection, TransactionError, beacon, registry, roothash, scheduler, staking, state,
+    Refusal, Rejection, TransactionError, beacon, governance, keymanager, registry, roothash,
+    scheduler, staking, state,
 };
 
 /// Most entries that are remembered between heights. Not a consensus number.
@@ -208,7 +209,18 @@ fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFau
         RootQuery::Beacon => RootAnswer::Beacon(Box::new(beacon::record(view)?)),
         RootQuery::VrfProof(node) => RootAnswer::VrfProof(beacon::delivered(view, &node)?),
         RootQuery::Validators => RootAnswer::Validators(scheduler::validators(view)?),
-        RootQuery::FromRoot(id) => RootAnswer::FromRoot(Box::new(roothash::news(view, &id)?)),
+        RootQuery::FromRoot(id) => RootAnswer::FromRoot(Box::new(FromRoot {
+            features: governance::active_features(view)?,
+            ..roothash::news(view, &id)?
+        })),
+        RootQuery::Governance => RootAnswer::Governance(Box::new(governance::summary(view)?)),
+        RootQuery::Proposals(first) => RootAnswer::Proposals(governance::proposals(view, first)?),
+        RootQuery::Votes(votes) => RootAnswer::Votes(governance::votes(view, &votes)?),
+        RootQuery::Features => RootAnswer::Features(governance::features(view)?),
+        RootQuery::KeyManagers => RootAnswer::KeyManagers(Box::new(keymanager::summary(view)?)),
+        RootQuery::KeyManager(id) => {
+            RootAnswer::KeyManager(keymanager::record(view, &id)?.map(Box::new))
+        }
     })
 }
 

@@ -21,7 +21,7 @@ use trilith_types::{Hash, SignatureContext, SignatureError};
 use crate::Refusal;
 use crate::roothash::{self, Rejection};
 use crate::scope::{Call, Gas, Handler, Scope};
-use crate::{beacon, registry, staking};
+use crate::{beacon, governance, keymanager, registry, staking};
 
 /// The module under which receipts name these reasons. Oasis Core's name, and its numbers below
 /// 100.
@@ -164,16 +164,17 @@ pub(crate) fn arrive(bytes: &[u8]) -> Result<Arrived, Rejection> {
 
 /// The services' methods.
 fn handler(method: &str) -> Option<Handler> {
-    [
+    let services = [
         staking::METHODS,
         registry::METHODS,
         roothash::METHODS,
         beacon::METHODS,
-    ]
-    .into_iter()
-    .flatten()
-    .find(|(name, _)| *name == method)
-    .map(|(_, handler)| *handler)
+        governance::METHODS,
+        keymanager::METHODS,
+    ];
+    let mut methods = services.into_iter().flatten();
+    let found = methods.find(|(name, _)| *name == method);
+    found.map(|(_, handler)| *handler)
 }
 
 /// Checks the signature, decodes the transaction and finds its method.

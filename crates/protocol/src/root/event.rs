@@ -4,6 +4,8 @@ use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Hash, Height, NodeId, Round, RuntimeId};
 
 use super::beacon::BeaconEvent;
+use super::governance::GovernanceEvent;
+use super::keymanager::KeymanagerEvent;
 use super::registry::RegistryEvent;
 use super::scheduler::SchedulerEvent;
 use super::staking::StakingEvent;
@@ -121,6 +123,10 @@ pub enum RootEvent {
     Scheduler(SchedulerEvent),
     /// Something that the roothash service tells beside blocks and commitments.
     Roothash(RoothashEvent),
+    /// Something happened to proposals, or because of them.
+    Governance(GovernanceEvent),
+    /// Something happened to a key manager.
+    KeyManager(KeymanagerEvent),
 }
 
 impl RootEvent {
@@ -132,6 +138,8 @@ impl RootEvent {
             Self::Beacon(event) => variant("beacon", &encoded(event)),
             Self::Scheduler(event) => variant("scheduler", &encoded(event)),
             Self::Roothash(event) => variant("roothash", &encoded(event)),
+            Self::Governance(event) => variant("governance", &encoded(event)),
+            Self::KeyManager(event) => variant("keymanager", &encoded(event)),
             _ => {
                 let (name, map) = self.parts();
                 variant(name, &map.finish())
@@ -214,6 +222,8 @@ impl RootEvent {
             Self::Beacon(_) => ("beacon", MapBuilder::new()),
             Self::Scheduler(_) => ("scheduler", MapBuilder::new()),
             Self::Roothash(_) => ("roothash", MapBuilder::new()),
+            Self::Governance(_) => ("governance", MapBuilder::new()),
+            Self::KeyManager(_) => ("keymanager", MapBuilder::new()),
         }
     }
 
@@ -229,6 +239,8 @@ impl RootEvent {
                 "beacon" => Ok(Self::Beacon(Wire::read(d, "beacon")?)),
                 "scheduler" => Ok(Self::Scheduler(Wire::read(d, "scheduler")?)),
                 "roothash" => Ok(Self::Roothash(Wire::read(d, "roothash")?)),
+                "governance" => Ok(Self::Governance(Wire::read(d, "governance")?)),
+                "keymanager" => Ok(Self::KeyManager(Wire::read(d, "keymanager")?)),
                 _ => Fields::read(d)?.event(name),
             })
         })?;

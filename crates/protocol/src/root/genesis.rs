@@ -518,6 +518,14 @@ pub enum GenesisError {
     /// The part of another service breaks a rule.
     #[error("the part of a service in the document: {0}")]
     Service(Reject),
+    /// A service's part breaks a rule.
+    #[error("the {part} of the document break a rule: {rule}")]
+    Rule {
+        /// What of the document.
+        part: &'static str,
+        /// Which rule, with the values where there are any.
+        rule: String,
+    },
     /// A runtime has the root's identifier.
     #[error("a runtime has the identifier {ROOT_RUNTIME}, which is the root's")]
     RootIdentifier,

@@ -5,6 +5,10 @@ use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Height, NodeId, PublicKey, RuntimeId, TimeNanos};
 
 use super::beacon::{BeaconRecord, VrfDelivered};
+use super::governance::{FeatureRecord, GovernanceParameters, Proposal, VoteEntry};
+use super::keymanager::{
+    KeymanagerParameters, SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret, Status,
+};
 use super::registry::{Entity, Node, NodeStatus, RegistryParameters, Runtime};
 use super::scheduler::Validators;
 use super::staking::{Account, Delegation, StakingParameters};
@@ -60,6 +64,18 @@ pub enum RootQuery {
     VrfProof(NodeId),
     /// Who orders blocks?
     Validators,
+    /// What do the governance service's rules depend on, and which upgrades are pending?
+    Governance,
+    /// Which proposals are there from this number on? Gives at most a page of them.
+    Proposals(u64),
+    /// Who voted how on a proposal? Gives at most a page of them.
+    Votes(VotesOf),
+    /// Which features are approved?
+    Features,
+    /// What do the key manager service's rules depend on, and which key managers are there?
+    KeyManagers,
+    /// How does this key manager stand?
+    KeyManager(RuntimeId),
 }
 
 impl RootQuery {
@@ -92,6 +108,12 @@ impl RootQuery {
             Self::Beacon => of("beacon", &None::<u64>),
             Self::VrfProof(id) => of("vrf_proof", id),
             Self::Validators => of("validators", &None::<u64>),
+            Self::Governance => of("governance", &None::<u64>),
+            Self::Proposals(first) => of("proposals", first),
+            Self::Votes(votes) => of("votes", votes),
+            Self::Features => of("features", &None::<u64>),
+            Self::KeyManagers => of("keymanagers", &None::<u64>),
+            Self::KeyManager(id) => of("keymanager", id),
         }
         .finish()
     }
@@ -124,6 +146,12 @@ impl RootQuery {
                 "beacon" if d.null() => Ok(Self::Beacon),
                 "vrf_proof" => Ok(Self::VrfProof(wire::node(d, "node")?)),
                 "validators" if d.null() => Ok(Self::Validators),
+                "governance" if d.null() => Ok(Self::Governance),
+                "proposals" => Ok(Self::Proposals(d.uint()?)),
+                "votes" => Ok(Self::Votes(Wire::read(d, "votes")?)),
+                "features" if d.null() => Ok(Self::Features),
+                "keymanagers" if d.null() => Ok(Self::KeyManagers),
+                "keymanager" => Ok(Self::KeyManager(wire::runtime(d, "runtime")?)),
                 _ => Err(DecodeError::Field("query")),
             })
         })
@@ -165,6 +193,67 @@ wire_struct! {
         descriptor: Runtime = always "descriptor",
         /// Whether it is suspended.
         suspended: bool = always "suspended",
+    }
+}
+
+wire_struct! {
+    /// Which votes are asked for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct VotesOf as "votes of", at most QUERY_BYTES_MAX, {
+        /// Number of the proposal.
+        proposal: u64 = always "proposal",
+        /// The last voter of the page before, if there was one.
+        after: Option<Address> = unless_empty "after",
+    }
+}
+
+wire_struct! {
+    /// How the governance service stands.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct GovernanceSummary as "governance summary", at most ANSWER_BYTES_MAX, {
+        /// What the rules depend on.
+        params: GovernanceParameters = always "params",
+        /// Number of the next proposal.
+        next_proposal: u64 = always "next_proposal",
+        /// Numbers of the proposals that can be voted on, those that close first before others.
+        active: Vec<u64> = always "active",
+        /// Numbers of the proposals of pending upgrades, the next one first.
+        pending_upgrades: Vec<u64> = always "pending_upgrades",
+    }
+}
+
+wire_struct! {
+    /// The approved features. Those whose epoch has not come are pending.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct FeatureList as "features", at most ANSWER_BYTES_MAX, {
+        /// The running epoch.
+        epoch: Epoch = always "epoch",
+        /// The features, ascending by identifier.
+        features: Vec<FeatureRecord> = always "features",
+    }
+}
+
+wire_struct! {
+    /// How the key manager service stands.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct KeymanagerSummary as "key manager summary", at most ANSWER_BYTES_MAX, {
+        /// What the rules depend on.
+        params: KeymanagerParameters = always "params",
+        /// The key managers with a status, ascending.
+        ids: Vec<RuntimeId> = always "ids",
+    }
+}
+
+wire_struct! {
+    /// How a key manager stands, and what it published.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct KeymanagerRecord as "key manager record", at most ANSWER_BYTES_MAX, {
+        /// How it stands.
+        status: Status = always "status",
+        /// The newest proposed master secret.
+        master_secret: Option<SignedEncryptedMasterSecret> = unless_empty "master_secret",
+        /// The newest ephemeral secret.
+        ephemeral_secret: Option<SignedEncryptedEphemeralSecret> = unless_empty "ephemeral_secret",
     }
 }
 
@@ -213,6 +302,18 @@ pub enum RootAnswer {
     VrfProof(Option<VrfDelivered>),
     /// Who orders blocks.
     Validators(Validators),
+    /// How the governance service stands.
+    Governance(Box<GovernanceSummary>),
+    /// A page of proposals, ascending by number; empty if there are no more.
+    Proposals(Vec<Proposal>),
+    /// A page of votes, ascending by voter; empty if there are no more.
+    Votes(Vec<VoteEntry>),
+    /// The features.
+    Features(FeatureList),
+    /// How the key manager service stands.
+    KeyManagers(Box<KeymanagerSummary>),
+    /// The key manager; `None` if it has no status.
+    KeyManager(Option<Box<KeymanagerRecord>>),
 }
 
 /// A map of one field, null where there is no value.
@@ -263,6 +364,12 @@ impl RootAnswer {
             Self::Beacon(record) => of("beacon", &**record).finish(),
             Self::VrfProof(delivered) => of("vrf_proof", delivered).finish(),
             Self::Validators(validators) => of("validators", validators).finish(),
+            Self::Governance(summary) => of("governance", &**summary).finish(),
+            Self::Proposals(proposals) => of("proposals", proposals).finish(),
+            Self::Votes(votes) => of("votes", votes).finish(),
+            Self::Features(features) => of("features", features).finish(),
+            Self::KeyManagers(summary) => of("keymanagers", &**summary).finish(),
+            Self::KeyManager(record) => boxed("keymanager", record.as_deref()),
         }
     }
 
@@ -290,6 +397,14 @@ impl RootAnswer {
                 "beacon" => Ok(Self::Beacon(Box::new(Wire::read(d, "beacon")?))),
                 "vrf_proof" => Ok(Self::VrfProof(Wire::read(d, "vrf_proof")?)),
                 "validators" => Ok(Self::Validators(Wire::read(d, "validators")?)),
+                "governance" => Ok(Self::Governance(Box::new(Wire::read(d, "governance")?))),
+                "proposals" => Ok(Self::Proposals(Wire::read(d, "proposals")?)),
+                "votes" => Ok(Self::Votes(Wire::read(d, "votes")?)),
+                "features" => Ok(Self::Features(Wire::read(d, "features")?)),
+                "keymanagers" => Ok(Self::KeyManagers(Box::new(Wire::read(d, "keymanagers")?))),
+                "keymanager" => Ok(Self::KeyManager(
+                    Option::read(d, "keymanager")?.map(Box::new),
+                )),
                 _ => Err(DecodeError::Field("answer")),
             })
         })

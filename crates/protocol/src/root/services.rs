@@ -3,8 +3,10 @@
 use trilith_params::root as params;
 use trilith_params::root::GENESIS_BYTES_MAX;
 
-use super::beacon::BeaconParameters;
 use super::RoothashGenesis;
+use super::beacon::BeaconParameters;
+use super::governance::GovernanceGenesis;
+use super::keymanager::KeymanagerGenesis;
 use super::registry::RegistryGenesis;
 use super::scheduler::ElectionParameters;
 use super::staking::StakingGenesis;
@@ -50,5 +52,9 @@ wire_struct! {
         scheduler: Option<ElectionParameters> = unless_empty "scheduler",
         /// Rounds; not in the document if it is the default.
         roothash: RoothashGenesis = unless_empty "roothash",
+        /// Proposals and features.
+        governance: GovernanceGenesis = unless_empty "governance",
+        /// Key managers.
+        keymanager: KeymanagerGenesis = unless_empty "keymanager",
     }
 }

@@ -4,7 +4,9 @@
 mod form;
 
 pub use form::{Blob, Name, RawItem};
-pub(crate) use form::{Wire, filled, wire_choice, wire_field, wire_number, wire_struct};
+pub(crate) use form::{
+    Wire, changed, filled, is_default, wire_choice, wire_field, wire_number, wire_struct,
+};
 
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Hash, NodeId, PublicKey, RuntimeId, Signature};

@@ -198,6 +198,7 @@ mod tests {
                 propose_batch_timeout_ms: 1_000,
             },
             storage_receipts_min: 0,
+            storage_group_size: 0,
         };
         let genesis = RootGenesis {
             chain: "test".into(),
