@@ -394,7 +394,10 @@ fn each_message_takes_effect_by_itself() {
     let refused: Vec<bool> = found.iter().map(|(_, code)| *code != 0).collect();
     assert_eq!(refused, [true, false, true, true, true, true, true, false]);
     assert_eq!(found[0], ("staking", 3));
-    assert_eq!(found[2..5], [("root", 29), ("root", 30), ("root", 30)]);
+    assert_eq!(
+        found[2..5],
+        [("root", 29), ("governance", 1), ("governance", 1)]
+    );
     assert_eq!(found[5..7], [("registry", 16), ("staking", 5)]);
     assert!(
         results

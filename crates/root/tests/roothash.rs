@@ -171,7 +171,7 @@ fn carrying(carried: CarriedRuntime) -> RootGenesis {
 #[test]
 fn bad_parts_of_a_document_are_refused() {
     let refused = |document: &RootGenesis| match genesis_write_log(document) {
-        Err(GenesisError::Roothash(reject)) => (reject.module, reject.code),
+        Err(GenesisError::Service(reject)) => (reject.module, reject.code),
         other => panic!("{other:?}"),
     };
     let base = || alone(|_| ());

@@ -47,6 +47,21 @@ impl Default for ElectionParameters {
 }
 
 wire_struct! {
+    /// What governance may change of the parameters.
+    ///
+    /// Source: Oasis Core `scheduler/api` (`ConsensusParameterChanges`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct ElectionParameterChanges as "election parameter changes", at most 128, {
+        /// Least validators there must be.
+        min_validators: Option<u64> = unless_empty "min_validators",
+        /// Most validators there may be.
+        max_validators: Option<u64> = unless_empty "max_validators",
+        /// How power follows from stake.
+        voting_power_distribution: Option<u8> = unless_empty "voting_power_distribution",
+    }
+}
+
+wire_struct! {
     /// A node that was elected to order blocks.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Validator as "validator", at most 256, {

@@ -11,7 +11,7 @@ use super::{ArgumentRule, GovernanceError, MODULE};
 use crate::Refusal;
 use crate::parameters::{Apply, Change, NoChange, check, set};
 use crate::scope::Scope;
-use crate::{keymanager, registry, staking};
+use crate::{keymanager, registry, roothash, scheduler, staking};
 
 /// The services whose parameters can be changed.
 const MODULES: &[(&str, Change)] = &[
@@ -19,6 +19,8 @@ const MODULES: &[(&str, Change)] = &[
     (registry::MODULE, registry::change_parameters),
     (MODULE, change_parameters),
     (keymanager::MODULE, keymanager::change_parameters),
+    (roothash::MODULE, roothash::change_parameters),
+    (scheduler::MODULE, scheduler::change_parameters),
 ];
 
 /// Changes parameters of a service, or only checks whether it would.

@@ -61,6 +61,8 @@ pub use store::{parameters, proposal, proposals, summary, votes};
 
 pub(crate) use closing::{end_height, start_epoch};
 pub(crate) use genesis::import;
+pub(crate) use submit::submit_proposal_as;
+pub(crate) use vote::cast_vote_as;
 
 use trilith_protocol::root::governance as methods;
 

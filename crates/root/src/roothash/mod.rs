@@ -44,7 +44,7 @@ pub use reject::{EvidenceRule, MODULE, Rejection};
 
 pub(crate) use genesis::import;
 pub(crate) use liveness::before_election;
-pub(crate) use parameters::check_runtime;
+pub(crate) use parameters::{change_parameters, check_runtime};
 pub(crate) use round::end_height;
 
 use trilith_protocol::root::{

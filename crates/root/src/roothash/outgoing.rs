@@ -13,6 +13,7 @@
 //! Source: Oasis Core `apps/roothash/messages.go` (`processRuntimeMessages`), `apps/staking`,
 //! `apps/registry` (`ExecuteMessage`).
 
+use trilith_protocol::root::governance::{ProposalContent, ProposalVote};
 use trilith_protocol::root::registry::GAS_REGISTER_RUNTIME;
 use trilith_protocol::root::staking as methods;
 use trilith_protocol::root::staking::StakingEvent;
@@ -24,12 +25,16 @@ use trilith_protocol::{ExecutorCommitment, RootEvent};
 use trilith_types::{PublicKey, Round, RuntimeId, StateFault};
 
 use super::Rejection;
+use crate::governance::GovernanceError;
 use crate::scope::{Call, Gas, Scope, broken};
 use crate::staking::StakingError;
-use crate::{Refusal, registry, staking};
+use crate::{Refusal, governance, registry, staking};
 
 /// The signer of a message: nobody. No signature stands for this key, so it is registered nowhere.
 const NOBODY: PublicKey = PublicKey::from_bytes([0; 32]);
+
+/// The result of what gives none.
+const NULL: &[u8] = &[0xf6];
 
 /// Executes the messages of a round.
 pub(super) fn execute(
@@ -98,9 +103,28 @@ fn execute_one(
             registry::update_by_runtime(scope, &mut call, runtime, *descriptor)?;
             Ok(result)
         }
-        RuntimeMessage::Governance(
-            GovernanceMessage::CastVote(_) | GovernanceMessage::SubmitProposal(_),
-        ) => Err(Rejection::MessageGovernance.into()),
+        RuntimeMessage::Governance(message) => of_governance(scope, &call.caller, &message),
+    }
+}
+
+/// Votes or proposes in the runtime's name. A runtime is no entity: where only entities may vote,
+/// it may not.
+fn of_governance(
+    scope: &mut Scope<'_>,
+    runtime: &Address,
+    message: &GovernanceMessage,
+) -> Result<RawItem, Refusal> {
+    match message {
+        GovernanceMessage::CastVote(RawItem(vote)) => {
+            let vote = ProposalVote::decode(vote).map_err(GovernanceError::from)?;
+            governance::cast_vote_as(scope, runtime, &vote, false)?;
+            Ok(RawItem(NULL.to_vec()))
+        }
+        GovernanceMessage::SubmitProposal(RawItem(content)) => {
+            let content = ProposalContent::decode(content).map_err(GovernanceError::from)?;
+            let proposal = governance::submit_proposal_as(scope, runtime, &content)?;
+            Ok(RawItem(proposal.encode()))
+        }
     }
 }
 

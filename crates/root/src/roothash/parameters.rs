@@ -13,6 +13,7 @@ use super::Rejection;
 use super::history;
 use super::store::PARAMETERS;
 use crate::Refusal;
+use crate::parameters::{Apply, NoChange};
 use crate::scope::{Call, Scope};
 use crate::state::read_required;
 
@@ -101,11 +102,7 @@ pub(crate) fn changed_parameters(
 
 /// Changes the parameters, as governance decides. Roots that are now too many are forgotten at
 /// once. Nothing changes if the change is refused.
-#[allow(dead_code, reason = "governance calls it where a proposal passes")]
-pub(crate) fn change_parameters(
-    scope: &mut Scope<'_>,
-    changes: &RoothashParameterChanges,
-) -> Result<(), Refusal> {
+fn apply(scope: &mut Scope<'_>, changes: &RoothashParameterChanges) -> Result<(), Refusal> {
     let changed = changed_parameters(scope, changes)?;
     let before = parameters_of(scope)?.max_past_roots_stored;
     if changed.max_past_roots_stored < before {
@@ -113,6 +110,23 @@ pub(crate) fn change_parameters(
     }
     scope.overlay.put_record(PARAMETERS.to_vec(), &changed);
     Ok(())
+}
+
+/// See [`crate::parameters::Change`].
+pub(crate) fn change_parameters(
+    scope: &mut Scope<'_>,
+    changes: &[u8],
+    apply_changes: Apply,
+) -> Result<(), NoChange> {
+    let changes = RoothashParameterChanges::decode(changes)?;
+    let done = match apply_changes {
+        Apply::Check => changed_parameters(scope, &changes).map(drop),
+        Apply::Write => apply(scope, &changes),
+    };
+    done.map_err(|refusal| match refusal {
+        Refusal::Reject(reject) => NoChange::Refused(reject.message),
+        Refusal::Fault(fault) => NoChange::Fault(fault),
+    })
 }
 
 /// Whether the network allows what a runtime's descriptor asks for.
@@ -233,13 +247,13 @@ mod tests {
             (Epoch(0), [0; 32]),
         );
         let nothing = RoothashParameterChanges::default();
-        assert_eq!(code(change_parameters(&mut scope, &nothing)), 33);
+        assert_eq!(code(apply(&mut scope, &nothing)), 33);
         let too_long = RoothashParameterChanges {
             max_evidence_age: Some(ROUNDS_KEPT_MAX + 1),
             ..nothing.clone()
         };
         assert_eq!(code(changed_parameters(&mut scope, &too_long)), 34);
-        assert_eq!(code(change_parameters(&mut scope, &too_long)), 34);
+        assert_eq!(code(apply(&mut scope, &too_long)), 34);
         assert_eq!(parameters_of(&mut scope), Ok(RoothashParameters::default()));
 
         // Ten rounds, of which the roots of all are kept.
@@ -267,7 +281,7 @@ mod tests {
             gas_costs: Some([("evidence".into(), 7)].into()),
             ..nothing
         };
-        change_parameters(&mut scope, &fewer).expect("the change keeps the rules");
+        apply(&mut scope, &fewer).expect("the change keeps the rules");
         let expected = RoothashParameters {
             max_past_roots_stored: 3,
             max_runtime_messages: 5,
@@ -280,7 +294,7 @@ mod tests {
             max_past_roots_stored: Some(0),
             ..RoothashParameterChanges::default()
         };
-        change_parameters(&mut scope, &none).expect("the change keeps the rules");
+        apply(&mut scope, &none).expect("the change keeps the rules");
         assert_eq!(rounds(&mut scope), Vec::<u64>::new());
     }
 }

@@ -220,9 +220,6 @@ pub enum Rejection {
     /// A message of a runtime is none that the root knows.
     #[error("the message to the root cannot be decoded: {0}")]
     MessageUnknown(String),
-    /// The root has no governance service yet.
-    #[error("the root has no governance service for messages of runtimes")]
-    MessageGovernance,
     /// A runtime asks for more messages of a round than the network allows.
     #[error("the runtime asks for {found} messages of a round, the network's limit is {limit}")]
     MaxMessages {
@@ -295,7 +292,6 @@ impl Rejection {
             Self::QueueFull { .. } => 27,
             Self::MessageFee { .. } => 28,
             Self::MessageUnknown(_) => 29,
-            Self::MessageGovernance => 30,
             Self::MaxMessages { .. } => 31,
             Self::MaxInMessages { .. } => 32,
             Self::NoChange => 33,

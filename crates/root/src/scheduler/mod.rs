@@ -29,7 +29,7 @@ use std::collections::BTreeSet;
 use election::{Constraints, Election};
 
 use trilith_protocol::root::registry::Node;
-use trilith_protocol::root::scheduler::{ElectionParameters, Validators};
+use trilith_protocol::root::scheduler::{ElectionParameterChanges, ElectionParameters, Validators};
 use trilith_protocol::root::staking::StakingEvent;
 use trilith_protocol::root::{Address, GenesisError, NodeRoles, Quantity, RuntimeDescriptor};
 use trilith_protocol::{Committee, HeaderType, Reject, RootEvent};
@@ -37,6 +37,7 @@ use trilith_types::{Hash, PublicKey, RuntimeId, StateFault, StateRead};
 
 use crate::beacon::{self, Lottery};
 use crate::overlay::Entry;
+use crate::parameters::{Apply, NoChange, check, set};
 use crate::registry::{self, Candidate, Electable};
 use crate::scope::{Scope, broken};
 use crate::state::{self, OfRuntime, Record as _, read, record_of_encoded};
@@ -62,6 +63,42 @@ pub fn parameters(view: &dyn StateRead) -> Result<Option<ElectionParameters>, St
 /// See [`parameters`].
 pub fn validators(view: &dyn StateRead) -> Result<Validators, StateFault> {
     Ok(read(view, VALIDATORS)?.unwrap_or_default())
+}
+
+/// The entities that order blocks: those of the elected validators, or where none are elected, those
+/// whose validators could be.
+pub(crate) fn validator_entities(scope: &mut Scope<'_>) -> Result<BTreeSet<PublicKey>, StateFault> {
+    if parameters_of(scope)?.is_none() {
+        return registry::validator_entities(scope);
+    }
+    let elected: Option<Validators> = scope.overlay.record(VALIDATORS)?;
+    let validators = elected.unwrap_or_default().validators;
+    Ok(validators.iter().map(|elected| elected.entity_id).collect())
+}
+
+/// See [`crate::parameters::Change`].
+pub(crate) fn change_parameters(
+    scope: &mut Scope<'_>,
+    changes: &[u8],
+    apply: Apply,
+) -> Result<(), NoChange> {
+    let changes = ElectionParameterChanges::decode(changes)?;
+    let is_empty = changes == ElectionParameterChanges::default();
+    let Some(mut parameters) = parameters_of(scope)? else {
+        return Err(NoChange::because("this network elects no validators"));
+    };
+    set(&mut parameters.min_validators, changes.min_validators);
+    set(&mut parameters.max_validators, changes.max_validators);
+    set(
+        &mut parameters.voting_power_distribution,
+        changes.voting_power_distribution,
+    );
+    let supply = staking::supply_of(scope)?;
+    validators::check(&parameters, supply).map_err(|error| NoChange::Refused(error.to_string()))?;
+    if check(is_empty, &parameters, apply)? {
+        scope.overlay.put_record(PARAMETERS.to_vec(), &parameters);
+    }
+    Ok(())
 }
 
 /// The entries of the state that a document gives.

@@ -56,7 +56,7 @@ pub(crate) use fees::{Participants, check_fee, end_height, pay_fee};
 pub(crate) use genesis::import;
 pub(crate) use rewards::for_electability;
 pub(crate) use slash::{distribute, slash};
-pub(crate) use store::{parameters_of, shares_of};
+pub(crate) use store::{parameters_of, shares_of, supply_of};
 pub(crate) use transfer::pay;
 pub(crate) use voting::{
     active_pool, delegators, deposit, discard_deposit, has_delegated, return_deposit,

@@ -217,6 +217,11 @@ pub(super) fn save_delegation(
     put_unless_default(&mut scope.overlay, key, delegation);
 }
 
+/// All stake there is.
+pub(crate) fn supply_of(scope: &mut Scope<'_>) -> Result<Quantity, StateFault> {
+    load_total(scope, Total::Supply)
+}
+
 /// One of the totals.
 pub(super) fn load_total(scope: &mut Scope<'_>, total: Total) -> Result<Quantity, StateFault> {
     Ok(scope.overlay.record(&total.key())?.unwrap_or_default())
