@@ -203,10 +203,7 @@ impl RootEvent {
                 .field("message", put::text(message)),
             ),
             // Events of services have forms of their own.
-            Self::Staking(_) => ("staking", MapBuilder::new()),
-            Self::Registry(_) => ("registry", MapBuilder::new()),
-            Self::Governance(_) => ("governance", MapBuilder::new()),
-            Self::KeyManager(_) => ("keymanager", MapBuilder::new()),
+            _ => ("service", MapBuilder::new()),
         }
     }
 
