@@ -217,13 +217,7 @@ impl RootEvent {
                 .field("message", put::text(message)),
             ),
             // Events of services have forms of their own.
-            Self::Staking(_) => ("staking", MapBuilder::new()),
-            Self::Registry(_) => ("registry", MapBuilder::new()),
-            Self::Beacon(_) => ("beacon", MapBuilder::new()),
-            Self::Scheduler(_) => ("scheduler", MapBuilder::new()),
-            Self::Roothash(_) => ("roothash", MapBuilder::new()),
-            Self::Governance(_) => ("governance", MapBuilder::new()),
-            Self::KeyManager(_) => ("keymanager", MapBuilder::new()),
+            _ => ("service", MapBuilder::new()),
         }
     }
 
