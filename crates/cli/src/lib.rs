@@ -4,10 +4,14 @@
 //! gateways in front of it. stdout is the result of a command, stderr everything else.
 
 mod accounts;
+mod begin;
 pub mod canister;
+pub mod control;
 pub mod demo;
 pub mod dev;
+pub mod genesis;
 pub mod inspect;
 pub mod network;
 pub mod output;
+pub mod root;
 pub mod state;

@@ -19,10 +19,10 @@ pub use address::{
     Address, AddressError, BURN as BURN_ADDRESS, COMMON_POOL, FEE_ACCUMULATOR, GOVERNANCE_DEPOSITS,
 };
 pub use quantity::Quantity;
-pub use services::{Services, TransactionParameters};
+pub use services::{Services, Standing, TransactionParameters};
 pub use signed::{Fee, MultiSigned, SignatureOf, Signed, Transaction};
 
-pub use crate::wire::{Blob, Name, RawItem};
+pub use crate::wire::{Blob, FieldShape, Name, Presence, RawItem, Shape};
 
 pub use event::{EVENT_BYTES_MAX, RootEvent, RoundFailure};
 pub use genesis::{
@@ -30,7 +30,8 @@ pub use genesis::{
     NodeRoles, RootGenesis, RuntimeDescriptor, SchedulerParameters, ThresholdKey,
 };
 pub use query::{
-    NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary,
+    Debonding, LISTED_MAX, NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord,
+    StakingSummary,
 };
 pub use round::{ActiveFeature, FROM_ROOT_BYTES_MAX, FeatureId, FromRoot, IncomingMessage};
 pub use transaction::{COMMITMENTS_MAX, EXECUTOR_COMMIT, RootTransaction, TRANSACTION_BYTES_MAX};

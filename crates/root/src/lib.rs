@@ -26,6 +26,7 @@
 //! Source: Oasis Core `roothash`, `scheduler`, `beacon`, `staking`; deviations stand at the items.
 
 mod genesis;
+mod invariants;
 mod ledger;
 mod overlay;
 mod refusal;
@@ -38,7 +39,8 @@ pub mod staking;
 pub mod state;
 mod transaction;
 
-pub use genesis::{export, genesis_write_log};
+pub use genesis::{export, export_genesis, genesis_write_log};
+pub use invariants::{check, check_genesis};
 pub use roothash::{MODULE, Rejection, pool};
 pub use runtime::Root;
 pub use transaction::{MODULE as TRANSACTION_MODULE, TransactionError};

@@ -204,6 +204,15 @@ fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFau
             RootAnswer::Runtime(record.map(Box::new))
         }
         RootQuery::Registry => RootAnswer::Registry(Box::new(registry::parameters(view)?)),
+        RootQuery::Entities(after) => {
+            RootAnswer::Entities(registry::entities(view, after.as_ref())?)
+        }
+        RootQuery::Nodes(after) => RootAnswer::Nodes(registry::nodes(view, after.as_ref())?),
+        RootQuery::Runtimes(after) => {
+            RootAnswer::Runtimes(registry::runtimes(view, after.as_ref())?)
+        }
+        RootQuery::Debonding(address) => RootAnswer::Debonding(staking::debonding(view, &address)?),
+        RootQuery::Events(height) => RootAnswer::Events(state::events(view, height)?),
         RootQuery::FromRoot(_) => RootAnswer::FromRoot(Box::new(FromRoot::default())),
     })
 }

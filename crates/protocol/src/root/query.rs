@@ -1,12 +1,14 @@
 //! Questions to the root and their answers.
 
-use trilith_params::root::{ACCOUNT_BYTES_MAX, PARAMETERS_BYTES_MAX};
+use trilith_params::root::{ACCOUNT_BYTES_MAX, EVENTS_HEIGHT_MAX, PARAMETERS_BYTES_MAX};
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Height, NodeId, PublicKey, RuntimeId, TimeNanos};
 
 use super::registry::{Entity, Node, NodeStatus, RegistryParameters, Runtime};
 use super::staking::{Account, Delegation, StakingParameters};
-use super::{Address, Committee, FROM_ROOT_BYTES_MAX, FromRoot, Quantity, read_variant, variant};
+use super::{
+    Address, Committee, FROM_ROOT_BYTES_MAX, FromRoot, Quantity, RootEvent, read_variant, variant,
+};
 use crate::BlockHeader;
 use crate::wire::{self, Wire, put, wire_struct};
 
@@ -52,6 +54,16 @@ pub enum RootQuery {
     Registry,
     /// What does a round of this runtime see of the root?
     FromRoot(RuntimeId),
+    /// Which entities are registered, after this one?
+    Entities(Option<PublicKey>),
+    /// Which nodes are registered, after this one?
+    Nodes(Option<NodeId>),
+    /// Which runtimes are registered, suspended ones included, after this one?
+    Runtimes(Option<RuntimeId>),
+    /// Which stake of this account is being taken back?
+    Debonding(Address),
+    /// What happened at this height that no transaction caused by itself?
+    Events(Height),
 }
 
 impl RootQuery {
@@ -81,6 +93,11 @@ impl RootQuery {
             Self::Runtime(id) => of("runtime", id),
             Self::Registry => of("registry", &None::<u64>),
             Self::FromRoot(id) => of("from_root", id),
+            Self::Entities(after) => of("entities", after),
+            Self::Nodes(after) => of("nodes", after),
+            Self::Runtimes(after) => of("runtimes", after),
+            Self::Debonding(address) => of("debonding", address),
+            Self::Events(height) => of("events", &height.0),
         }
         .finish()
     }
@@ -110,6 +127,11 @@ impl RootQuery {
                 "runtime" => Ok(Self::Runtime(wire::runtime(d, "runtime")?)),
                 "registry" if d.null() => Ok(Self::Registry),
                 "from_root" => Ok(Self::FromRoot(wire::runtime(d, "runtime")?)),
+                "entities" => Ok(Self::Entities(Wire::read(d, "entity")?)),
+                "nodes" => Ok(Self::Nodes(Wire::read(d, "node")?)),
+                "runtimes" => Ok(Self::Runtimes(Wire::read(d, "runtime")?)),
+                "debonding" => Ok(Self::Debonding(Wire::read(d, "address")?)),
+                "events" => Ok(Self::Events(Height(d.uint()?))),
                 _ => Err(DecodeError::Field("query")),
             })
         })
@@ -129,6 +151,22 @@ wire_struct! {
         total_supply: Quantity = always "total_supply",
         /// What the rules depend on.
         params: StakingParameters = always "params",
+    }
+}
+
+/// Most items of one answer that lists: whoever wants more asks for those after the last.
+pub const LISTED_MAX: usize = 1_024;
+
+wire_struct! {
+    /// Stake that is being taken back.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Debonding as "debonding", at most 256, {
+        /// To whom it was delegated.
+        delegate: Address = always "delegate",
+        /// Shares of the delegate's debonding pool.
+        shares: Quantity = always "shares",
+        /// The epoch at whose start it is paid out.
+        debond_end: Epoch = always "debond_end",
     }
 }
 
@@ -193,6 +231,16 @@ pub enum RootAnswer {
     Registry(Box<RegistryParameters>),
     /// What a round of the runtime sees of the root.
     FromRoot(Box<FromRoot>),
+    /// The entities, ascending, at most [`LISTED_MAX`].
+    Entities(Vec<PublicKey>),
+    /// The nodes, ascending, at most [`LISTED_MAX`].
+    Nodes(Vec<NodeId>),
+    /// The runtimes, ascending, at most [`LISTED_MAX`].
+    Runtimes(Vec<RuntimeId>),
+    /// What is being taken back, at most [`LISTED_MAX`].
+    Debonding(Vec<Debonding>),
+    /// The events, in order; none if they are too old.
+    Events(Vec<RootEvent>),
 }
 
 /// A map of one field, null where there is no value.
@@ -240,6 +288,11 @@ impl RootAnswer {
             Self::Runtime(runtime) => boxed("runtime", runtime.as_deref()),
             Self::Registry(params) => of("registry", &**params).finish(),
             Self::FromRoot(news) => of("from_root", &**news).finish(),
+            Self::Entities(ids) => of("entities", ids).finish(),
+            Self::Nodes(ids) => of("nodes", ids).finish(),
+            Self::Runtimes(ids) => of("runtimes", ids).finish(),
+            Self::Debonding(list) => of("debonding", list).finish(),
+            Self::Events(events) => variant("events", &RootEvent::encode_list(events)),
         }
     }
 
@@ -264,6 +317,19 @@ impl RootAnswer {
                 "runtime" => Ok(Self::Runtime(Option::read(d, "runtime")?.map(Box::new))),
                 "registry" => Ok(Self::Registry(Box::new(Wire::read(d, "registry")?))),
                 "from_root" => Ok(Self::FromRoot(Box::new(Wire::read(d, "from_root")?))),
+                "entities" => Ok(Self::Entities(Wire::read(d, "entities")?)),
+                "nodes" => Ok(Self::Nodes(Wire::read(d, "nodes")?)),
+                "runtimes" => Ok(Self::Runtimes(Wire::read(d, "runtimes")?)),
+                "debonding" => Ok(Self::Debonding(Wire::read(d, "debonding")?)),
+                "events" => {
+                    let read = |d: &mut Decoder<'_>| RootEvent::decode(d.skip()?);
+                    Ok(Self::Events(wire::list(
+                        d,
+                        "events",
+                        EVENTS_HEIGHT_MAX,
+                        read,
+                    )?))
+                }
                 _ => Err(DecodeError::Field("answer")),
             })
         })

@@ -5,7 +5,7 @@ use trilith_types::Epoch;
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 
 use super::{Address, Quantity};
-use crate::wire::{Blob, Wire, wire_struct};
+use crate::wire::{Blob, Shape, Wire, wire_struct};
 
 /// Most bytes of an encoded [`FromRoot`]: a full queue of incoming messages and the results of the
 /// most outgoing ones.
@@ -26,6 +26,10 @@ impl Wire for FeatureId {
 
     fn is_empty(&self) -> bool {
         false
+    }
+
+    fn shape() -> Shape {
+        Shape::Exact(32)
     }
 }
 

@@ -49,13 +49,15 @@ pub use error::{
 };
 pub use genesis::export;
 pub use invariants::check;
-pub use store::{entity, node, node_status, parameters, runtime, suspended_runtime};
+pub use store::{
+    entities, entity, node, node_status, nodes, parameters, runtime, runtimes, suspended_runtime,
+};
 
 pub(crate) use epoch::{Candidates, candidates, entity_of, node_roles, start_epoch};
 pub(crate) use genesis::import;
 pub(crate) use node::freeze;
 pub(crate) use runtime::{is_suspended, suspend, suspend_without_stake};
-pub(crate) use store::running;
+pub(crate) use store::{first_round, running};
 
 use trilith_protocol::root::registry as methods;
 

@@ -46,7 +46,7 @@ mod transfer;
 pub use error::{CommissionError, Forbidden, MODULE, StakingError};
 pub use genesis::export;
 pub use invariants::{Violation, check};
-pub use store::{account, delegation, parameters, total_supply};
+pub use store::{account, debonding, delegation, parameters, total_supply};
 
 pub(crate) use claims::{add_claim, claims_covered, cover_claims, remove_claim};
 pub(crate) use fees::{Participants, check_fee, end_height, pay_fee};
