@@ -287,7 +287,7 @@ fn put_lines(text: &mut String, value: &Value, depth: usize) {
                         }
                     }
                     _ => {
-                        let width = 24usize.saturating_sub(indent.len());
+                        let width = 26usize.saturating_sub(indent.len()).max(name.len() + 2);
                         text.push_str(&format!("{indent}{name:<width$}{}\n", plain(value)));
                     }
                 }
