@@ -229,6 +229,114 @@ params! {
     /// Most incoming messages of a runtime that may wait.
     INCOMING_MESSAGES_MAX: u32 = 1_024, Count, v 1,
         "own choice: a queue of 128 MiB with the largest messages";
+
+    /// Gas of `governance.SubmitProposal`.
+    GAS_SUBMIT_PROPOSAL: u64 = 1_000, Gas, v 1, "Oasis Core go/governance/api, DefaultGasCosts";
+
+    /// Gas of `governance.CastVote`.
+    GAS_CAST_VOTE: u64 = 1_000, Gas, v 1, "Oasis Core go/governance/api, DefaultGasCosts";
+
+    /// Base units deposited for a proposal where the genesis document says nothing.
+    PROPOSAL_DEPOSIT: u64 = 0, Count, v 1,
+        "own choice: a network without stake cannot ask for deposits";
+
+    /// Epochs after which the votes for a proposal are counted.
+    VOTING_PERIOD: u64 = 168, Epochs, v 1,
+        "Oasis mainnet genesis, governance.params.voting_period: a week of hours";
+
+    /// Part of the voters' stake that must vote yes, where the genesis document says nothing.
+    STAKE_THRESHOLD: u8 = 68, Percent, v 1,
+        "Oasis mainnet genesis, governance.params.stake_threshold";
+
+    /// The least a stake threshold can be.
+    STAKE_THRESHOLD_MIN: u8 = 67, Percent, v 1,
+        "Oasis Core go/governance/api/sanity_check.go: more than two thirds";
+
+    /// Epochs between a proposal of an upgrade and the upgrade, and between two upgrades.
+    UPGRADE_EPOCH_DIFF_MIN: u64 = 336, Epochs, v 1,
+        "Oasis mainnet genesis, governance.params.upgrade_min_epoch_diff: two weeks of hours";
+
+    /// Epochs between a proposal to cancel an upgrade and the upgrade.
+    UPGRADE_CANCEL_EPOCH_DIFF_MIN: u64 = 192, Epochs, v 1,
+        "Oasis mainnet genesis, governance.params.upgrade_cancel_min_epoch_diff: 8 days of hours";
+
+    /// Least bytes of a proposal's title.
+    PROPOSAL_TITLE_BYTES_MIN: usize = 3, Bytes, v 1,
+        "Oasis Core go/governance/api, MinProposalTitleLength";
+
+    /// Most bytes of a proposal's title.
+    PROPOSAL_TITLE_BYTES_MAX: usize = 100, Bytes, v 1,
+        "Oasis Core go/governance/api, MaxProposalTitleLength";
+
+    /// Least bytes of the name of an upgrade's handler.
+    UPGRADE_HANDLER_BYTES_MIN: usize = 3, Bytes, v 1,
+        "Oasis Core go/upgrade/api, MinUpgradeHandlerLength";
+
+    /// Most bytes of the name of an upgrade's handler.
+    UPGRADE_HANDLER_BYTES_MAX: usize = 32, Bytes, v 1,
+        "Oasis Core go/upgrade/api, MaxUpgradeHandlerLength";
+
+    /// Most bytes of a proposal with what became of it.
+    PROPOSAL_BYTES_MAX: usize = 129 * 1024, Bytes, v 1,
+        "own choice: the largest transaction and 1 KiB for the rest";
+
+    /// Most proposals that can be voted on at a time.
+    ACTIVE_PROPOSALS_MAX: usize = 256, Count, v 1,
+        "own choice: all that close at one epoch are counted in one block; a deposit may be 0";
+
+    /// Most votes for one proposal.
+    PROPOSAL_VOTES_MAX: u64 = 65_536, Count, v 1,
+        "own choice: the block that counts them looks each of them up";
+
+    /// Most proposals in an answer.
+    PROPOSALS_PAGE: usize = 64, Count, v 1,
+        "own choice: 64 of the largest take 8 MiB, half of the largest answer";
+
+    /// Most votes in an answer.
+    VOTES_PAGE: usize = 4_096, Count, v 1, "own choice: an answer of 150 KiB";
+
+    /// Most features that one proposal can activate.
+    PROPOSAL_FEATURES_MAX: usize = 64, Count, v 1,
+        "own choice: a release of the account engine brings fewer";
+
+    /// Most features that can be approved over the life of a network.
+    FEATURES_MAX: usize = 4_096, Count, v 1,
+        "own choice: ten times those of Solana's first six years; 200 KiB in what a round sees";
+
+    /// The version of the root's own rules: an upgrade to another one stops this build.
+    ROOT_PROTOCOL: u64 = 1, Count, v 1,
+        "own choice: counts up with every change of rules that is no feature";
+
+    /// Gas of `keymanager.UpdatePolicy`.
+    GAS_UPDATE_POLICY: u64 = 1_000, Gas, v 1, "Oasis Core go/keymanager/secrets, DefaultGasCosts";
+
+    /// Gas of `keymanager.PublishMasterSecret`.
+    GAS_PUBLISH_MASTER_SECRET: u64 = 1_000, Gas, v 1,
+        "Oasis Core go/keymanager/secrets, DefaultGasCosts";
+
+    /// Gas of `keymanager.PublishEphemeralSecret`.
+    GAS_PUBLISH_EPHEMERAL_SECRET: u64 = 1_000, Gas, v 1,
+        "Oasis Core go/keymanager/secrets, DefaultGasCosts";
+
+    /// Part of a key manager's nodes that a secret must be encrypted for.
+    SECRET_ENCLAVES_MIN: u64 = 66, Percent, v 1,
+        "Oasis Core go/keymanager/secrets/secret.go, minEnclavesPercent";
+
+    /// Part of a key manager's nodes that must have replicated a master secret.
+    SECRET_REPLICATION_MIN: u64 = 66, Percent, v 1,
+        "Oasis Core apps/keymanager/secrets/status.go, minProposalReplicationPercent";
+
+    /// Most nodes of a key manager's committee.
+    KEY_MANAGER_NODES_MAX: usize = 1_024, Count, v 1,
+        "own choice: a secret encrypted for all of them fits a transaction";
+
+    /// Most signatures of a key manager's policy.
+    POLICY_SIGNATURES_MAX: usize = 64, Count, v 1,
+        "own choice: bounds the work of a transaction to 65 signatures";
+
+    /// Most bytes of a key manager's status: two policies, and its nodes.
+    KEY_MANAGER_STATUS_BYTES_MAX: usize = 512 * 1024, Bytes, v 1,
+        "own choice: two policies of the largest transactions and 1,024 nodes fit";
 }
 
 const _: () = assert!(COMMITTEE_MEMBERS_MAX <= GENESIS_NODES_MAX);
@@ -244,3 +352,13 @@ const _: () = assert!(
 const _: () = assert!(ACCOUNT_BYTES_MAX >= TRANSACTION_BYTES_MAX);
 const _: () = assert!(SIGNING_REWARD_THRESHOLD_NUMERATOR <= SIGNING_REWARD_THRESHOLD_DENOMINATOR);
 const _: () = assert!(RUNTIMES_MAX >= GENESIS_RUNTIMES_MAX);
+const _: () = assert!(TRANSACTION_BYTES_MAX + 1024 <= PROPOSAL_BYTES_MAX);
+const _: () = assert!(PROPOSALS_PAGE * PROPOSAL_BYTES_MAX <= 9 * 1024 * 1024);
+const _: () = assert!(STAKE_THRESHOLD >= STAKE_THRESHOLD_MIN && STAKE_THRESHOLD <= 100);
+const _: () = assert!(VOTING_PERIOD < UPGRADE_CANCEL_EPOCH_DIFF_MIN);
+const _: () = assert!(VOTING_PERIOD < UPGRADE_EPOCH_DIFF_MIN);
+// A ciphertext of a secret of 32 bytes takes less than 100 bytes with its key.
+const _: () = assert!(KEY_MANAGER_NODES_MAX * 100 + 1024 <= TRANSACTION_BYTES_MAX);
+const _: () = assert!(
+    2 * TRANSACTION_BYTES_MAX + KEY_MANAGER_NODES_MAX * 34 + 1024 <= KEY_MANAGER_STATUS_BYTES_MAX
+);

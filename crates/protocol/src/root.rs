@@ -6,6 +6,8 @@
 mod address;
 mod event;
 mod genesis;
+pub mod governance;
+pub mod keymanager;
 mod quantity;
 mod query;
 pub mod registry;
@@ -30,8 +32,8 @@ pub use genesis::{
     NodeRoles, RootGenesis, RuntimeDescriptor, SchedulerParameters, ThresholdKey,
 };
 pub use query::{
-    Debonding, LISTED_MAX, NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord,
-    StakingSummary,
+    Debonding, FeatureList, GovernanceSummary, KeyManagerRecord, KeyManagerSummary, LISTED_MAX,
+    NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary, VotesOf,
 };
 pub use round::{ActiveFeature, FROM_ROOT_BYTES_MAX, FeatureId, FromRoot, IncomingMessage};
 pub use transaction::{COMMITMENTS_MAX, EXECUTOR_COMMIT, RootTransaction, TRANSACTION_BYTES_MAX};

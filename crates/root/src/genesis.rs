@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use trilith_params::root::{
-    GENESIS_ROUND_MAX, PARAMETERS_BYTES_MAX, RUNTIMES_MAX, TRANSACTION_BYTES_MAX,
+    GENESIS_ROUND_MAX, KEY_MANAGER_STATUS_BYTES_MAX, PARAMETERS_BYTES_MAX, PROPOSAL_BYTES_MAX,
+    RUNTIMES_MAX, TRANSACTION_BYTES_MAX,
 };
 use trilith_protocol::root::{GenesisError, GenesisNode, RuntimeDescriptor, Services, Standing};
 use trilith_protocol::{BlockHeader, RootEvent, RootGenesis};
@@ -20,7 +21,7 @@ use crate::state::{
     EPOCH, EpochRecord, Events, KEYS, Keys, NETWORK, Network, OfRuntime, Record as _, TIP, Tip,
     events_key, node_key,
 };
-use crate::{registry, scheduler, staking, state};
+use crate::{governance, keymanager, registry, scheduler, staking, state};
 
 /// The entries that a document gives, as a state.
 pub(crate) struct Document(BTreeMap<Vec<u8>, Vec<u8>>);
@@ -70,6 +71,12 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
     let mut stakes = genesis.services.staking.clone();
     entries.extend(registry::import(&genesis.services.registry, &mut stakes)?);
     entries.extend(staking::import(&stakes)?);
+    entries.extend(governance::import(&genesis.services.governance, &stakes)?);
+    let registered = &genesis.services.registry;
+    entries.extend(keymanager::import(
+        &genesis.services.keymanager,
+        registered,
+    )?);
     entries.iter().try_for_each(fits)?;
     let document = Document(entries.into_iter().collect());
     let randomness = *network.chain_context.as_bytes();
@@ -101,9 +108,12 @@ pub fn genesis_write_log(genesis: &RootGenesis) -> Result<WriteLog, GenesisError
 /// Refuses what could not be read back: a document bounds only all of it together.
 fn fits((key, value): &Entry) -> Result<(), GenesisError> {
     let (what, limit) = match key.as_slice() {
-        [b'S' | b'R', b'p'] => ("parameters", PARAMETERS_BYTES_MAX),
+        [b'S' | b'R' | b'G' | b'K', b'p'] => ("parameters", PARAMETERS_BYTES_MAX),
         [b'S', b's'] => ("a count of signatures", PARAMETERS_BYTES_MAX),
         [b'R', ..] => ("a descriptor", TRANSACTION_BYTES_MAX),
+        [b'K', b's', ..] => ("a status", KEY_MANAGER_STATUS_BYTES_MAX),
+        [b'K', ..] => ("a secret", TRANSACTION_BYTES_MAX),
+        [b'G', b'n', ..] => ("a proposal", PROPOSAL_BYTES_MAX),
         _ => return Ok(()),
     };
     let len = value.len();
@@ -125,6 +135,8 @@ pub fn export(view: &dyn StateRead) -> Result<Services, StateFault> {
         registry: registry::export(view)?,
         epoch: state::epoch(view)?.epoch,
         standings: standings(view)?,
+        governance: governance::export(view)?,
+        keymanager: keymanager::export(view)?,
     })
 }
 

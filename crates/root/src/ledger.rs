@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! begin:  staking: fees and rewards of the height before
-//!         at the first height of an epoch: staking, registry, then the scheduler with roothash
+//!         at the first height of an epoch: staking, registry, key managers, then the scheduler
+//!         with roothash, then governance: upgrades and features whose epoch has come
 //! inputs: each transaction by itself
 //! end:    roothash: running rounds; staking: fees of this height
+//!         at the first height of an epoch: governance counts votes
 //! ```
 
 use trilith_params::root::{EVENTS_HEIGHT_MAX, EVENTS_KEPT};
@@ -18,7 +20,7 @@ use crate::scope::Scope;
 use crate::staking::Participants;
 use crate::state::{EPOCH, EpochRecord, Events, NETWORK, Network, TIP, Tip, events_key};
 use crate::transaction::{self, Arrived};
-use crate::{registry, scheduler, staking};
+use crate::{governance, keymanager, registry, scheduler, staking};
 
 /// One height in the making.
 pub(crate) struct Ledger<'a> {
@@ -79,8 +81,9 @@ impl<'a> Ledger<'a> {
         scope.emit(RootEvent::EpochStarted { epoch, height });
         staking::start_epoch(scope)?;
         registry::start_epoch(scope)?;
+        keymanager::start_epoch(scope)?;
         scheduler::start_epoch(scope)?;
-        Ok(())
+        governance::start_epoch(scope)
     }
 
     /// Executes one transaction.
@@ -137,6 +140,7 @@ impl<'a> Ledger<'a> {
         let scope = &mut self.scope;
         roothash::end_height(scope)?;
         staking::end_height(scope)?;
+        governance::end_height(scope)?;
         let mut events = scope.replace_events(Vec::new());
         events.truncate(EVENTS_HEIGHT_MAX);
         let height = scope.height;

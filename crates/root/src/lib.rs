@@ -16,8 +16,8 @@
 //! not look at a clock (time comes with the block) or hold anything that could change an outcome
 //! (its cache holds bytes of the very state it is asked to continue).
 //!
-//! What it does is divided into services, a folder each: `staking`, `registry`, `scheduler`, `roothash`. A
-//! service has keys of its own in the state, methods of signed transactions, errors of its own
+//! What it does is divided into services, a folder each: `staking`, `registry`, `scheduler`,
+//! `roothash`, `governance`, `keymanager`. A service has keys of its own in the state, methods of signed transactions, errors of its own
 //! module, and events. See `scope` for what a service may do, and `transaction` for how a
 //! transaction comes to a method.
 //!
@@ -26,9 +26,12 @@
 //! Source: Oasis Core `roothash`, `scheduler`, `beacon`, `staking`; deviations stand at the items.
 
 mod genesis;
+pub mod governance;
 mod invariants;
+pub mod keymanager;
 mod ledger;
 mod overlay;
+mod parameters;
 mod refusal;
 pub mod registry;
 mod roothash;

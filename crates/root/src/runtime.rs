@@ -17,7 +17,9 @@ use crate::overlay::{Overlay, Values};
 use crate::roothash::admission::{self, Running};
 use crate::roothash::roles_of;
 use crate::transaction::{self, Arrived};
-use crate::{Refusal, Rejection, TransactionError, registry, staking, state};
+use crate::{
+    Refusal, Rejection, TransactionError, governance, keymanager, registry, staking, state,
+};
 
 /// Most entries that are remembered between heights. Not a consensus number.
 const KNOWN_ENTRIES_MAX: usize = 16_384;
@@ -213,7 +215,18 @@ fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFau
         }
         RootQuery::Debonding(address) => RootAnswer::Debonding(staking::debonding(view, &address)?),
         RootQuery::Events(height) => RootAnswer::Events(state::events(view, height)?),
-        RootQuery::FromRoot(_) => RootAnswer::FromRoot(Box::new(FromRoot::default())),
+        RootQuery::FromRoot(_) => RootAnswer::FromRoot(Box::new(FromRoot {
+            features: governance::active_features(view)?,
+            ..FromRoot::default()
+        })),
+        RootQuery::Governance => RootAnswer::Governance(Box::new(governance::summary(view)?)),
+        RootQuery::Proposals(first) => RootAnswer::Proposals(governance::proposals(view, first)?),
+        RootQuery::Votes(votes) => RootAnswer::Votes(governance::votes(view, &votes)?),
+        RootQuery::Features => RootAnswer::Features(governance::features(view)?),
+        RootQuery::KeyManagers => RootAnswer::KeyManagers(Box::new(keymanager::summary(view)?)),
+        RootQuery::KeyManager(id) => {
+            RootAnswer::KeyManager(keymanager::record(view, &id)?.map(Box::new))
+        }
     })
 }
 

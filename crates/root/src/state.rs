@@ -14,6 +14,7 @@
 //! | `q` ‖ runtime | results of the newest round with an outcome |
 //! | `v` ‖ height, big-endian | events of a height, for `EVENTS_KEPT` heights |
 //! | `S` ‖ …, `R` ‖ … | staking and registry; their keys are listed in their modules |
+//! | `G` ‖ …, `K` ‖ … | governance and key managers; likewise |
 //!
 //! Every function fails with [`StateFault`] if the view cannot be read or holds what the root
 //! never wrote there.

@@ -21,7 +21,7 @@ use trilith_types::{Hash, SignatureContext, SignatureError};
 use crate::Refusal;
 use crate::roothash::{self, Rejection};
 use crate::scope::{Call, Gas, Handler, Scope};
-use crate::{registry, staking};
+use crate::{governance, keymanager, registry, staking};
 
 /// The module under which receipts name these reasons. Oasis Core's name, and its numbers below
 /// 100.
@@ -164,7 +164,14 @@ pub(crate) fn arrive(bytes: &[u8]) -> Result<Arrived, Rejection> {
 
 /// The services' methods.
 fn handler(method: &str) -> Option<Handler> {
-    [staking::METHODS, registry::METHODS, roothash::METHODS]
+    let services = [
+        staking::METHODS,
+        registry::METHODS,
+        roothash::METHODS,
+        governance::METHODS,
+        keymanager::METHODS,
+    ];
+    services
         .into_iter()
         .flatten()
         .find(|(name, _)| *name == method)

@@ -28,17 +28,29 @@ pub enum SignatureContext {
     RegisterEntity,
     /// A node's descriptor, which each of the node's keys signs.
     RegisterNode,
+    /// The policy of a key manager.
+    KeyManagerPolicy,
+    /// What a key manager's enclave says of itself.
+    KeyManagerInitResponse,
+    /// The next master secret of a key manager, encrypted.
+    EncryptedMasterSecret,
+    /// An ephemeral secret of a key manager, encrypted.
+    EncryptedEphemeralSecret,
 }
 
 impl SignatureContext {
     /// Every context, for tests that look for collisions.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::ExecutorCommitment,
         Self::Proposal,
         Self::StorageReceipt,
         Self::RootTransaction,
         Self::RegisterEntity,
         Self::RegisterNode,
+        Self::KeyManagerPolicy,
+        Self::KeyManagerInitResponse,
+        Self::EncryptedMasterSecret,
+        Self::EncryptedEphemeralSecret,
     ];
 
     /// The bytes before the suffixes.
@@ -50,6 +62,10 @@ impl SignatureContext {
             Self::RootTransaction => "oasis-core/consensus: tx",
             Self::RegisterEntity => "oasis-core/registry: register entity",
             Self::RegisterNode => "oasis-core/registry: register node",
+            Self::KeyManagerPolicy => "oasis-core/keymanager: policy",
+            Self::KeyManagerInitResponse => "oasis-core/keymanager: init response",
+            Self::EncryptedMasterSecret => "oasis-core/keymanager: encrypted master secret",
+            Self::EncryptedEphemeralSecret => "oasis-core/keymanager: encrypted ephemeral secret",
         }
     }
 
@@ -58,10 +74,16 @@ impl SignatureContext {
         matches!(self, Self::ExecutorCommitment | Self::Proposal)
     }
 
-    /// Whether statements under this context belong to one network. Descriptors do not, so that a
-    /// genesis document can take them over from an older network.
+    /// Whether statements under this context belong to one network. Descriptors and what concerns
+    /// key managers do not, so that a genesis document can take them over from an older network.
     pub const fn of_network(self) -> bool {
-        !matches!(self, Self::RegisterEntity | Self::RegisterNode)
+        matches!(
+            self,
+            Self::ExecutorCommitment
+                | Self::Proposal
+                | Self::StorageReceipt
+                | Self::RootTransaction
+        )
     }
 
     /// The full context: base, runtime suffix where the context is one of a runtime, and network

@@ -3,6 +3,8 @@
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Hash, Height, NodeId, Round, RuntimeId};
 
+use super::governance::GovernanceEvent;
+use super::keymanager::KeyManagerEvent;
 use super::registry::RegistryEvent;
 use super::staking::StakingEvent;
 use super::{Committee, read_variant, variant};
@@ -110,6 +112,10 @@ pub enum RootEvent {
     Staking(StakingEvent),
     /// Something happened to what is registered.
     Registry(RegistryEvent),
+    /// Something happened to proposals, or because of them.
+    Governance(GovernanceEvent),
+    /// Something happened to a key manager.
+    KeyManager(KeyManagerEvent),
 }
 
 impl RootEvent {
@@ -118,6 +124,8 @@ impl RootEvent {
         match self {
             Self::Staking(event) => variant("staking", &encoded(event)),
             Self::Registry(event) => variant("registry", &encoded(event)),
+            Self::Governance(event) => variant("governance", &encoded(event)),
+            Self::KeyManager(event) => variant("keymanager", &encoded(event)),
             _ => {
                 let (name, map) = self.parts();
                 variant(name, &map.finish())
@@ -197,6 +205,8 @@ impl RootEvent {
             // Events of services have forms of their own.
             Self::Staking(_) => ("staking", MapBuilder::new()),
             Self::Registry(_) => ("registry", MapBuilder::new()),
+            Self::Governance(_) => ("governance", MapBuilder::new()),
+            Self::KeyManager(_) => ("keymanager", MapBuilder::new()),
         }
     }
 
@@ -209,6 +219,8 @@ impl RootEvent {
             read_variant(decoder, "event", |name, d| match name {
                 "staking" => Ok(Self::Staking(Wire::read(d, "staking")?)),
                 "registry" => Ok(Self::Registry(Wire::read(d, "registry")?)),
+                "governance" => Ok(Self::Governance(Wire::read(d, "governance")?)),
+                "keymanager" => Ok(Self::KeyManager(Wire::read(d, "keymanager")?)),
                 _ => Fields::read(d)?.event(name),
             })
         })?;

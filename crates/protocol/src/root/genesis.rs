@@ -533,6 +533,14 @@ pub enum GenesisError {
     /// The registry's part breaks a rule.
     #[error("the registry's part of the document: {0}")]
     Registry(Reject),
+    /// A service's part breaks a rule.
+    #[error("the {part} of the document break a rule: {rule}")]
+    Rule {
+        /// What of the document.
+        part: &'static str,
+        /// Which rule, with the values where there are any.
+        rule: String,
+    },
     /// A runtime has the root's identifier.
     #[error("a runtime has the identifier {ROOT_RUNTIME}, which is the root's")]
     RootIdentifier,

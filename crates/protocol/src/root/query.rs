@@ -4,6 +4,10 @@ use trilith_params::root::{ACCOUNT_BYTES_MAX, EVENTS_HEIGHT_MAX, PARAMETERS_BYTE
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Height, NodeId, PublicKey, RuntimeId, TimeNanos};
 
+use super::governance::{FeatureRecord, GovernanceParameters, Proposal, VoteEntry};
+use super::keymanager::{
+    KeyManagerParameters, SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret, Status,
+};
 use super::registry::{Entity, Node, NodeStatus, RegistryParameters, Runtime};
 use super::staking::{Account, Delegation, StakingParameters};
 use super::{
@@ -64,6 +68,18 @@ pub enum RootQuery {
     Debonding(Address),
     /// What happened at this height that no transaction caused by itself?
     Events(Height),
+    /// What do the governance service's rules depend on, and which upgrades are pending?
+    Governance,
+    /// Which proposals are there from this number on? Gives at most a page of them.
+    Proposals(u64),
+    /// Who voted how on a proposal? Gives at most a page of them.
+    Votes(VotesOf),
+    /// Which features are approved?
+    Features,
+    /// What do the key manager service's rules depend on, and which key managers are there?
+    KeyManagers,
+    /// How does this key manager stand?
+    KeyManager(RuntimeId),
 }
 
 impl RootQuery {
@@ -98,6 +114,12 @@ impl RootQuery {
             Self::Runtimes(after) => of("runtimes", after),
             Self::Debonding(address) => of("debonding", address),
             Self::Events(height) => of("events", &height.0),
+            Self::Governance => of("governance", &None::<u64>),
+            Self::Proposals(first) => of("proposals", first),
+            Self::Votes(votes) => of("votes", votes),
+            Self::Features => of("features", &None::<u64>),
+            Self::KeyManagers => of("keymanagers", &None::<u64>),
+            Self::KeyManager(id) => of("keymanager", id),
         }
         .finish()
     }
@@ -132,6 +154,12 @@ impl RootQuery {
                 "runtimes" => Ok(Self::Runtimes(Wire::read(d, "runtime")?)),
                 "debonding" => Ok(Self::Debonding(Wire::read(d, "address")?)),
                 "events" => Ok(Self::Events(Height(d.uint()?))),
+                "governance" if d.null() => Ok(Self::Governance),
+                "proposals" => Ok(Self::Proposals(d.uint()?)),
+                "votes" => Ok(Self::Votes(Wire::read(d, "votes")?)),
+                "features" if d.null() => Ok(Self::Features),
+                "keymanagers" if d.null() => Ok(Self::KeyManagers),
+                "keymanager" => Ok(Self::KeyManager(wire::runtime(d, "runtime")?)),
                 _ => Err(DecodeError::Field("query")),
             })
         })
@@ -192,6 +220,67 @@ wire_struct! {
     }
 }
 
+wire_struct! {
+    /// Which votes are asked for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct VotesOf as "votes of", at most QUERY_BYTES_MAX, {
+        /// Number of the proposal.
+        proposal: u64 = always "proposal",
+        /// The last voter of the page before, if there was one.
+        after: Option<Address> = unless_empty "after",
+    }
+}
+
+wire_struct! {
+    /// How the governance service stands.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct GovernanceSummary as "governance summary", at most ANSWER_BYTES_MAX, {
+        /// What the rules depend on.
+        params: GovernanceParameters = always "params",
+        /// Number of the next proposal.
+        next_proposal: u64 = always "next_proposal",
+        /// Numbers of the proposals that can be voted on, those that close first before others.
+        active: Vec<u64> = always "active",
+        /// Numbers of the proposals of pending upgrades, the next one first.
+        pending_upgrades: Vec<u64> = always "pending_upgrades",
+    }
+}
+
+wire_struct! {
+    /// The approved features. Those whose epoch has not come are pending.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct FeatureList as "features", at most ANSWER_BYTES_MAX, {
+        /// The running epoch.
+        epoch: Epoch = always "epoch",
+        /// The features, ascending by identifier.
+        features: Vec<FeatureRecord> = always "features",
+    }
+}
+
+wire_struct! {
+    /// How the key manager service stands.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct KeyManagerSummary as "key manager summary", at most ANSWER_BYTES_MAX, {
+        /// What the rules depend on.
+        params: KeyManagerParameters = always "params",
+        /// The key managers with a status, ascending.
+        ids: Vec<RuntimeId> = always "ids",
+    }
+}
+
+wire_struct! {
+    /// How a key manager stands, and what it published.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct KeyManagerRecord as "key manager record", at most ANSWER_BYTES_MAX, {
+        /// How it stands.
+        status: Status = always "status",
+        /// The newest proposed master secret.
+        master_secret: Option<SignedEncryptedMasterSecret> = unless_empty "master_secret",
+        /// The newest ephemeral secret.
+        ephemeral_secret: Option<SignedEncryptedEphemeralSecret> = unless_empty "ephemeral_secret",
+    }
+}
+
 /// The answer to a [`RootQuery`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RootAnswer {
@@ -241,6 +330,18 @@ pub enum RootAnswer {
     Debonding(Vec<Debonding>),
     /// The events, in order; none if they are too old.
     Events(Vec<RootEvent>),
+    /// How the governance service stands.
+    Governance(Box<GovernanceSummary>),
+    /// A page of proposals, ascending by number; empty if there are no more.
+    Proposals(Vec<Proposal>),
+    /// A page of votes, ascending by voter; empty if there are no more.
+    Votes(Vec<VoteEntry>),
+    /// The features.
+    Features(FeatureList),
+    /// How the key manager service stands.
+    KeyManagers(Box<KeyManagerSummary>),
+    /// The key manager; `None` if it has no status.
+    KeyManager(Option<Box<KeyManagerRecord>>),
 }
 
 /// A map of one field, null where there is no value.
@@ -293,6 +394,12 @@ impl RootAnswer {
             Self::Runtimes(ids) => of("runtimes", ids).finish(),
             Self::Debonding(list) => of("debonding", list).finish(),
             Self::Events(events) => variant("events", &RootEvent::encode_list(events)),
+            Self::Governance(summary) => of("governance", &**summary).finish(),
+            Self::Proposals(proposals) => of("proposals", proposals).finish(),
+            Self::Votes(votes) => of("votes", votes).finish(),
+            Self::Features(features) => of("features", features).finish(),
+            Self::KeyManagers(summary) => of("keymanagers", &**summary).finish(),
+            Self::KeyManager(record) => boxed("keymanager", record.as_deref()),
         }
     }
 
@@ -330,6 +437,14 @@ impl RootAnswer {
                         read,
                     )?))
                 }
+                "governance" => Ok(Self::Governance(Box::new(Wire::read(d, "governance")?))),
+                "proposals" => Ok(Self::Proposals(Wire::read(d, "proposals")?)),
+                "votes" => Ok(Self::Votes(Wire::read(d, "votes")?)),
+                "features" => Ok(Self::Features(Wire::read(d, "features")?)),
+                "keymanagers" => Ok(Self::KeyManagers(Box::new(Wire::read(d, "keymanagers")?))),
+                "keymanager" => Ok(Self::KeyManager(
+                    Option::read(d, "keymanager")?.map(Box::new),
+                )),
                 _ => Err(DecodeError::Field("answer")),
             })
         })

@@ -6,6 +6,8 @@ use trilith_params::root as params;
 use trilith_params::root::GENESIS_BYTES_MAX;
 use trilith_types::{Epoch, Hash, RuntimeId};
 
+use super::governance::GovernanceGenesis;
+use super::keymanager::KeyManagerGenesis;
 use super::registry::RegistryGenesis;
 use super::staking::StakingGenesis;
 use crate::wire::wire_struct;
@@ -59,5 +61,9 @@ wire_struct! {
         epoch: Epoch = unless_empty "epoch",
         /// The runtimes that do not begin with what their descriptor says.
         standings: BTreeMap<RuntimeId, Standing> = unless_empty "standings",
+        /// Proposals and features.
+        governance: GovernanceGenesis = unless_empty "governance",
+        /// Key managers.
+        keymanager: KeyManagerGenesis = unless_empty "keymanager",
     }
 }

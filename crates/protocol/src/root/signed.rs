@@ -99,14 +99,19 @@ impl Signed {
 }
 
 impl SignatureOf {
-    fn sign(key: &SecretKey, context: SignatureContext, chain: &Hash, raw: &[u8]) -> Self {
+    pub(super) fn sign(
+        key: &SecretKey,
+        context: SignatureContext,
+        chain: &Hash,
+        raw: &[u8],
+    ) -> Self {
         Self {
             public_key: key.public(),
             signature: key.sign(&context.full(None, chain), raw),
         }
     }
 
-    fn verify(
+    pub(super) fn verify(
         &self,
         context: SignatureContext,
         chain: &Hash,

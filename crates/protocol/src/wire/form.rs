@@ -3,7 +3,7 @@
 //!
 //! The forms are those that Oasis Core's Go structs have: a struct is a map from field names, a
 //! field marked `unless_empty` is left out where its value is empty (zero, no bytes, no items, all
-//! fields left out), keys of maps ascend. What Go writes for a list that was never set is null,
+//! fields left out), one marked `unless_default` where it is its type's default, keys of maps ascend. What Go writes for a list that was never set is null,
 //! which is another value than a list without items: such fields are `Option`s that are always
 //! there.
 //!
@@ -321,6 +321,23 @@ pub(crate) fn filled<T: Wire + Default>(
     }
 }
 
+/// Reads the value of a field `unless_default`.
+pub(crate) fn changed<T: Default + PartialEq>(
+    value: Option<T>,
+    name: &'static str,
+) -> Result<T, DecodeError> {
+    match value {
+        None => Ok(T::default()),
+        Some(value) if value == T::default() => Err(DecodeError::Field(name)),
+        Some(value) => Ok(value),
+    }
+}
+
+/// Whether a value is its type's default.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Defines a struct, its [`Wire`] form, and `encode` and `decode` with a limit in bytes.
 macro_rules! wire_struct {
     (
@@ -410,6 +427,17 @@ macro_rules! wire_field {
         $map.field_if(!$crate::wire::Wire::is_empty(&$value), $key, |encoder| {
             $crate::wire::Wire::put(&$value, encoder)
         })
+    };
+    (put unless_default $map:ident, $value:expr, $key:literal) => {
+        $map.field_if(!$crate::wire::is_default(&$value), $key, |encoder| {
+            $crate::wire::Wire::put(&$value, encoder)
+        })
+    };
+    (take unless_default $value:ident, $key:literal) => {
+        $crate::wire::changed($value, $key)
+    };
+    (empty unless_default $value:expr) => {
+        $crate::wire::is_default(&$value)
     };
     (take always $value:ident, $key:literal) => {
         $crate::wire::required($value, $key)

@@ -40,7 +40,7 @@ impl Coverage {
 }
 
 /// All registered nodes, ascending.
-fn all_nodes(scope: &Scope<'_>) -> Result<Vec<Node>, StateFault> {
+pub(crate) fn all_nodes(scope: &Scope<'_>) -> Result<Vec<Node>, StateFault> {
     let entries = scope.overlay.all(NODES)?;
     entries
         .iter()

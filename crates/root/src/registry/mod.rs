@@ -25,17 +25,20 @@
 //! claim, and no account has others.
 //!
 //! Deviations from Oasis Core: attestations of enclaves are not verified, so no node can register
-//! for a runtime in enclaves; a status of 0 for eligibility means at once, for the nodes of a
+//! for a runtime in enclaves; nodes of a key manager that is a test runtime give plain keys in the
+//! place of an enclave's; a status of 0 for eligibility means at once, for the nodes of a
 //! genesis document; backups of committees are separate by default; storage receipts are back.
 //!
 //! Source: Oasis Core `registry/api`, `consensus/cometbft/apps/registry`.
 
 mod admission;
+mod change;
 mod entity;
 mod epoch;
 mod error;
 mod genesis;
 mod invariants;
+mod lookup;
 mod node;
 mod node_rules;
 mod runtime;
@@ -53,8 +56,10 @@ pub use store::{
     entities, entity, node, node_status, nodes, parameters, runtime, runtimes, suspended_runtime,
 };
 
-pub(crate) use epoch::{Candidates, candidates, entity_of, node_roles, start_epoch};
+pub(crate) use change::change_parameters;
+pub(crate) use epoch::{Candidates, all_nodes, candidates, entity_of, node_roles, start_epoch};
 pub(crate) use genesis::import;
+pub(crate) use lookup::{descriptor_of, is_entity, key_managers, validator_entities};
 pub(crate) use node::freeze;
 pub(crate) use runtime::{is_suspended, suspend, suspend_without_stake};
 pub(crate) use store::{first_round, running};

@@ -30,6 +30,7 @@
 //!
 //! Source: Oasis Core `staking/api`, `consensus/cometbft/apps/staking`.
 
+mod change;
 mod claims;
 mod commission;
 mod error;
@@ -42,17 +43,22 @@ mod shares;
 mod slash;
 mod store;
 mod transfer;
+mod voting;
 
 pub use error::{CommissionError, Forbidden, MODULE, StakingError};
 pub use genesis::export;
 pub use invariants::{Violation, check};
 pub use store::{account, debonding, delegation, parameters, total_supply};
 
+pub(crate) use change::change_parameters;
 pub(crate) use claims::{add_claim, claims_covered, cover_claims, remove_claim};
 pub(crate) use fees::{Participants, check_fee, end_height, pay_fee};
 pub(crate) use genesis::import;
 pub(crate) use slash::{distribute, slash};
 pub(crate) use store::parameters_of;
+pub(crate) use voting::{
+    active_pool, delegators, deposit, discard_deposit, has_delegated, return_deposit,
+};
 
 use trilith_protocol::root::staking as methods;
 use trilith_types::StateFault;
