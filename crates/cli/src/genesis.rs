@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use trilith_node::NodeKeys;
 use trilith_protocol::RootGenesis;
+use trilith_protocol::root::governance::GovernanceGenesis;
 use trilith_protocol::root::registry::{
     AdmissionPolicy, Capabilities, ConsensusAddress, ConsensusInfo, Deployment, ENTITY_VERSION,
     Entity, Executor, GOVERNANCE_ENTITY, KIND_COMPUTE, Marker, NODE_VERSION, Node, NodeAddress,
@@ -45,6 +46,10 @@ const ENTITY_STAKE: u128 = 1_000_000;
 const COMMON_POOL: u128 = 1_000_000_000;
 /// Stake that each kind of registration needs, in base units.
 const THRESHOLD: u128 = 1_000;
+/// What is deposited with a proposal, in base units.
+const PROPOSAL_DEPOSIT: u128 = 1_000;
+/// Epochs until votes are counted.
+const VOTING_EPOCHS: u64 = 1;
 /// Epochs until stake that was taken back is paid out: few, so that it can be seen.
 const DEBONDING_EPOCHS: u64 = 2;
 
@@ -219,6 +224,12 @@ pub fn developer_network(beginning: &Beginning<'_>) -> RootGenesis {
     registry.params.debug_allow_unroutable_addresses = true;
     // Any number of epochs: nodes of a developer network are not renewed.
     registry.params.max_node_expiration = 0;
+    // What is proposed is decided at the next epoch, for a deposit that the entity has.
+    let mut governance = GovernanceGenesis::default();
+    governance.params.voting_period = VOTING_EPOCHS;
+    governance.params.upgrade_min_epoch_diff = VOTING_EPOCHS + 1;
+    governance.params.upgrade_cancel_min_epoch_diff = VOTING_EPOCHS + 1;
+    governance.params.min_proposal_deposit = Quantity::new(PROPOSAL_DEPOSIT);
     RootGenesis {
         chain: CHAIN.into(),
         time: beginning.time,
@@ -233,6 +244,7 @@ pub fn developer_network(beginning: &Beginning<'_>) -> RootGenesis {
         services: Services {
             staking: stakes(&entity.public()),
             registry,
+            governance,
             ..Services::default()
         },
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! staking:   conservation of stake, shares of all pools, and nothing else is there
 //! registry:  indexes and claims are those of what is registered
+//! governance, key managers: what they say of themselves
 //! roothash:  every runtime has a descriptor and a block of its own, and only runtimes have any;
 //!            commitments are only there where somebody may commit
 //! scheduler: committees are of the running epoch and of the size that is asked for, nobody is in
@@ -22,7 +23,7 @@ use crate::genesis::{Document, genesis_write_log};
 use crate::overlay::{Overlay, Values};
 use crate::staking::Violation;
 use crate::state::OfRuntime;
-use crate::{registry, staking, state};
+use crate::{governance, keymanager, registry, staking, state};
 
 /// Checks the whole state at the end of a height.
 ///
@@ -31,6 +32,8 @@ use crate::{registry, staking, state};
 pub fn check(view: &dyn StateRead) -> Result<(), Violation> {
     staking::check(view)?;
     registry::check(view)?;
+    governance::check(view)?;
+    keymanager::check(view)?;
     let network = state::network(view)?;
     let known: BTreeSet<RuntimeId> = network.runtimes.iter().copied().collect();
     only_of(view, &known)?;

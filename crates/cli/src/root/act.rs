@@ -167,6 +167,17 @@ impl Done {
         &self.events
     }
 
+    /// What it came to, for programs.
+    pub(super) fn document(&self) -> Value {
+        let events: Vec<Value> = self.events.iter().map(show_event).collect();
+        json!({
+            "done": self.what,
+            "height": self.receipt.height,
+            "transaction": self.receipt.transaction.to_string(),
+            "events": events,
+        })
+    }
+
     /// As a result, with `more` fields for programs.
     pub(super) fn answer(&self, more: Value) -> Answer {
         let mut text = format!("done: {}\n", self.what);
@@ -176,18 +187,19 @@ impl Done {
             "  transaction",
             self.receipt.transaction.to_string(),
         );
-        let events: Vec<Value> = self.events.iter().map(show_event).collect();
-        for event in &events {
+        let mut document = self.document();
+        for event in document["events"].as_array().into_iter().flatten() {
             row(&mut text, "  event", event.to_string());
         }
-        let mut document = json!({
-            "done": self.what,
-            "height": self.receipt.height,
-            "transaction": self.receipt.transaction.to_string(),
-            "events": events,
-        });
-        if let (Some(fields), Value::Object(more)) = (document.as_object_mut(), more) {
-            fields.extend(more);
+        if let Value::Object(more) = more {
+            for (name, value) in &more {
+                if !value.is_object() && !value.is_array() {
+                    row(&mut text, &format!("  {name}"), plain(value));
+                }
+            }
+            if let Some(fields) = document.as_object_mut() {
+                fields.extend(more);
+            }
         }
         Answer::new(text, document)
     }
@@ -230,6 +242,11 @@ fn refusal(what: &str, refused: &Refused, height: Option<u64>) -> anyhow::Error 
              nodes"
         }
         ("registry", 18 | 107 | 108) => "correct the descriptor and register it again",
+        ("governance", 5 | 7) => "see what can be voted on with `trilith governance proposals`",
+        ("governance", 6) => {
+            "sign with the key of an entity that has a validator, or of who has delegated to one"
+        }
+        ("governance", _) => "see what the rules ask for with `trilith governance parameters`",
         _ => {
             "see what holds with the commands `show` and `list`; the guide of the root ledger says \
              what its reasons mean"

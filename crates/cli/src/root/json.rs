@@ -22,6 +22,7 @@ use std::fmt;
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
 use trilith_protocol::RootEvent;
+use trilith_protocol::root::governance::GovernanceEvent;
 use trilith_protocol::root::registry::RegistryEvent;
 use trilith_protocol::root::staking::StakingEvent;
 use trilith_protocol::root::{Address, FieldShape, Presence, Quantity, Shape};
@@ -63,6 +64,7 @@ pub fn show_event(event: &RootEvent) -> Value {
     let shape = match event {
         RootEvent::Staking(_) => Some(("staking", StakingEvent::shape())),
         RootEvent::Registry(_) => Some(("registry", RegistryEvent::shape())),
+        RootEvent::Governance(_) => Some(("governance", GovernanceEvent::shape())),
         _ => None,
     };
     let shown = match shape {

@@ -1,5 +1,5 @@
-//! `trilith entity`, `node`, `runtime`, `stake`, `genesis` and `root`: the root ledger of a network
-//! from the command line.
+//! `trilith entity`, `node`, `runtime`, `stake`, `governance`, `feature`, `genesis` and `root`: the
+//! root ledger of a network from the command line.
 //!
 //! Everything but documents goes through the control socket of a node that runs on the data folder
 //! (`--data`). Who changes something signs with an Ed25519 key: `--identity FILE`, or the variable
@@ -10,6 +10,7 @@ mod act;
 pub mod document;
 mod entity;
 mod genesis;
+mod governance;
 pub mod json;
 mod names;
 mod node;
@@ -84,6 +85,16 @@ command!(
     stake::StakeCommand
 );
 command!(
+    /// Arguments of `trilith governance`.
+    GovernanceArguments,
+    governance::GovernanceCommand
+);
+command!(
+    /// Arguments of `trilith feature`.
+    FeatureArguments,
+    governance::FeatureCommand
+);
+command!(
     /// Arguments of `trilith genesis`.
     GenesisArguments,
     genesis::GenesisCommand
@@ -105,6 +116,10 @@ pub enum RootLedgerCommand {
     Runtime(RuntimeArguments),
     /// Look at accounts; transfer, burn, delegate and allow stake
     Stake(StakeArguments),
+    /// Propose and vote: parameters, upgrades, features
+    Governance(GovernanceArguments),
+    /// Show which features runtimes have, and activate others
+    Feature(FeatureArguments),
     /// Show, check and make the documents that networks begin with
     Genesis(GenesisArguments),
     /// Show how the root ledger stands, and what happens on it
@@ -113,7 +128,16 @@ pub enum RootLedgerCommand {
 
 impl RootLedgerCommand {
     /// Names of the commands, as typed.
-    pub const NAMES: [&'static str; 6] = ["entity", "node", "runtime", "stake", "genesis", "root"];
+    pub const NAMES: [&'static str; 8] = [
+        "entity",
+        "node",
+        "runtime",
+        "stake",
+        "governance",
+        "feature",
+        "genesis",
+        "root",
+    ];
 
     /// Whether results and failures are to be JSON.
     pub fn json(&self) -> bool {
@@ -122,6 +146,8 @@ impl RootLedgerCommand {
             Self::Node(arguments) => arguments.json(),
             Self::Runtime(arguments) => arguments.json(),
             Self::Stake(arguments) => arguments.json(),
+            Self::Governance(arguments) => arguments.json(),
+            Self::Feature(arguments) => arguments.json(),
             Self::Genesis(arguments) => arguments.json(),
             Self::Root(arguments) => arguments.json(),
         }
@@ -145,6 +171,12 @@ pub fn run(command: &RootLedgerCommand) -> Result<()> {
         }
         RootLedgerCommand::Stake(arguments) => {
             stake::run(&Session::new(&arguments.place), &arguments.command)?
+        }
+        RootLedgerCommand::Governance(arguments) => {
+            governance::run(&Session::new(&arguments.place), &arguments.command)?
+        }
+        RootLedgerCommand::Feature(arguments) => {
+            governance::run_feature(&Session::new(&arguments.place), &arguments.command)?
         }
         RootLedgerCommand::Genesis(arguments) => {
             genesis::run(&arguments.place, &arguments.command)?
