@@ -15,8 +15,10 @@ use trilith_gateway_canister::{CanisterPort, Limits, serve};
 use trilith_store::{Store, StoreFault};
 
 use crate::accounts::AccountListeners;
+use crate::control::server::ControlSocket;
 use crate::network::{Network, NetworkOptions, store_failure};
 use crate::output::NextStep;
+use crate::root::document;
 
 /// Arguments of `trilith dev`.
 #[derive(Args, Clone, Debug)]
@@ -34,9 +36,12 @@ pub struct DevArguments {
     /// Address to listen on; others than loopback open the network to whoever can reach it
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub listen: IpAddr,
-    /// Forget the network in the data folder first
+    /// Forget the network in the data folder first; with --genesis its secret seed stays
     #[arg(long)]
     pub clean: bool,
+    /// Begin with this genesis document, as JSON or CBOR; see `trilith genesis`
+    #[arg(long, value_name = "FILE")]
+    pub genesis: Option<PathBuf>,
     /// Refuse to start where the host cannot isolate sandboxes completely
     #[arg(long)]
     pub require_sandbox: bool,
@@ -51,7 +56,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// If the network cannot be started, or ends by itself.
 pub fn run(arguments: DevArguments) -> Result<()> {
     if arguments.clean {
-        clean(&arguments.data)?;
+        clean(&arguments.data, arguments.genesis.is_some())?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -73,6 +78,11 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     let options = NetworkOptions {
         data: &arguments.data,
         require_sandbox: arguments.require_sandbox,
+        genesis: arguments
+            .genesis
+            .as_deref()
+            .map(document::read)
+            .transpose()?,
     };
     let network = Network::start(&options)?;
     network
@@ -87,7 +97,9 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     let shutdown = until_dropped(stopped.clone());
     let server = tokio::spawn(serve(listener, Arc::new(port), Limits::STANDARD, shutdown));
     let addresses = account_listeners.addresses()?;
-    let accounts = account_listeners.serve(&network, until_dropped(stopped))?;
+    let accounts = account_listeners.serve(&network, until_dropped(stopped.clone()))?;
+    let control = ControlSocket::bind(&arguments.data)?;
+    let control = tokio::spawn(control.serve(network.node.root(), until_dropped(stopped)));
     banner(&network, bound, addresses, &arguments.data);
     let ended = tokio::select! {
         _ = interrupt.recv() => None,
@@ -100,6 +112,7 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     if let Some(accounts) = accounts {
         accounts.await.context("the account gateway panicked")?;
     }
+    control.await.context("the control socket panicked")?;
     network.node.stop()?;
     match ended {
         None => Ok(()),
@@ -143,6 +156,7 @@ fn banner(network: &Network, address: SocketAddr, accounts: Addresses, data: &Pa
   dashboard          http://{address}/_/dashboard
   root key           {}
   data folder        {}
+  control socket     control.sock in it, for `trilith entity`, `node`, `runtime`, `stake`
 
 Use any IC agent with the canister endpoint and root key (agents can fetch the key: this is a
 developer network), and any Solana client with the account endpoint.
@@ -161,17 +175,22 @@ Ctrl-C stops; the same command continues where it was; --clean forgets everythin
 
 /// Removes the network in `data`, and nothing else that may lie there. A network that a node runs
 /// on is not removed from under it; one that is damaged is.
-fn clean(data: &Path) -> Result<()> {
+fn clean(data: &Path, keep_seed: bool) -> Result<()> {
     let state = data.join("state");
     if state.exists()
         && let Err(fault @ StoreFault::Locked { .. }) = Store::open_dir(&state)
     {
         return Err(store_failure(fault));
     }
-    for name in ["state", "code"] {
+    for name in ["state", "code", "keys/node"] {
         remove(std::fs::remove_dir_all(data.join(name)), data, name)?;
     }
-    for name in ["seed", "seed.new"] {
+    let seeds: &[&str] = if keep_seed {
+        &[]
+    } else {
+        &["seed", "seed.new"]
+    };
+    for name in seeds.iter().chain(&["keys/entity.pem", "control.sock"]) {
         remove(std::fs::remove_file(data.join(name)), data, name)?;
     }
     Ok(())

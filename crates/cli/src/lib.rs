@@ -5,10 +5,14 @@
 
 pub mod account;
 mod accounts;
+mod begin;
 pub mod canister;
+pub mod control;
 pub mod demo;
 pub mod dev;
+pub mod genesis;
 pub mod inspect;
 pub mod network;
 pub mod output;
+pub mod root;
 pub mod state;

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use trilith_cli::{account, canister, demo, dev, inspect, output, state};
+use trilith_cli::root::RootLedgerCommand;
+use trilith_cli::{account, canister, demo, dev, inspect, output, root, state};
 
 /// One deterministic execution layer for replicated applications.
 #[derive(Parser)]
@@ -23,6 +24,8 @@ enum Command {
     Account(account::AccountArguments),
     /// Make the keys that commands act with, and say whose they are
     Identity(canister::identity::IdentityArguments),
+    #[command(flatten)]
+    Root(RootLedgerCommand),
     /// Show what Trilith does, end to end, in a temporary folder, and check all of it
     Demo(demo::DemoArguments),
     /// Look into the data folder of a node that is stopped
@@ -56,6 +59,10 @@ fn main() -> ExitCode {
             json = arguments.json();
             canister::identity::run(&arguments)
         }
+        Command::Root(command) => {
+            json = command.json();
+            root::run(&command)
+        }
         Command::Demo(arguments) => demo::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::State(arguments) => state::run(arguments),
@@ -69,10 +76,10 @@ fn main() -> ExitCode {
 /// Says what is wrong with the arguments, or gives the help that was asked for.
 fn wrong_arguments(error: &clap::Error) -> ExitCode {
     let mut words = std::env::args().skip(1);
-    let one_document = words
-        .next()
-        .is_some_and(|word| matches!(word.as_str(), "account" | "canister" | "identity"))
-        && words.any(|word| word == "--json");
+    let one_document = words.next().is_some_and(|word| {
+        matches!(word.as_str(), "account" | "canister" | "identity")
+            || RootLedgerCommand::NAMES.contains(&word.as_str())
+    }) && words.any(|word| word == "--json");
     if error.use_stderr() && one_document {
         return output::failure(
             &output::Failure::of_arguments(&error.to_string()).into(),

@@ -26,14 +26,12 @@ use trilith_node::{
 };
 use trilith_proof::CertificateKey;
 use trilith_protocol::RootGenesis;
-use trilith_protocol::root::{
-    BackupRule, ExecutorParameters, GenesisNode, NodeRoles, RuntimeDescriptor, SchedulerParameters,
-    Services,
-};
 use trilith_root::{Root, genesis_write_log};
 use trilith_store::{RecoveryReport, Store, StoreFault};
-use trilith_types::{Hash, RuntimeId, SecretKey, TimeNanos};
+use trilith_types::{Hash, RuntimeId, SecretKey};
 
+use crate::begin::{self, Begun};
+use crate::genesis::{self, Beginning, EPOCH_HEIGHTS};
 use crate::output::NextStep;
 
 /// The canister runtime of developer networks.
@@ -45,15 +43,12 @@ pub const ACCOUNT_RUNTIME: RuntimeId = RuntimeId::test(2);
 /// Longest wait for the first round after a start. It may repeat a long one that was interrupted.
 const FIRST_ROUND_WAIT: Duration = Duration::from_secs(120);
 
-/// Heights between two elections on a developer network.
-const EPOCH_HEIGHTS: u64 = 3_600;
-
 /// What to do about a network that cannot be continued.
-const BEGIN_ANEW: NextStep =
+pub(crate) const BEGIN_ANEW: NextStep =
     NextStep("restore the data folder, or forget the network in it with --clean");
 
-/// Name of the developer network in its genesis document.
-const CHAIN: &str = "trilith-dev";
+/// The built-in runtimes, ascending.
+pub const RUNTIMES: [RuntimeId; 2] = [CANISTER_RUNTIME, ACCOUNT_RUNTIME];
 
 /// A running one-node network.
 pub struct Network {
@@ -81,6 +76,8 @@ pub struct NetworkOptions<'a> {
     pub data: &'a Path,
     /// Refuse to start where the host cannot isolate sandboxes completely.
     pub require_sandbox: bool,
+    /// The document the network begins with; without one it is a developer network's own.
+    pub genesis: Option<RootGenesis>,
 }
 
 impl Network {
@@ -98,7 +95,7 @@ impl Network {
         let code = options.data.join("code");
         make_folder(options.data)?;
         let executor = SandboxedExecutor::new(SandboxConfig::new(code, requirement))?;
-        Self::start_with(options.data, Arc::new(executor))
+        Self::start_from(options.data, Arc::new(executor), options.genesis.clone())
     }
 
     /// Like [`Network::start`], with an executor of the caller's.
@@ -106,17 +103,38 @@ impl Network {
     /// # Errors
     /// As of [`Network::start`].
     pub fn start_with(data: &Path, executor: Arc<dyn Executor>) -> Result<Self> {
+        Self::start_from(data, executor, None)
+    }
+
+    fn start_from(
+        data: &Path,
+        executor: Arc<dyn Executor>,
+        asked: Option<RootGenesis>,
+    ) -> Result<Self> {
         make_folder(data)?;
         let (store, recovery) = Store::open_dir(&data.join("state")).map_err(store_failure)?;
         let continued = store.meta("genesis").is_some();
-        let seed = seed(data, continued).context(BEGIN_ANEW)?;
-        let keys = NodeKeys::for_developer_network(&seed);
-        let genesis = match store.meta("genesis") {
-            Some(stored) => {
-                RootGenesis::decode(&stored).context("the stored genesis is damaged")?
-            }
-            None => genesis(&keys, SystemClock.now()),
+        let seed = match &asked {
+            Some(asked) if !continued => begin::seed_of(data, asked)?,
+            _ => seed(data, continued).context(BEGIN_ANEW)?,
         };
+        let keys = NodeKeys::for_developer_network(&seed);
+        let stored = store.meta("genesis");
+        let genesis = match begin::document(data, stored.as_deref(), asked)? {
+            Begun::Continued(genesis) => *genesis,
+            Begun::With(genesis) => {
+                begin::check_states(data, &store, &genesis)?;
+                *genesis
+            }
+            Begun::Anew => genesis::developer_network(&Beginning {
+                keys: &keys,
+                entity: &genesis::entity_key(&seed),
+                time: SystemClock.now(),
+                epoch_heights: EPOCH_HEIGHTS,
+                runtimes: &RUNTIMES,
+            }),
+        };
+        begin::write_keys(data, &seed)?;
         let root_key_der = CertificateKey::from_bytes(&keys.certification.bytes())
             .context("the certification key is no point of G2")?
             .to_der()
@@ -185,7 +203,7 @@ async fn first_round(
     }
 }
 
-fn make_folder(data: &Path) -> Result<()> {
+pub(crate) fn make_folder(data: &Path) -> Result<()> {
     fs::create_dir_all(data)
         .with_context(|| format!("the folder {} cannot be made", data.display()))
         .context(NextStep("choose another folder with --data"))
@@ -201,49 +219,6 @@ pub(crate) fn store_failure(fault: StoreFault) -> anyhow::Error {
         _ => NextStep("see that the folder can be written and the disk has room, then try again"),
     };
     anyhow::Error::from(fault).context(step)
-}
-
-/// The genesis document of a developer network begun at `time`.
-fn genesis(keys: &NodeKeys, time: TimeNanos) -> RootGenesis {
-    let (consensus_key, certification_key) = keys.threshold_keys();
-    let roles = NodeRoles::COMPUTE | NodeRoles::VALIDATOR | NodeRoles::STORAGE;
-    RootGenesis {
-        chain: CHAIN.into(),
-        time,
-        epoch_interval: EPOCH_HEIGHTS,
-        nodes: vec![GenesisNode {
-            id: keys.node.public(),
-            roles,
-        }],
-        runtimes: vec![descriptor(CANISTER_RUNTIME), descriptor(ACCOUNT_RUNTIME)],
-        consensus_key,
-        certification_key,
-        services: Services::default(),
-    }
-}
-
-/// How a runtime of a developer network is run: by the one node there is.
-fn descriptor(id: RuntimeId) -> RuntimeDescriptor {
-    RuntimeDescriptor {
-        id,
-        genesis_state_root: Hash::EMPTY,
-        executor: ExecutorParameters {
-            group_size: 1,
-            backup_size: 0,
-            allowed_stragglers: 0,
-            round_timeout: 5,
-            max_messages: 32,
-            backup_rule: BackupRule::Separate,
-        },
-        txn_scheduler: SchedulerParameters {
-            max_batch_size: 1_000,
-            max_batch_size_bytes: 16 * 1024 * 1024,
-            batch_flush_timeout_ms: 50,
-            propose_batch_timeout_ms: 1_000,
-        },
-        storage_receipts_min: 0,
-        storage_group_size: 0,
-    }
 }
 
 /// The account runtime as this node executes it. Its first state names the node as the identity to
@@ -266,7 +241,7 @@ fn faucet_key(seed: &[u8; 32]) -> SecretKey {
 /// The secret seed in the data folder, made from the system's entropy at the first start. It is
 /// durable before it is used. A network that has `begun` is lost without it: its keys follow from
 /// it.
-fn seed(data: &Path, begun: bool) -> Result<[u8; 32]> {
+pub(crate) fn seed(data: &Path, begun: bool) -> Result<[u8; 32]> {
     let path = data.join("seed");
     match fs::read(&path) {
         Ok(bytes) => {

@@ -19,8 +19,9 @@ use trilith_types::{
 use crate::certify::Certifier;
 use crate::prover::Prover;
 use crate::root::RootState;
+use crate::root_port::{RootPort, RootTip};
 use crate::worker::Worker;
-use crate::{Clock, Evidence, NodeConfig, RuntimeHandle, RuntimeRegistry};
+use crate::{Clock, Evidence, NodeConfig, RootHandle, RuntimeHandle, RuntimeRegistry};
 
 /// Name of the blob in the store that holds the genesis document.
 const GENESIS: &str = "genesis";
@@ -98,6 +99,7 @@ pub(crate) struct Ledger {
     ordering: Box<dyn Ordering>,
     /// The last block, executed but perhaps not durable yet: ordering learns of it only once it is.
     executed: Option<(Height, Hash)>,
+    port: Arc<RootPort>,
 }
 
 /// A node without a thread: state machines, stepped by its owner.
@@ -137,6 +139,11 @@ impl Core {
             .ok_or_else(|| NodeError::State("the root has no state".into()))?;
         let host = Host::new(store);
         let view = host.view(ROOT, state_root)?;
+        let port = RootTip {
+            height: Height(height),
+            view: view.clone(),
+        };
+        let port = Arc::new(RootPort::new(root.clone(), genesis.clone(), port));
         let tip = RootState {
             runtime: root.clone(),
             view,
@@ -161,12 +168,17 @@ impl Core {
             root,
             ordering,
             executed: None,
+            port,
         };
         let mut workers = BTreeMap::new();
-        for descriptor in &genesis.runtimes {
-            let runtime = registry
-                .get(&descriptor.id)
-                .ok_or(NodeError::MissingRuntime(descriptor.id))?;
+        for descriptor in &genesis.compute_runtimes() {
+            let runtime = match registry.get(&descriptor.id) {
+                Some(runtime) => runtime,
+                // A node executes those of the plain list. Which registered ones it executes it
+                // says when it registers itself.
+                None if genesis.runtime(&descriptor.id).is_none() => continue,
+                None => return Err(NodeError::MissingRuntime(descriptor.id)),
+            };
             let worker = Worker::open(&mut ledger, runtime.clone(), descriptor, pool)?;
             workers.insert(descriptor.id, worker);
         }
@@ -189,6 +201,15 @@ impl Core {
             clock: self.clock.clone(),
             key: self.ledger.key.clone(),
         })
+    }
+
+    /// The handle of the root.
+    pub fn root(&self) -> RootHandle {
+        RootHandle {
+            port: self.ledger.port.clone(),
+            wake: self.wake.clone(),
+            clock: self.clock.clone(),
+        }
     }
 
     /// The runtimes of the network.
@@ -217,6 +238,7 @@ impl Core {
             report.wake = earlier(report.wake, worker.wake()?);
         }
         let now = self.clock.now();
+        self.ledger.submit_waiting(now)?;
         self.ledger.order(now)?;
         if let Some(proof) = self.prover.due(&self.ledger.root()?)? {
             self.ledger.submit(proof, now)?;
@@ -283,6 +305,26 @@ impl Ledger {
         self.order(now)
     }
 
+    /// Hands to ordering what came through the port.
+    fn submit_waiting(&mut self, now: TimeNanos) -> Result<(), NodeError> {
+        let mut waiting = self.port.take().into_iter();
+        let mut submitted = false;
+        while let Some(transaction) = waiting.next() {
+            if let Err(full) = self.ordering.submit(transaction.clone()) {
+                tracing::warn!(%full, "transactions wait for the next height");
+                let rest = std::iter::once(transaction).chain(waiting.by_ref());
+                self.port.put_back(rest.collect());
+            } else {
+                submitted = true;
+            }
+        }
+        if submitted {
+            self.order(now)?;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
     /// Lets ordering cut an empty block, so that the root's time is that of `now`.
     pub(crate) fn refresh(&mut self, now: TimeNanos) -> Result<(), NodeError> {
         self.ordering.request_block(now);
@@ -308,6 +350,8 @@ impl Ledger {
         if let Some((height, root)) = self.executed.take() {
             self.host.store().sync()?;
             self.ordering.executed(height, root);
+            let view = self.root()?.view;
+            self.port.durable(RootTip { height, view });
         }
         Ok(())
     }
@@ -367,6 +411,7 @@ impl Ledger {
         self.host
             .store()
             .finalise(ROOT, block.height.0, executed.state_root)?;
+        self.port.executed(block.height, &executed.outcome.receipts);
         for receipt in &executed.outcome.receipts {
             if let trilith_protocol::ReceiptStatus::Rejected { code, message, .. } = &receipt.status
             {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use trilith_store::Store;
 use trilith_types::RuntimeId;
 
-use crate::{Clock, Core, NodeConfig, NodeError, RuntimeHandle, RuntimeRegistry};
+use crate::{Clock, Core, NodeConfig, NodeError, RootHandle, RuntimeHandle, RuntimeRegistry};
 
 /// Longest sleep between two looks at what is due, so that a clock that jumps is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -17,6 +17,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// A running node. Dropping it stops it.
 pub struct Node {
     handles: Vec<(RuntimeId, RuntimeHandle)>,
+    root: RootHandle,
     stop: Arc<AtomicBool>,
     wake: SyncSender<()>,
     thread: Option<JoinHandle<Result<(), NodeError>>>,
@@ -37,6 +38,7 @@ impl Node {
         let core = Core::open(store, registry, config, clock.clone(), wake.clone())?;
         let handle = |id: &RuntimeId| core.handle(id).map(|handle| (*id, handle));
         let handles = core.runtimes().filter_map(handle).collect();
+        let root = core.root();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = Builder::new()
@@ -45,6 +47,7 @@ impl Node {
             .map_err(|error| NodeError::State(format!("no thread can be started: {error}")))?;
         Ok(Self {
             handles,
+            root,
             stop,
             wake,
             thread: Some(thread),
@@ -57,6 +60,11 @@ impl Node {
             .iter()
             .find(|(id, _)| id == runtime)
             .map(|(_, handle)| handle.clone())
+    }
+
+    /// The handle of the root.
+    pub fn root(&self) -> RootHandle {
+        self.root.clone()
     }
 
     /// Whether the thread still works. It ends by itself only if the node cannot go on; then

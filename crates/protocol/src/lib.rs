@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod block;
 pub mod commitment;
+pub mod control;
 pub mod io;
 pub mod outcome;
 pub mod root;

@@ -25,10 +25,10 @@ pub use address::{
     Address, AddressError, BURN as BURN_ADDRESS, COMMON_POOL, FEE_ACCUMULATOR, GOVERNANCE_DEPOSITS,
 };
 pub use quantity::Quantity;
-pub use services::{Services, TransactionParameters};
+pub use services::{Services, Standing, TransactionParameters};
 pub use signed::{Fee, MultiSigned, SignatureOf, Signed, Transaction};
 
-pub use crate::wire::{Blob, Name, RawItem};
+pub use crate::wire::{Blob, FieldShape, Name, Presence, RawItem, Shape};
 
 pub use event::{EVENT_BYTES_MAX, RootEvent, RoundFailure};
 pub use genesis::{
@@ -41,8 +41,8 @@ pub use message::{
     RuntimeMessage, StakingMessage, SubmitMessage, TransferResult, WithdrawResult,
 };
 pub use query::{
-    FeatureList, GovernanceSummary, KeymanagerRecord, KeymanagerSummary, NodeRecord,
-    QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary, VotesOf,
+    Debonding, FeatureList, GovernanceSummary, KeymanagerRecord, KeymanagerSummary, LISTED_MAX,
+    NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary, VotesOf,
 };
 pub use roothash::{
     CarriedRuntime, GAS_COMPUTE_COMMIT, GAS_EVIDENCE, GAS_SUBMIT_MESSAGE, RoothashGenesis,

@@ -63,8 +63,9 @@ impl<'a> Ledger<'a> {
         scope.proposer = participants.proposer;
         staking::begin_height(&mut scope, &participants)?;
         let mut ledger = Self { scope };
+        // A network that goes on from another one does not begin with epoch 0.
         if height.0.is_multiple_of(epoch_interval) {
-            ledger.start_epoch(Epoch(height.0 / epoch_interval))?;
+            ledger.start_epoch(running.epoch.next())?;
         } else {
             scheduler::begin_height(&mut ledger.scope)?;
         }

@@ -26,6 +26,7 @@
 pub mod beacon;
 mod genesis;
 pub mod governance;
+mod invariants;
 pub mod keymanager;
 mod ledger;
 mod overlay;
@@ -40,7 +41,8 @@ pub mod staking;
 pub mod state;
 mod transaction;
 
-pub use genesis::{export, genesis_write_log};
+pub use genesis::{export, export_genesis, genesis_write_log};
+pub use invariants::{check, check_genesis};
 pub use roothash::{EvidenceRule, MODULE, Rejection, pool};
 pub use runtime::Root;
 pub use transaction::{MODULE as TRANSACTION_MODULE, TransactionError};

@@ -209,6 +209,15 @@ fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFau
         RootQuery::Beacon => RootAnswer::Beacon(Box::new(beacon::record(view)?)),
         RootQuery::VrfProof(node) => RootAnswer::VrfProof(beacon::delivered(view, &node)?),
         RootQuery::Validators => RootAnswer::Validators(scheduler::validators(view)?),
+        RootQuery::Entities(after) => {
+            RootAnswer::Entities(registry::entities(view, after.as_ref())?)
+        }
+        RootQuery::Nodes(after) => RootAnswer::Nodes(registry::nodes(view, after.as_ref())?),
+        RootQuery::Runtimes(after) => {
+            RootAnswer::Runtimes(registry::runtimes(view, after.as_ref())?)
+        }
+        RootQuery::Debonding(address) => RootAnswer::Debonding(staking::debonding(view, &address)?),
+        RootQuery::Events(height) => RootAnswer::Events(state::events(view, height)?),
         RootQuery::FromRoot(id) => RootAnswer::FromRoot(Box::new(FromRoot {
             features: governance::active_features(view)?,
             ..roothash::news(view, &id)?

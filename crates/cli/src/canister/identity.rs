@@ -102,6 +102,53 @@ fn load(file: &Path) -> Result<(Key, Principal)> {
     Ok((key, principal))
 }
 
+/// Reads an Ed25519 key: the seed that accounts of the root are owned with.
+///
+/// # Errors
+/// If the file cannot be read, or has a key of another kind.
+pub(crate) fn load_ed25519(file: &Path) -> Result<[u8; 32]> {
+    let (key, _) = load(file)?;
+    match key {
+        Key::Ed25519(seed) => Ok(seed),
+        other => Err(Failure {
+            message: format!("the identity in {} cannot act on the root", file.display()),
+            causes: vec![format!(
+                "its key is {}, accounts of the root have ed25519 keys",
+                other.kind()
+            )],
+            next: Some(
+                "make a key with `trilith identity new FILE`, and give it with --identity"
+                    .to_owned(),
+            ),
+            usage: true,
+            ..Failure::default()
+        }
+        .into()),
+    }
+}
+
+/// Writes an Ed25519 key into a file that does not exist yet and that nobody else can read.
+///
+/// # Errors
+/// If the file exists or cannot be written.
+pub(crate) fn write_ed25519(file: &Path, seed: [u8; 32]) -> Result<()> {
+    let pem = Key::Ed25519(seed).to_pem();
+    write_new(file, &pem.context("the key cannot be encoded")?)
+}
+
+/// Makes an Ed25519 key from the randomness of the operating system.
+pub(crate) fn random_ed25519() -> [u8; 32] {
+    match Key::random(Kind::Ed25519) {
+        Key::Ed25519(seed) => seed,
+        Key::Secp256k1(_) | Key::P256(_) => unreachable!("the kind is the one asked for"),
+    }
+}
+
+/// The file that an identity is to be read from: the given one, or the one in the environment.
+pub(crate) fn chosen(given: Option<&Path>) -> Option<PathBuf> {
+    chosen_file(given)
+}
+
 fn principal_of(key: &Key) -> Result<Principal> {
     let sender = key.identity().sender();
     sender

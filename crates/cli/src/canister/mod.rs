@@ -19,7 +19,7 @@ mod look;
 mod management;
 mod module;
 mod names;
-mod report;
+pub(crate) mod report;
 mod settings;
 mod text;
 

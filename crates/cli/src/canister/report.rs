@@ -7,20 +7,20 @@ use serde_json::Value;
 use crate::state::report::{Report, print};
 
 /// What a command found out or did.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     text: String,
     document: Value,
 }
 
 impl Answer {
     /// A result with its text, every line ended, and its document.
-    pub(super) fn new(text: impl Into<String>, document: Value) -> Self {
+    pub(crate) fn new(text: impl Into<String>, document: Value) -> Self {
         let text = text.into();
         Self { text, document }
     }
 
     /// Prints the result on stdout.
-    pub(super) fn print(&self, json: bool) -> Result<()> {
+    pub(crate) fn print(&self, json: bool) -> Result<()> {
         print(self, json)
     }
 }
@@ -38,6 +38,6 @@ impl Report for Answer {
 }
 
 /// Appends a line `name   value`, with the values of one result in one column.
-pub(super) fn row(text: &mut String, name: &str, value: impl AsRef<str>) {
+pub(crate) fn row(text: &mut String, name: &str, value: impl AsRef<str>) {
     text.push_str(&format!("{name:<22}{}\n", value.as_ref()));
 }

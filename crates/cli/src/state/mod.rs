@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use trilith_protocol::RootGenesis;
+use trilith_protocol::root::ROOT_RUNTIME;
+use trilith_root::export_genesis;
 use trilith_store::export::{
     Checkpoint, CheckpointFolder, ExportFault, ExportManifest, ImportSink, export,
 };
@@ -23,7 +26,9 @@ use trilith_types::{Hash, RuntimeId, WriteLog};
 use self::folder::{ImportFolder, OpenFolder, failure};
 use self::names::{parse_root, parse_runtime, runtime_name, show_bytes, show_runtime};
 use self::report::{Report, line, print};
+use crate::control::client::Client;
 use crate::output::NextStep;
+use crate::root::{Form, export_genesis as write_genesis};
 
 /// About how many bytes a chunk of the tree has before compression. Nodes that export one state
 /// have the same files only if this is the same. Source: Oasis Core's `ChunkSize` of checkpoints.
@@ -59,6 +64,31 @@ enum StateCommand {
     Import(ImportArguments),
     /// Check every byte of an exported state against its manifest and its root
     Verify(VerifyArguments),
+    /// Write a genesis document with which another network goes on from this one
+    ///
+    /// It has all stake and registrations, the running epoch, and of every runtime its newest round
+    /// and state root. Elected anew are the committees; commitments to running rounds, events and
+    /// the newest randomness are left behind. The states themselves come with `trilith state
+    /// export` and `import`. The node may run or be stopped.
+    ///
+    /// Example: trilith state export-genesis --out next.json
+    ExportGenesis(GenesisOut),
+}
+
+#[derive(Args, Clone, Debug)]
+struct GenesisOut {
+    /// Data folder of the node
+    #[arg(long, value_name = "DIR", default_value = ".trilith")]
+    data: PathBuf,
+    /// File to write to
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Write canonical CBOR instead of JSON
+    #[arg(long)]
+    cbor: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -118,6 +148,7 @@ pub fn run(arguments: StateArguments) -> Result<()> {
         StateCommand::Export(arguments) => run_export(&arguments),
         StateCommand::Import(arguments) => run_import(&arguments),
         StateCommand::Verify(arguments) => run_verify(&arguments),
+        StateCommand::ExportGenesis(arguments) => run_export_genesis(&arguments),
     }
 }
 
@@ -193,6 +224,40 @@ fn run_export(arguments: &ExportArguments) -> Result<()> {
         &ExportReport::new(done, out, &manifest, root),
         arguments.json,
     )
+}
+
+fn run_export_genesis(arguments: &GenesisOut) -> Result<()> {
+    let data = &arguments.data;
+    let socket = data.join("control.sock");
+    // A node that was killed leaves its socket; then the folder is free.
+    let running = socket
+        .exists()
+        .then(|| Client::open(data))
+        .and_then(Result::ok);
+    let genesis = match running {
+        Some(mut client) => client.export()?,
+        None => {
+            let folder = OpenFolder::read(data)?;
+            let stored = folder.store.meta("genesis").ok_or_else(|| {
+                anyhow!("{} has no genesis document", data.display()).context(NextStep(
+                    "give the data folder of a node; this one has imported states only",
+                ))
+            })?;
+            let began = RootGenesis::decode(&stored).context("the stored genesis is damaged")?;
+            let (_, view) = folder.version(ROOT_RUNTIME, None)?;
+            export_genesis(&*view, &began)
+                .context("the root's state cannot be exported")
+                .context(NextStep(
+                    "check the folder with `trilith inspect state --check`",
+                ))?
+        }
+    };
+    let form = if arguments.cbor {
+        Form::Cbor
+    } else {
+        Form::Json
+    };
+    write_genesis(&genesis, form, &arguments.out)?.print(arguments.json)
 }
 
 fn run_verify(arguments: &VerifyArguments) -> Result<()> {

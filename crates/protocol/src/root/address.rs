@@ -20,7 +20,7 @@ use thiserror::Error;
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Hash, PublicKey, RuntimeId};
 
-use crate::wire::Wire;
+use crate::wire::{Shape, Wire};
 
 const VERSION: u8 = 0;
 const CONTEXT_STAKING: &str = "oasis-core/address: staking";
@@ -127,6 +127,10 @@ impl Wire for Address {
 
     fn is_empty(&self) -> bool {
         false
+    }
+
+    fn shape() -> Shape {
+        Shape::Address
     }
 }
 

@@ -17,7 +17,7 @@ use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Hash, NodeId, RuntimeId, TimeNanos};
 
 use super::{Address, COMMITTEE_MEMBERS_MAX, Quantity, ROOT_RUNTIME, Services};
-use crate::wire::{self, put};
+use crate::wire::{self, FieldShape, Shape, put};
 use crate::{Reject, RoundLimits};
 
 /// What a node does, as a set of bits. Source of the numbers: Oasis Core `common/node`.
@@ -235,6 +235,35 @@ impl RuntimeDescriptor {
             storage_receipts_min: wire::required(receipts, "storage_receipts_min")?,
             storage_group_size: storage,
         })
+    }
+
+    /// What the encoding looks like.
+    pub fn shape() -> Shape {
+        let numbers = |names: &[&'static str]| {
+            let fields = names.iter().map(|name| FieldShape::always(name, uint()));
+            Shape::Struct(fields.collect())
+        };
+        let executor = numbers(&[
+            "group_size",
+            "group_backup_size",
+            "allowed_stragglers",
+            "round_timeout",
+            "max_messages",
+            "backup_rule",
+        ]);
+        let scheduler = numbers(&[
+            "max_batch_size",
+            "max_batch_size_bytes",
+            "batch_flush_timeout_ms",
+            "propose_batch_timeout_ms",
+        ]);
+        Shape::Struct(vec![
+            FieldShape::always("id", Shape::Exact(RuntimeId::LEN)),
+            FieldShape::always("genesis_state_root", Shape::Exact(Hash::LEN)),
+            FieldShape::always("executor", executor),
+            FieldShape::always("txn_scheduler", scheduler),
+            FieldShape::always("storage_receipts_min", uint()),
+        ])
     }
 
     /// Checks the relations between the numbers.
@@ -512,6 +541,18 @@ pub enum GenesisError {
         /// What it breaks.
         rule: AccountRule,
     },
+    /// A runtime cannot stand where the document says.
+    #[error("runtime {runtime} cannot stand in round {round}, at most {limit}: {reason}")]
+    Standing {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// The round it is said to stand in.
+        round: u64,
+        /// The latest round it may.
+        limit: u64,
+        /// What it breaks.
+        reason: &'static str,
+    },
     /// The registry's part breaks a rule.
     #[error("the registry's part of the document: {0}")]
     Registry(Reject),
@@ -650,6 +691,36 @@ impl RootGenesis {
         })
     }
 
+    /// What the encoding looks like, all of it but the field `services`, which is there unless it
+    /// is the default.
+    pub fn shape() -> Shape {
+        let node = Shape::Struct(vec![
+            FieldShape::always("id", Shape::Exact(size_of::<NodeId>())),
+            FieldShape::always("roles", uint()),
+        ]);
+        Shape::Struct(vec![
+            FieldShape::always("chain", Shape::Text),
+            FieldShape::always("time", uint()),
+            FieldShape::always("epoch_interval", uint()),
+            FieldShape::always("nodes", Shape::list_of(node)),
+            FieldShape::always("runtimes", Shape::list_of(RuntimeDescriptor::shape())),
+            FieldShape::always("consensus_key", Shape::Exact(96)),
+            FieldShape::always("certification_key", Shape::Exact(96)),
+        ])
+    }
+
+    /// What the root knows of every compute runtime at height 0, ascending: those of the plain
+    /// list and those that are registered, suspended ones included.
+    pub fn compute_runtimes(&self) -> Vec<RuntimeDescriptor> {
+        let registry = &self.services.registry;
+        let registered = registry.runtimes.iter().chain(&registry.suspended_runtimes);
+        let registered = registered.filter(|runtime| runtime.is_compute());
+        let registered = registered.map(super::registry::Runtime::descriptor);
+        let mut all: Vec<_> = self.runtimes.iter().cloned().chain(registered).collect();
+        all.sort_by_key(|descriptor| descriptor.id);
+        all
+    }
+
     /// The hash that names the network in every signature.
     pub fn chain_context(&self) -> Hash {
         Hash::of(&self.encode())
@@ -668,6 +739,11 @@ impl RootGenesis {
             .map(|node| node.id)
             .collect()
     }
+}
+
+/// The shape of a number.
+const fn uint() -> Shape {
+    Shape::Uint(u64::MAX)
 }
 
 fn read_node(decoder: &mut Decoder<'_>) -> Result<GenesisNode, DecodeError> {

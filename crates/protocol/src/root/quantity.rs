@@ -13,7 +13,7 @@ use std::fmt;
 
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 
-use crate::wire::Wire;
+use crate::wire::{Shape, Wire};
 
 /// Bytes of the largest quantity.
 const BYTES_MAX: usize = 16;
@@ -117,6 +117,10 @@ impl Wire for Quantity {
 
     fn is_empty(&self) -> bool {
         self.is_zero()
+    }
+
+    fn shape() -> Shape {
+        Shape::Quantity
     }
 }
 

@@ -1,6 +1,6 @@
 //! Questions to the root and their answers.
 
-use trilith_params::root::{ACCOUNT_BYTES_MAX, PARAMETERS_BYTES_MAX};
+use trilith_params::root::{ACCOUNT_BYTES_MAX, EVENTS_HEIGHT_MAX, PARAMETERS_BYTES_MAX};
 use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Height, NodeId, PublicKey, RuntimeId, TimeNanos};
 
@@ -12,7 +12,9 @@ use super::keymanager::{
 use super::registry::{Entity, Node, NodeStatus, RegistryParameters, Runtime};
 use super::scheduler::Validators;
 use super::staking::{Account, Delegation, StakingParameters};
-use super::{Address, Committee, FROM_ROOT_BYTES_MAX, FromRoot, Quantity, read_variant, variant};
+use super::{
+    Address, Committee, FROM_ROOT_BYTES_MAX, FromRoot, Quantity, RootEvent, read_variant, variant,
+};
 use crate::BlockHeader;
 use crate::wire::{self, Wire, put, wire_struct};
 
@@ -64,6 +66,16 @@ pub enum RootQuery {
     VrfProof(NodeId),
     /// Who orders blocks?
     Validators,
+    /// Which entities are registered, after this one?
+    Entities(Option<PublicKey>),
+    /// Which nodes are registered, after this one?
+    Nodes(Option<NodeId>),
+    /// Which runtimes are registered, suspended ones included, after this one?
+    Runtimes(Option<RuntimeId>),
+    /// Which stake of this account is being taken back?
+    Debonding(Address),
+    /// What happened at this height that no transaction caused by itself?
+    Events(Height),
     /// What do the governance service's rules depend on, and which upgrades are pending?
     Governance,
     /// Which proposals are there from this number on? Gives at most a page of them.
@@ -108,6 +120,11 @@ impl RootQuery {
             Self::Beacon => of("beacon", &None::<u64>),
             Self::VrfProof(id) => of("vrf_proof", id),
             Self::Validators => of("validators", &None::<u64>),
+            Self::Entities(after) => of("entities", after),
+            Self::Nodes(after) => of("nodes", after),
+            Self::Runtimes(after) => of("runtimes", after),
+            Self::Debonding(address) => of("debonding", address),
+            Self::Events(height) => of("events", &height.0),
             Self::Governance => of("governance", &None::<u64>),
             Self::Proposals(first) => of("proposals", first),
             Self::Votes(votes) => of("votes", votes),
@@ -146,6 +163,11 @@ impl RootQuery {
                 "beacon" if d.null() => Ok(Self::Beacon),
                 "vrf_proof" => Ok(Self::VrfProof(wire::node(d, "node")?)),
                 "validators" if d.null() => Ok(Self::Validators),
+                "entities" => Ok(Self::Entities(Wire::read(d, "entity")?)),
+                "nodes" => Ok(Self::Nodes(Wire::read(d, "node")?)),
+                "runtimes" => Ok(Self::Runtimes(Wire::read(d, "runtime")?)),
+                "debonding" => Ok(Self::Debonding(Wire::read(d, "address")?)),
+                "events" => Ok(Self::Events(Height(d.uint()?))),
                 "governance" if d.null() => Ok(Self::Governance),
                 "proposals" => Ok(Self::Proposals(d.uint()?)),
                 "votes" => Ok(Self::Votes(Wire::read(d, "votes")?)),
@@ -171,6 +193,22 @@ wire_struct! {
         total_supply: Quantity = always "total_supply",
         /// What the rules depend on.
         params: StakingParameters = always "params",
+    }
+}
+
+/// Most items of one answer that lists: whoever wants more asks for those after the last.
+pub const LISTED_MAX: usize = 1_024;
+
+wire_struct! {
+    /// Stake that is being taken back.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Debonding as "debonding", at most 256, {
+        /// To whom it was delegated.
+        delegate: Address = always "delegate",
+        /// Shares of the delegate's debonding pool.
+        shares: Quantity = always "shares",
+        /// The epoch at whose start it is paid out.
+        debond_end: Epoch = always "debond_end",
     }
 }
 
@@ -302,6 +340,16 @@ pub enum RootAnswer {
     VrfProof(Option<VrfDelivered>),
     /// Who orders blocks.
     Validators(Validators),
+    /// The entities, ascending, at most [`LISTED_MAX`].
+    Entities(Vec<PublicKey>),
+    /// The nodes, ascending, at most [`LISTED_MAX`].
+    Nodes(Vec<NodeId>),
+    /// The runtimes, ascending, at most [`LISTED_MAX`].
+    Runtimes(Vec<RuntimeId>),
+    /// What is being taken back, at most [`LISTED_MAX`].
+    Debonding(Vec<Debonding>),
+    /// The events, in order; none if they are too old.
+    Events(Vec<RootEvent>),
     /// How the governance service stands.
     Governance(Box<GovernanceSummary>),
     /// A page of proposals, ascending by number; empty if there are no more.
@@ -364,6 +412,11 @@ impl RootAnswer {
             Self::Beacon(record) => of("beacon", &**record).finish(),
             Self::VrfProof(delivered) => of("vrf_proof", delivered).finish(),
             Self::Validators(validators) => of("validators", validators).finish(),
+            Self::Entities(ids) => of("entities", ids).finish(),
+            Self::Nodes(ids) => of("nodes", ids).finish(),
+            Self::Runtimes(ids) => of("runtimes", ids).finish(),
+            Self::Debonding(list) => of("debonding", list).finish(),
+            Self::Events(events) => variant("events", &RootEvent::encode_list(events)),
             Self::Governance(summary) => of("governance", &**summary).finish(),
             Self::Proposals(proposals) => of("proposals", proposals).finish(),
             Self::Votes(votes) => of("votes", votes).finish(),
@@ -397,6 +450,19 @@ impl RootAnswer {
                 "beacon" => Ok(Self::Beacon(Box::new(Wire::read(d, "beacon")?))),
                 "vrf_proof" => Ok(Self::VrfProof(Wire::read(d, "vrf_proof")?)),
                 "validators" => Ok(Self::Validators(Wire::read(d, "validators")?)),
+                "entities" => Ok(Self::Entities(Wire::read(d, "entities")?)),
+                "nodes" => Ok(Self::Nodes(Wire::read(d, "nodes")?)),
+                "runtimes" => Ok(Self::Runtimes(Wire::read(d, "runtimes")?)),
+                "debonding" => Ok(Self::Debonding(Wire::read(d, "debonding")?)),
+                "events" => {
+                    let read = |d: &mut Decoder<'_>| RootEvent::decode(d.skip()?);
+                    Ok(Self::Events(wire::list(
+                        d,
+                        "events",
+                        EVENTS_HEIGHT_MAX,
+                        read,
+                    )?))
+                }
                 "governance" => Ok(Self::Governance(Box::new(Wire::read(d, "governance")?))),
                 "proposals" => Ok(Self::Proposals(Wire::read(d, "proposals")?)),
                 "votes" => Ok(Self::Votes(Wire::read(d, "votes")?)),

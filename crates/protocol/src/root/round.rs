@@ -6,7 +6,7 @@ use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Epoch, Hash, PublicKey};
 
 use super::{Address, COMMITTEE_MEMBERS_MAX, Quantity};
-use crate::wire::{self, Blob, RawItem, Wire, wire_struct};
+use crate::wire::{self, Blob, RawItem, Shape, Wire, wire_struct};
 
 /// Most bytes of an encoded [`FromRoot`]: a full queue of incoming messages and the results of the
 /// most outgoing ones.
@@ -27,6 +27,10 @@ impl Wire for FeatureId {
 
     fn is_empty(&self) -> bool {
         false
+    }
+
+    fn shape() -> Shape {
+        Shape::Exact(32)
     }
 }
 

@@ -1,7 +1,10 @@
 //! The services' part of a genesis document.
 
+use std::collections::BTreeMap;
+
 use trilith_params::root as params;
 use trilith_params::root::GENESIS_BYTES_MAX;
+use trilith_types::{Epoch, Hash, RuntimeId};
 
 use super::RoothashGenesis;
 use super::beacon::BeaconParameters;
@@ -36,6 +39,17 @@ impl Default for TransactionParameters {
 }
 
 wire_struct! {
+    /// Where a runtime stands whose rounds began in another network: it goes on from there.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Standing as "standing", at most 128, {
+        /// Its newest round.
+        round: u64 = always "round",
+        /// Root of its state after that round.
+        state_root: Hash = always "state_root",
+    }
+}
+
+wire_struct! {
     /// What the services of the root start from. A document that says nothing of them starts from
     /// the default: no stake, and nothing that needs any.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +66,10 @@ wire_struct! {
         scheduler: Option<ElectionParameters> = unless_empty "scheduler",
         /// Rounds; not in the document if it is the default.
         roothash: RoothashGenesis = unless_empty "roothash",
+        /// The epoch of height 0: that of the network which goes on in this one.
+        epoch: Epoch = unless_empty "epoch",
+        /// The runtimes that do not begin with what their descriptor says.
+        standings: BTreeMap<RuntimeId, Standing> = unless_empty "standings",
         /// Proposals and features.
         governance: GovernanceGenesis = unless_empty "governance",
         /// Key managers.

@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Epoch, Hash, Height, PublicKey, RuntimeId, Signature};
 
+use super::shape::Shape;
+
 /// Most items of a list or map, which a decoder compares with what is left of the bytes besides.
 const ITEMS_MAX: usize = 1 << 20;
 
@@ -33,6 +35,11 @@ pub(crate) trait Wire: Sized {
 
     /// Whether a field marked `unless_empty` is left out with this value.
     fn is_empty(&self) -> bool;
+
+    /// What the form looks like. A type that does not say is shown as the item it is.
+    fn shape() -> Shape {
+        Shape::Item
+    }
 }
 
 /// A byte string of any length.
@@ -77,6 +84,10 @@ impl Wire for Name {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    fn shape() -> Shape {
+        Shape::Text
+    }
 }
 
 macro_rules! wire_uint {
@@ -92,6 +103,10 @@ macro_rules! wire_uint {
 
             fn is_empty(&self) -> bool {
                 *self == 0
+            }
+
+            fn shape() -> Shape {
+                Shape::Uint(u64::from(<$kind>::MAX))
             }
         }
     )*};
@@ -110,6 +125,10 @@ impl Wire for Epoch {
 
     fn is_empty(&self) -> bool {
         self.0 == 0
+    }
+
+    fn shape() -> Shape {
+        Shape::Uint(u64::MAX)
     }
 }
 
@@ -139,6 +158,10 @@ impl Wire for bool {
     fn is_empty(&self) -> bool {
         !self
     }
+
+    fn shape() -> Shape {
+        Shape::Bool
+    }
 }
 
 impl Wire for String {
@@ -153,6 +176,10 @@ impl Wire for String {
     fn is_empty(&self) -> bool {
         self.as_str().is_empty()
     }
+
+    fn shape() -> Shape {
+        Shape::Text
+    }
 }
 
 impl Wire for Blob {
@@ -166,6 +193,10 @@ impl Wire for Blob {
 
     fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    fn shape() -> Shape {
+        Shape::Bytes
     }
 }
 
@@ -196,6 +227,10 @@ macro_rules! wire_bytes {
 
             fn is_empty(&self) -> bool {
                 false
+            }
+
+            fn shape() -> Shape {
+                Shape::Exact(size_of::<$kind>())
             }
         }
     )*};
@@ -239,6 +274,10 @@ impl<T: Wire> Wire for Option<T> {
     fn is_empty(&self) -> bool {
         self.is_none()
     }
+
+    fn shape() -> Shape {
+        Shape::Optional(Box::new(T::shape()))
+    }
 }
 
 impl<T: Wire> Wire for Vec<T> {
@@ -255,6 +294,10 @@ impl<T: Wire> Wire for Vec<T> {
 
     fn is_empty(&self) -> bool {
         self.as_slice().is_empty()
+    }
+
+    fn shape() -> Shape {
+        Shape::list_of(T::shape())
     }
 }
 
@@ -287,6 +330,10 @@ impl<K: Wire + Ord, V: Wire> Wire for BTreeMap<K, V> {
 
     fn is_empty(&self) -> bool {
         self.keys().next().is_none()
+    }
+
+    fn shape() -> Shape {
+        Shape::Map(Box::new(K::shape()), Box::new(V::shape()))
     }
 }
 
@@ -360,6 +407,16 @@ macro_rules! wire_struct {
             fn is_empty(&self) -> bool {
                 true $( && $crate::wire::wire_field!(empty $mode self.$field) )*
             }
+
+            fn shape() -> $crate::wire::Shape {
+                $crate::wire::Shape::Struct(vec![$(
+                    $crate::wire::FieldShape {
+                        name: $key,
+                        presence: $crate::wire::wire_field!(presence $mode),
+                        shape: <$kind as $crate::wire::Wire>::shape(),
+                    },
+                )*])
+            }
         }
 
         impl $name {
@@ -379,6 +436,11 @@ macro_rules! wire_struct {
                 $crate::wire::whole(bytes, $what, $limit, |decoder| {
                     <Self as $crate::wire::Wire>::read(decoder, $what)
                 })
+            }
+
+            /// What the encoding looks like.
+            pub fn shape() -> $crate::wire::Shape {
+                <Self as $crate::wire::Wire>::shape()
             }
         }
     };
@@ -410,6 +472,15 @@ macro_rules! wire_field {
     };
     (take unless_empty $value:ident, $key:literal) => {
         $crate::wire::filled($value, $key)
+    };
+    (presence always) => {
+        $crate::wire::Presence::Always
+    };
+    (presence unless_empty) => {
+        $crate::wire::Presence::UnlessEmpty
+    };
+    (presence unless_default) => {
+        $crate::wire::Presence::UnlessDefault
     };
     (empty always $value:expr) => {
         false
@@ -461,6 +532,22 @@ macro_rules! wire_choice {
             fn is_empty(&self) -> bool {
                 false
             }
+
+            fn shape() -> $crate::wire::Shape {
+                $crate::wire::Shape::Choice(vec![$(
+                    $crate::wire::FieldShape::always(
+                        $key,
+                        <$kind as $crate::wire::Wire>::shape(),
+                    ),
+                )*])
+            }
+        }
+
+        impl $name {
+            /// What the encoding looks like.
+            pub fn shape() -> $crate::wire::Shape {
+                <Self as $crate::wire::Wire>::shape()
+            }
         }
     };
 }
@@ -502,6 +589,10 @@ macro_rules! wire_number {
 
             fn is_empty(&self) -> bool {
                 *self as u64 == 0
+            }
+
+            fn shape() -> $crate::wire::Shape {
+                $crate::wire::Shape::Named(&[$(($number, stringify!($variant))),*])
             }
         }
     };

@@ -2,11 +2,13 @@
 //! crate: the formats themselves are described where their types are.
 
 mod form;
+mod shape;
 
 pub use form::{Blob, Name, RawItem};
 pub(crate) use form::{
     Wire, changed, filled, is_default, wire_choice, wire_field, wire_number, wire_struct,
 };
+pub use shape::{FieldShape, Presence, Shape};
 
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Hash, NodeId, PublicKey, RuntimeId, Signature};

@@ -53,7 +53,9 @@ pub use error::{
 };
 pub use genesis::export;
 pub use invariants::check;
-pub use store::{entity, node, node_status, parameters, runtime, suspended_runtime};
+pub use store::{
+    entities, entity, node, node_status, nodes, parameters, runtime, runtimes, suspended_runtime,
+};
 
 pub(crate) use change::change_parameters;
 pub(crate) use epoch::{
@@ -64,7 +66,7 @@ pub(crate) use liveness::record_liveness;
 pub(crate) use lookup::{descriptor_of, is_entity, key_managers, validator_entities};
 pub(crate) use node::freeze;
 pub(crate) use runtime::{is_suspended, suspend, suspend_without_stake, update_by_runtime};
-pub(crate) use store::{descriptor, parameters_of, running};
+pub(crate) use store::{descriptor, first_round, parameters_of, running};
 
 use trilith_protocol::root::registry as methods;
 

@@ -1,7 +1,9 @@
 //! Where things of the registry stand in the state. See the service for the table.
 
+use std::ops::ControlFlow;
+
 use trilith_protocol::root::registry::{Entity, Node, NodeStatus, RegistryParameters, Runtime};
-use trilith_protocol::root::{MultiSigned, Signed};
+use trilith_protocol::root::{LISTED_MAX, MultiSigned, Signed};
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{NodeId, PublicKey, RuntimeId, StateFault, StateRead};
 
@@ -190,4 +192,92 @@ pub fn suspended_runtime(
 /// See [`entity`].
 pub fn parameters(view: &dyn StateRead) -> Result<RegistryParameters, StateFault> {
     read_required(view, PARAMETERS)
+}
+
+/// The round a runtime starts from by its descriptor; 0 if it is not registered.
+pub(crate) fn first_round(view: &dyn StateRead, id: &RuntimeId) -> Result<u64, StateFault> {
+    let found = Overlay::new(view, Values::new()).any_runtime(id)?;
+    Ok(found.map_or(0, |(runtime, _)| runtime.genesis.round))
+}
+
+/// Which kind of registration is listed.
+#[derive(Clone, Copy)]
+enum Listed {
+    Entities,
+    Nodes,
+    Runtimes,
+}
+
+impl Listed {
+    /// Where the descriptors stand.
+    const fn prefixes(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Entities => &[ENTITIES],
+            Self::Nodes => &[NODES],
+            Self::Runtimes => &[RUNTIMES, SUSPENDED],
+        }
+    }
+}
+
+/// The identifiers above `after`, ascending, at most [`LISTED_MAX`].
+fn listed(
+    view: &dyn StateRead,
+    what: Listed,
+    after: Option<&[u8; 32]>,
+) -> Result<Vec<[u8; 32]>, StateFault> {
+    let mut ids: Vec<[u8; 32]> = Vec::new();
+    for prefix in what.prefixes() {
+        let mut found = 0;
+        view.iterate(prefix, &mut |key, _| {
+            let id = <[u8; 32]>::try_from(&key[prefix.len()..]);
+            if let Ok(id) = id
+                && after.is_none_or(|after| id > *after)
+            {
+                ids.push(id);
+                found += 1;
+            }
+            if found == LISTED_MAX {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+    }
+    ids.sort_unstable();
+    ids.truncate(LISTED_MAX);
+    Ok(ids)
+}
+
+/// The registered entities above `after`, ascending, at most [`LISTED_MAX`].
+///
+/// # Errors
+/// See [`entity`].
+pub fn entities(
+    view: &dyn StateRead,
+    after: Option<&PublicKey>,
+) -> Result<Vec<PublicKey>, StateFault> {
+    let ids = listed(view, Listed::Entities, after.map(PublicKey::as_bytes))?;
+    Ok(ids.into_iter().map(PublicKey::from_bytes).collect())
+}
+
+/// The nodes that are known above `after`, ascending, at most [`LISTED_MAX`].
+///
+/// # Errors
+/// See [`entity`].
+pub fn nodes(view: &dyn StateRead, after: Option<&NodeId>) -> Result<Vec<NodeId>, StateFault> {
+    let ids = listed(view, Listed::Nodes, after.map(PublicKey::as_bytes))?;
+    Ok(ids.into_iter().map(PublicKey::from_bytes).collect())
+}
+
+/// The registered runtimes above `after`, suspended ones included, ascending, at most
+/// [`LISTED_MAX`].
+///
+/// # Errors
+/// See [`entity`].
+pub fn runtimes(
+    view: &dyn StateRead,
+    after: Option<&RuntimeId>,
+) -> Result<Vec<RuntimeId>, StateFault> {
+    let ids = listed(view, Listed::Runtimes, after.map(RuntimeId::as_bytes))?;
+    Ok(ids.into_iter().map(RuntimeId::from_bytes).collect())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 use trilith_protocol::root::GenesisError;
-use trilith_types::{StateFault, StateRead};
+use trilith_types::{RuntimeId, StateFault, StateRead};
 
 use super::genesis::{export, import};
 use crate::overlay::{Overlay, Values};
@@ -24,6 +24,14 @@ pub enum Violation {
         found: usize,
         /// Entries there should be.
         expected: usize,
+    },
+    /// What is kept of a runtime does not fit together.
+    #[error("runtime {runtime}: {reason}")]
+    Runtime {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// What does not fit.
+        reason: &'static str,
     },
     /// The state cannot be read.
     #[error(transparent)]

@@ -48,7 +48,7 @@ mod voting;
 pub use error::{CommissionError, Forbidden, MODULE, StakingError};
 pub use genesis::export;
 pub use invariants::{Violation, check};
-pub use store::{account, delegation, parameters, total_supply};
+pub use store::{account, debonding, delegation, parameters, total_supply};
 
 pub(crate) use change::change_parameters;
 pub(crate) use claims::{active_stake, add_claim, claims_covered, cover_claims, remove_claim};

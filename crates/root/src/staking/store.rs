@@ -6,7 +6,7 @@ use trilith_params::root::ACCOUNT_BYTES_MAX;
 use trilith_protocol::root::staking::{
     Account, DebondingDelegation, Delegation, EpochSigning, StakingParameters,
 };
-use trilith_protocol::root::{Address, Quantity};
+use trilith_protocol::root::{Address, Debonding, LISTED_MAX, Quantity};
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Epoch, StateFault, StateRead};
 
@@ -308,4 +308,25 @@ pub fn total_supply(view: &dyn StateRead) -> Result<Quantity, StateFault> {
 /// See [`account`].
 pub fn parameters(view: &dyn StateRead) -> Result<StakingParameters, StateFault> {
     read_required(view, PARAMETERS)
+}
+
+/// Stake of an account that is being taken back, at most [`LISTED_MAX`] items.
+///
+/// # Errors
+/// [`StateFault`] if the view cannot be read or holds what the root never wrote there.
+pub fn debonding(view: &dyn StateRead, delegator: &Address) -> Result<Vec<Debonding>, StateFault> {
+    let prefix = [DEBONDING, delegator.as_bytes()].concat();
+    let mut found = Vec::new();
+    for (key, value) in Overlay::new(view, Default::default()).all(&prefix)? {
+        let ending = Ending::of_key(&key)
+            .ok_or_else(|| broken("a key of the staking service has another length"))?;
+        let record: DebondingDelegation = crate::state::decoded(&value)?;
+        found.push(Debonding {
+            delegate: ending.delegate,
+            shares: record.shares,
+            debond_end: record.debond_end,
+        });
+    }
+    found.truncate(LISTED_MAX);
+    Ok(found)
 }

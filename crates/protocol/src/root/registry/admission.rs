@@ -6,7 +6,7 @@ use trilith_params::root::TRANSACTION_BYTES_MAX;
 use trilith_types::PublicKey;
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 
-use crate::wire::{Wire, wire_struct};
+use crate::wire::{Shape, Wire, wire_struct};
 
 /// A value that says something by being there: a map without fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,10 @@ impl Wire for Marker {
 
     fn is_empty(&self) -> bool {
         false
+    }
+
+    fn shape() -> Shape {
+        Shape::Struct(Vec::new())
     }
 }
 
