@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trilith_ordering::bls::{GroupKey, KeyShare, deal_for_developer_network};
 use trilith_protocol::root::ThresholdKey;
 use trilith_protocol::{RootGenesis, Runtime};
-use trilith_types::{SecretKey, WriteLog};
+use trilith_types::{Hash, SecretKey, WriteLog};
 
 use crate::PoolLimits;
 
@@ -32,13 +32,29 @@ impl NodeKeys {
         let (consensus, consensus_shares) = deal_for_developer_network(seed, "consensus", one);
         let (certification, certification_shares) =
             deal_for_developer_network(seed, "certification", one);
-        let node = trilith_types::Hash::of_parts(&[b"trilith/node key", seed]);
+        let node = Hash::of_parts(&[b"trilith/node key", seed]);
         Self {
             node: SecretKey::from_seed(*node.as_bytes()),
             consensus,
             consensus_shares,
             certification,
             certification_shares,
+        }
+    }
+
+    /// The keys of node `index` of a developer network of several, made from the network's secret
+    /// seed: the first node is the validator and holds all shares, the others hold none.
+    pub fn of_developer_network(seed: &[u8; 32], index: u32) -> Self {
+        let keys = Self::for_developer_network(seed);
+        if index == 0 {
+            return keys;
+        }
+        let node = Hash::of_parts(&[b"trilith/node key", seed, &index.to_be_bytes()]);
+        Self {
+            node: SecretKey::from_seed(*node.as_bytes()),
+            consensus_shares: Vec::new(),
+            certification_shares: Vec::new(),
+            ..keys
         }
     }
 

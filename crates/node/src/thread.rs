@@ -9,7 +9,7 @@ use std::time::Duration;
 use trilith_store::Store;
 use trilith_types::RuntimeId;
 
-use crate::{Clock, Core, NodeConfig, NodeError, RuntimeHandle, RuntimeRegistry};
+use crate::{Clock, Core, Membership, NodeConfig, NodeError, RuntimeHandle, RuntimeRegistry};
 
 /// Longest sleep between two looks at what is due, so that a clock that jumps is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -35,6 +35,30 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let (wake, woken) = sync_channel(1);
         let core = Core::open(store, registry, config, clock.clone(), wake.clone())?;
+        Self::run(core, (wake, woken), clock)
+    }
+
+    /// Does as [`Node::start`], as one node of several.
+    ///
+    /// # Errors
+    /// As of [`Node::start`].
+    pub fn join(
+        store: Arc<Store>,
+        registry: &RuntimeRegistry,
+        config: NodeConfig,
+        (membership, clock): (Membership, Arc<dyn Clock>),
+    ) -> Result<Self, NodeError> {
+        let (wake, woken) = sync_channel(1);
+        let joined = (membership, clock.clone());
+        let core = Core::join(store, registry, config, joined, wake.clone())?;
+        Self::run(core, (wake, woken), clock)
+    }
+
+    fn run(
+        core: Core,
+        (wake, woken): (SyncSender<()>, Receiver<()>),
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, NodeError> {
         let handle = |id: &RuntimeId| core.handle(id).map(|handle| (*id, handle));
         let handles = core.runtimes().filter_map(handle).collect();
         let stop = Arc::new(AtomicBool::new(false));
@@ -72,10 +96,10 @@ impl Node {
     /// # Errors
     /// The error that ended the node, if one did.
     pub fn stop(mut self) -> Result<(), NodeError> {
-        self.join()
+        self.end()
     }
 
-    fn join(&mut self) -> Result<(), NodeError> {
+    fn end(&mut self) -> Result<(), NodeError> {
         self.stop.store(true, Memory::Release);
         // A full channel wakes the thread as well.
         let _full = self.wake.try_send(());
@@ -89,7 +113,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if let Err(error) = self.join() {
+        if let Err(error) = self.end() {
             tracing::error!(%error, "the node ended with an error");
         }
     }

@@ -204,6 +204,9 @@ fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFau
             RootAnswer::Runtime(record.map(Box::new))
         }
         RootQuery::Registry => RootAnswer::Registry(Box::new(registry::parameters(view)?)),
+        RootQuery::RunningRound(runtime) => {
+            RootAnswer::RunningRound(Box::new(state::pool(view, &runtime)?.status()))
+        }
         RootQuery::FromRoot(_) => RootAnswer::FromRoot(Box::new(FromRoot::default())),
     })
 }

@@ -52,6 +52,8 @@ pub enum RootQuery {
     Registry,
     /// What does a round of this runtime see of the root?
     FromRoot(RuntimeId),
+    /// What was committed to the running round of this runtime?
+    RunningRound(RuntimeId),
 }
 
 impl RootQuery {
@@ -81,6 +83,7 @@ impl RootQuery {
             Self::Runtime(id) => of("runtime", id),
             Self::Registry => of("registry", &None::<u64>),
             Self::FromRoot(id) => of("from_root", id),
+            Self::RunningRound(id) => of("running_round", id),
         }
         .finish()
     }
@@ -110,6 +113,7 @@ impl RootQuery {
                 "runtime" => Ok(Self::Runtime(wire::runtime(d, "runtime")?)),
                 "registry" if d.null() => Ok(Self::Registry),
                 "from_root" => Ok(Self::FromRoot(wire::runtime(d, "runtime")?)),
+                "running_round" => Ok(Self::RunningRound(wire::runtime(d, "runtime")?)),
                 _ => Err(DecodeError::Field("query")),
             })
         })
@@ -154,6 +158,30 @@ wire_struct! {
     }
 }
 
+wire_struct! {
+    /// Whose vote for which proposal is there.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct VoteOf as "vote", at most 128, {
+        /// Rank of the scheduler whose proposal was executed.
+        rank: u64 = always "rank",
+        /// Who committed.
+        node: NodeId = always "node",
+    }
+}
+
+wire_struct! {
+    /// What was committed to the running round of a runtime.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct RunningRound as "running round", at most ANSWER_BYTES_MAX, {
+        /// The best rank whose scheduler has committed.
+        best: Option<u64> = always "best",
+        /// Whether it is disputed, so that the backups decide.
+        disputed: bool = always "disputed",
+        /// The votes that are there, by rank and node.
+        votes: Vec<VoteOf> = unless_empty "votes",
+    }
+}
+
 /// The answer to a [`RootQuery`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RootAnswer {
@@ -193,6 +221,8 @@ pub enum RootAnswer {
     Registry(Box<RegistryParameters>),
     /// What a round of the runtime sees of the root.
     FromRoot(Box<FromRoot>),
+    /// What was committed to the running round.
+    RunningRound(Box<RunningRound>),
 }
 
 /// A map of one field, null where there is no value.
@@ -240,6 +270,7 @@ impl RootAnswer {
             Self::Runtime(runtime) => boxed("runtime", runtime.as_deref()),
             Self::Registry(params) => of("registry", &**params).finish(),
             Self::FromRoot(news) => of("from_root", &**news).finish(),
+            Self::RunningRound(round) => of("running_round", &**round).finish(),
         }
     }
 
@@ -264,6 +295,7 @@ impl RootAnswer {
                 "runtime" => Ok(Self::Runtime(Option::read(d, "runtime")?.map(Box::new))),
                 "registry" => Ok(Self::Registry(Box::new(Wire::read(d, "registry")?))),
                 "from_root" => Ok(Self::FromRoot(Box::new(Wire::read(d, "from_root")?))),
+                "running_round" => Ok(Self::RunningRound(Box::new(Wire::read(d, "round")?))),
                 _ => Err(DecodeError::Field("answer")),
             })
         })
