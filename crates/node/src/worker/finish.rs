@@ -180,6 +180,8 @@ impl Worker {
         let (round, root) = (finished.header.round, finished.header.state_root);
         store.finalise(self.id, round.0, root)?;
         if ledger.net.is_some() {
+            // Whoever asked for a newer state has it, whichever node scheduled the round.
+            self.shared.refresh.store(false, Memory::Release);
             self.keep_record(&store, &finished)?;
             ledger.forget_header(&self.id, round)?;
         }
@@ -245,8 +247,6 @@ impl Worker {
         let name = slot(&self.id, round, Slot::Certified);
         store.put_signed(&name, &certified.encode())?;
         let oldest = if ledger.net.is_some() {
-            // Whoever asked for a newer state has it, whichever node scheduled the round.
-            self.shared.refresh.store(false, Memory::Release);
             self.oldest_kept(round)
         } else {
             round
