@@ -218,14 +218,13 @@ fn a_silent_scheduler_is_replaced_by_the_next_rank() {
     assert!(cluster.now() - start >= SECOND, "its time was waited for");
     let block = cluster.block();
     assert_eq!(block.header_type, HeaderType::Normal);
-    let votes = cluster.events();
-    let voted = |node| {
-        votes.iter().any(|(_, event)| {
-            matches!(event, RootEvent::CommitmentAccepted { round, node: of, .. }
-                if *of == node && *round == block.round)
-        })
-    };
-    assert!(voted(second) && !voted(silent));
+    assert!(cluster.has_event(|event| {
+        matches!(event, RootEvent::DiscrepancyDetected { rank: 1, timeout: true, .. })
+    }));
+    let results = trilith_root::state::round_results(&*cluster.root(), &RUNTIME);
+    let results = results.unwrap().expect("there is a result");
+    assert!(results.good.contains(&second) && !results.good.contains(&silent));
+    assert_eq!(results.bad, []);
     cluster.calm();
     all_counted(&mut cluster, [1, 2]);
 }

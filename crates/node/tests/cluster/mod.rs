@@ -24,7 +24,7 @@ use trilith_protocol::root::staking::{
 use trilith_protocol::root::{
     Address, Blob, Committee, MultiSigned, NodeRoles, Quantity, ROOT_RUNTIME, Services, Signed,
 };
-use trilith_protocol::{BlockHeader, RootEvent, RootGenesis};
+use trilith_protocol::{BlockHeader, RootEvent, RootGenesis, RootTransaction};
 use trilith_root::{Root, genesis_write_log, state};
 use trilith_store::Store;
 use trilith_types::{
@@ -102,6 +102,55 @@ impl Link for TestLink {
 
     fn wake_with(&mut self, wake: SyncSender<()>) {
         self.inner.wake_with(wake);
+    }
+}
+
+/// Everything that members signed and sent, by what must not be signed twice.
+#[derive(Clone, Default)]
+pub struct Statements(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+
+impl Statements {
+    /// Takes note of what is signed in a message, and checks that nothing contradicts it.
+    pub fn note(&self, message: &Message) {
+        match message {
+            Message::Proposal { proposal, .. } => {
+                let key = format!("{} proposes {}", proposal.node_id, proposal.header.round);
+                self.put(key, proposal.encode());
+            }
+            Message::Order(transaction) => {
+                let Ok(RootTransaction::ExecutorCommit { commitments, .. }) =
+                    RootTransaction::decode(transaction)
+                else {
+                    return;
+                };
+                for commitment in commitments {
+                    let (node, header) = (commitment.node_id, &commitment.header);
+                    let (round, scheduler) = (header.header.round, header.scheduler_id);
+                    let key = format!("{node} commits {round} {scheduler}");
+                    self.put(key, commitment.encode());
+                }
+            }
+            Message::Receipt {
+                round,
+                roots,
+                signature,
+                ..
+            } => {
+                let key = format!("{} holds {round} {roots:?}", signature.node);
+                self.put(key, signature.signature.as_bytes().to_vec());
+            }
+            _ => {}
+        }
+    }
+
+    fn put(&self, key: String, value: Vec<u8>) {
+        let mut known = self.0.lock().unwrap();
+        let before = known.entry(key.clone()).or_insert_with(|| value.clone());
+        assert_eq!(*before, value, "signed twice and differently: {key}");
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
     }
 }
 
@@ -417,6 +466,10 @@ impl Cluster {
             id,
             _woken: woken,
         })
+    }
+
+    pub fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     /// Opens a node again on the disk it has.
