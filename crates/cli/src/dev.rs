@@ -1,4 +1,4 @@
-//! `trilith dev`: a one-node network that stays.
+//! `trilith dev`: a developer network that stays, of one node or of several in one process.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use trilith_gateway_canister::{CanisterPort, Limits, serve};
 use trilith_store::{Store, StoreFault};
 
 use crate::accounts::AccountListeners;
+use crate::committee::{CommitteePlan, CommitteeSize, report_rounds, roster};
 use crate::network::{Network, NetworkOptions, store_failure};
 use crate::output::NextStep;
 
@@ -40,6 +41,16 @@ pub struct DevArguments {
     /// Refuse to start where the host cannot isolate sandboxes completely
     #[arg(long)]
     pub require_sandbox: bool,
+    /// Begin a network of several nodes in this process: one that orders blocks and serves the
+    /// gateways, so many primaries and backups, and storage nodes; 3+4 for example
+    #[arg(long, value_name = "P+B")]
+    pub committee: Option<CommitteeSize>,
+    /// With --committee: how many storage nodes; commitments need the receipt of one
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "committee")]
+    pub storage: u32,
+    /// With --committee: how many primaries may be missing from a round without a dispute
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "committee")]
+    pub stragglers: u16,
 }
 
 /// How often the command looks whether the node still works.
@@ -61,6 +72,14 @@ pub fn run(arguments: DevArguments) -> Result<()> {
 }
 
 async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
+    let plan = match arguments.committee {
+        None => None,
+        Some(size) => Some(CommitteePlan::new(
+            size,
+            arguments.stragglers,
+            arguments.storage,
+        )?),
+    };
     let address = SocketAddr::new(arguments.listen, arguments.canister_port);
     let listener = TcpListener::bind(address)
         .await
@@ -73,6 +92,7 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     let options = NetworkOptions {
         data: &arguments.data,
         require_sandbox: arguments.require_sandbox,
+        committee: plan,
     };
     let network = Network::start(&options)?;
     network
@@ -87,12 +107,16 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     let shutdown = until_dropped(stopped.clone());
     let server = tokio::spawn(serve(listener, Arc::new(port), Limits::STANDARD, shutdown));
     let addresses = account_listeners.addresses()?;
-    let accounts = account_listeners.serve(&network, until_dropped(stopped))?;
+    let accounts = account_listeners.serve(&network, until_dropped(stopped.clone()))?;
     banner(&network, bound, addresses, &arguments.data);
+    let view = network.committee.as_ref().map(|committee| {
+        let (log, ids) = (network.node.rounds().clone(), committee.ids.clone());
+        tokio::spawn(report_rounds(log, ids, until_dropped(stopped)))
+    });
     let ended = tokio::select! {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
-        () = node_ended(&network) => Some("the node ended by itself"),
+        reason = node_ended(&network) => Some(reason),
     };
     eprintln!("stopping");
     drop(stop);
@@ -100,7 +124,10 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     if let Some(accounts) = accounts {
         accounts.await.context("the account gateway panicked")?;
     }
-    network.node.stop()?;
+    if let Some(view) = view {
+        view.await.context("the view of rounds panicked")?;
+    }
+    network.stop()?;
     match ended {
         None => Ok(()),
         Some(reason) => bail!(reason),
@@ -112,8 +139,11 @@ async fn until_dropped(mut stopped: watch::Receiver<()>) {
     while stopped.changed().await.is_ok() {}
 }
 
-async fn node_ended(network: &Network) {
-    while network.node.is_running() {
+async fn node_ended(network: &Network) -> String {
+    loop {
+        if let Some(reason) = network.ended() {
+            return reason;
+        }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
@@ -133,6 +163,7 @@ fn banner(network: &Network, address: SocketAddr, accounts: Addresses, data: &Pa
             "none".into(),
         ),
     };
+    let members = network.committee.as_ref().map_or(String::new(), roster);
     println!(
         "Trilith developer network ({state})
 
@@ -143,7 +174,7 @@ fn banner(network: &Network, address: SocketAddr, accounts: Addresses, data: &Pa
   dashboard          http://{address}/_/dashboard
   root key           {}
   data folder        {}
-
+{members}
 Use any IC agent with the canister endpoint and root key (agents can fetch the key: this is a
 developer network), and any Solana client with the account endpoint.
 Ctrl-C stops; the same command continues where it was; --clean forgets everything.",
@@ -168,7 +199,7 @@ fn clean(data: &Path) -> Result<()> {
     {
         return Err(store_failure(fault));
     }
-    for name in ["state", "code"] {
+    for name in ["state", "code", "nodes"] {
         remove(std::fs::remove_dir_all(data.join(name)), data, name)?;
     }
     for name in ["seed", "seed.new"] {

@@ -5,6 +5,7 @@
 
 mod accounts;
 pub mod canister;
+pub mod committee;
 pub mod demo;
 pub mod dev;
 pub mod inspect;

@@ -1,15 +1,17 @@
-//! A one-node network with the canister runtime and the account runtime, from a data folder.
+//! A developer network with the canister runtime and the account runtime, from a data folder: of one
+//! node, or of several (see [`crate::committee`]).
 //!
 //! ```text
 //! DIR/seed    32 secret bytes from which the node's keys are dealt (developer network only)
 //! DIR/state/  the store
 //! DIR/code/   compiled modules; a cache, may be deleted
+//! DIR/nodes/  the same of the other nodes, if there are others
 //! ```
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +34,9 @@ use trilith_protocol::root::{
 };
 use trilith_root::{Root, genesis_write_log};
 use trilith_store::{RecoveryReport, Store, StoreFault};
-use trilith_types::{Hash, RuntimeId, SecretKey, TimeNanos};
+use trilith_types::{Hash, NodeId, RuntimeId, SecretKey, TimeNanos};
 
+use crate::committee::{self, Committee, CommitteePlan};
 use crate::output::NextStep;
 
 /// The canister runtime of developer networks.
@@ -46,19 +49,21 @@ pub const ACCOUNT_RUNTIME: RuntimeId = RuntimeId::test(2);
 const FIRST_ROUND_WAIT: Duration = Duration::from_secs(120);
 
 /// Heights between two elections on a developer network.
-const EPOCH_HEIGHTS: u64 = 3_600;
+pub(crate) const EPOCH_HEIGHTS: u64 = 3_600;
 
 /// What to do about a network that cannot be continued.
 const BEGIN_ANEW: NextStep =
     NextStep("restore the data folder, or forget the network in it with --clean");
 
 /// Name of the developer network in its genesis document.
-const CHAIN: &str = "trilith-dev";
+pub(crate) const CHAIN: &str = "trilith-dev";
 
-/// A running one-node network.
+/// A running network.
 pub struct Network {
-    /// The node. Declared first, so that it stops before the store closes.
+    /// The node that serves the gateways. Declared first, so that it stops before the store closes.
     pub node: Node,
+    /// The other nodes, in a network of several.
+    pub committee: Option<Committee>,
     /// Its canister runtime.
     pub canisters: RuntimeHandle,
     /// Its account runtime; `None` in a network that was begun before there was one.
@@ -81,7 +86,13 @@ pub struct NetworkOptions<'a> {
     pub data: &'a Path,
     /// Refuse to start where the host cannot isolate sandboxes completely.
     pub require_sandbox: bool,
+    /// What a network of several nodes is to be like; `None` begins one of one node, and continues
+    /// whatever there is.
+    pub committee: Option<CommitteePlan>,
 }
+
+/// Makes the sandboxes of a node's canisters.
+type Executors<'a> = &'a dyn Fn(PathBuf) -> Result<Arc<dyn Executor>>;
 
 impl Network {
     /// Continues the network in the data folder, or begins one there.
@@ -95,10 +106,12 @@ impl Network {
         } else {
             Requirement::BestEffort
         };
-        let code = options.data.join("code");
         make_folder(options.data)?;
-        let executor = SandboxedExecutor::new(SandboxConfig::new(code, requirement))?;
-        Self::start_with(options.data, Arc::new(executor))
+        let executors = |code: PathBuf| -> Result<Arc<dyn Executor>> {
+            let config = SandboxConfig::new(code, requirement);
+            Ok(Arc::new(SandboxedExecutor::new(config)?))
+        };
+        Self::open(options.data, options.committee, &executors)
     }
 
     /// Like [`Network::start`], with an executor of the caller's.
@@ -106,30 +119,33 @@ impl Network {
     /// # Errors
     /// As of [`Network::start`].
     pub fn start_with(data: &Path, executor: Arc<dyn Executor>) -> Result<Self> {
+        Self::open(data, None, &|_| Ok(executor.clone()))
+    }
+
+    fn open(data: &Path, plan: Option<CommitteePlan>, executors: Executors<'_>) -> Result<Self> {
         make_folder(data)?;
         let (store, recovery) = Store::open_dir(&data.join("state")).map_err(store_failure)?;
+        let store = Arc::new(store);
         let continued = store.meta("genesis").is_some();
         let seed = seed(data, continued).context(BEGIN_ANEW)?;
         let keys = NodeKeys::for_developer_network(&seed);
-        let genesis = match store.meta("genesis") {
-            Some(stored) => {
+        let genesis = match (store.meta("genesis"), plan) {
+            (Some(stored), _) => {
                 RootGenesis::decode(&stored).context("the stored genesis is damaged")?
             }
-            None => genesis(&keys, SystemClock.now()),
+            (None, Some(plan)) => committee::genesis(&plan, &seed, SystemClock.now()),
+            (None, None) => genesis(&keys, SystemClock.now()),
         };
+        let found = CommitteePlan::of(&genesis);
+        same_plan(plan, found)?;
         let root_key_der = CertificateKey::from_bytes(&keys.certification.bytes())
             .context("the certification key is no point of G2")?
             .to_der()
             .to_vec();
-        let engine = CanisterEngine::new(EngineConfig {
-            executor,
-            subnet_id: Principal::self_authenticating(&root_key_der),
-            root_key_der: root_key_der.clone(),
-        });
         let faucet = faucet_key(&seed);
-        let registry = RuntimeRegistry::new()
-            .with(CANISTER_RUNTIME, Arc::new(engine))
-            .with(ACCOUNT_RUNTIME, Arc::new(account_engine(&keys, &faucet)));
+        let validator = keys.node.public();
+        let runtimes = |executor| runtimes(executor, &root_key_der, (&validator, &faucet));
+        let registry = runtimes(executors(data.join("code"))?);
         let config = NodeConfig {
             root: Arc::new(Root::new()),
             root_state: genesis_write_log(&genesis)?,
@@ -137,13 +153,23 @@ impl Network {
             keys,
             pool: PoolLimits::default(),
         };
-        let node = Node::start(Arc::new(store), &registry, config, Arc::new(SystemClock))?;
+        let clock = Arc::new(SystemClock);
+        let (node, committee) = match found {
+            None => (Node::start(store, &registry, config, clock)?, None),
+            Some(plan) => {
+                let (mut others, membership) = Committee::begin(plan, &seed, store.clone());
+                let node = Node::join(store, &registry, config, (membership, clock))?;
+                others.start((data, &seed), &genesis, executors, &runtimes)?;
+                (node, Some(others))
+            }
+        };
         let canisters = node
             .handle(&CANISTER_RUNTIME)
             .context("the network has no canister runtime")?;
         let accounts = node.handle(&ACCOUNT_RUNTIME);
         Ok(Self {
             node,
+            committee,
             canisters,
             accounts,
             faucet,
@@ -152,6 +178,25 @@ impl Network {
             recovery,
             continued,
         })
+    }
+
+    /// Why the network cannot go on, if one of its nodes ended by itself.
+    pub fn ended(&self) -> Option<String> {
+        if !self.node.is_running() {
+            return Some("the node ended by itself".into());
+        }
+        let ended = self.committee.as_ref().and_then(Committee::ended);
+        ended.map(|number| format!("node {number} ended by itself"))
+    }
+
+    /// Stops every node.
+    ///
+    /// # Errors
+    /// The first error that ended one.
+    pub fn stop(self) -> Result<()> {
+        let others = self.committee.map_or(Ok(()), Committee::stop);
+        self.node.stop()?;
+        others
     }
 
     /// Waits until the node has a certified state of each runtime: from then on its answers can be
@@ -166,6 +211,38 @@ impl Network {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses to continue a network as another one than it is.
+fn same_plan(asked: Option<CommitteePlan>, found: Option<CommitteePlan>) -> Result<()> {
+    match (asked, found) {
+        (None, _) => Ok(()),
+        (Some(asked), Some(found)) if asked == found => Ok(()),
+        (Some(asked), found) => {
+            let found = found.map_or("one node".to_owned(), |found| found.to_string());
+            let error = anyhow::anyhow!("the data folder has a network of {found}, not {asked}");
+            Err(error.context(NextStep(
+                "continue it without --committee, choose another folder with --data, or forget it with --clean",
+            )))
+        }
+    }
+}
+
+/// The runtimes as a node executes them. The first state of the account runtime names the first
+/// node as the identity to which fees go.
+fn runtimes(
+    executor: Arc<dyn Executor>,
+    root_key_der: &[u8],
+    (validator, faucet): (&NodeId, &SecretKey),
+) -> RuntimeRegistry {
+    let engine = CanisterEngine::new(EngineConfig {
+        executor,
+        subnet_id: Principal::self_authenticating(root_key_der),
+        root_key_der: root_key_der.to_vec(),
+    });
+    RuntimeRegistry::new()
+        .with(CANISTER_RUNTIME, Arc::new(engine))
+        .with(ACCOUNT_RUNTIME, Arc::new(account_engine(validator, faucet)))
 }
 
 /// Waits for a state of a runtime that `is_certified`.
@@ -245,13 +322,11 @@ fn descriptor(id: RuntimeId) -> RuntimeDescriptor {
     }
 }
 
-/// The account runtime as this node executes it. Its first state names the node as the identity to
-/// which fees go.
-fn account_engine(keys: &NodeKeys, faucet: &SecretKey) -> AccountEngine {
-    let key = |key: &SecretKey| Pubkey::new_from_array(*key.public().as_bytes());
+fn account_engine(validator: &NodeId, faucet: &SecretKey) -> AccountEngine {
+    let key = |key: &NodeId| Pubkey::new_from_array(*key.as_bytes());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     AccountEngine::new(AccountConfig {
-        genesis: Genesis::new(key(&keys.node), Some(key(faucet))),
+        genesis: Genesis::new(key(validator), Some(key(&faucet.public()))),
         threads,
     })
 }

@@ -19,7 +19,7 @@ use crate::ledger::{Equivocation, Ledger, Net};
 use crate::net::message::{Leaf, Message};
 use crate::root::RootState;
 use crate::worker::Worker;
-use crate::{Clock, Membership, NodeConfig, RuntimeHandle, RuntimeRegistry};
+use crate::{Clock, Membership, NodeConfig, RoundLog, RuntimeHandle, RuntimeRegistry};
 
 /// Most messages that are taken up in one step, so that work on rounds goes on beside them.
 const MESSAGES_STEP_MAX: usize = 256;
@@ -182,6 +182,11 @@ impl Core {
     /// last call: what evidence for the root is made of.
     pub fn take_equivocations(&mut self) -> Vec<Equivocation> {
         std::mem::take(&mut self.ledger.equivocations)
+    }
+
+    /// What this node sees of rounds, for people who look on; empty on the only node of a network.
+    pub fn rounds(&self) -> Arc<RoundLog> {
+        self.ledger.rounds.clone()
     }
 
     /// The runtimes of the network.

@@ -20,6 +20,7 @@ use trilith_types::{Hash, Height, NodeId, Round, RuntimeId, SecretKey, StateRead
 
 use crate::certify::Certifier;
 use crate::net::{Link, Message};
+use crate::report::RoundLog;
 use crate::root::RootState;
 use crate::{Evidence, NodeError};
 
@@ -63,6 +64,8 @@ pub(crate) struct Ledger {
     pub(crate) net: Option<Net>,
     /// Roles of the nodes of the genesis document's plain list.
     plain: BTreeMap<NodeId, NodeRoles>,
+    /// What people who look on are told of rounds.
+    pub(crate) rounds: Arc<RoundLog>,
     /// Proposals with which schedulers contradicted themselves.
     pub(crate) equivocations: Vec<Equivocation>,
     root: Arc<dyn Runtime>,
@@ -92,6 +95,7 @@ impl Ledger {
             certifier,
             epoch_interval: genesis.epoch_interval,
             plain: plain.collect(),
+            rounds: Arc::default(),
             equivocations: Vec::new(),
             net,
             root,
@@ -411,6 +415,10 @@ impl Ledger {
                 certified,
             });
         }
+        if self.net.is_some() {
+            let receipts = &executed.outcome.receipts;
+            self.rounds.delivered(&batch.inputs, receipts);
+        }
         self.keep(kept, height, root)?;
         self.note_blocks(parent.runtime, root)?;
         self.host.store().finalise(ROOT, height.0, root)?;
@@ -461,7 +469,13 @@ impl Ledger {
         for (id, (round, news)) in &mut self.blocks {
             let block = state.latest_block(id)?;
             if block.round <= *round {
+                if self.net.is_some() {
+                    self.rounds.stands(*id, &state.running_round(id)?);
+                }
                 continue;
+            }
+            if self.net.is_some() {
+                self.rounds.ended(&block);
             }
             *round = block.round;
             if self.net.is_some() && block.header_type == HeaderType::Normal {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use trilith_store::Store;
 use trilith_types::RuntimeId;
 
-use crate::{Clock, Core, Membership, NodeConfig, NodeError, RuntimeHandle, RuntimeRegistry};
+use crate::{Clock, Core, Membership, NodeConfig, NodeError, RoundLog, RuntimeHandle, RuntimeRegistry};
 
 /// Longest sleep between two looks at what is due, so that a clock that jumps is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -17,6 +17,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// A running node. Dropping it stops it.
 pub struct Node {
     handles: Vec<(RuntimeId, RuntimeHandle)>,
+    rounds: Arc<RoundLog>,
     stop: Arc<AtomicBool>,
     wake: SyncSender<()>,
     thread: Option<JoinHandle<Result<(), NodeError>>>,
@@ -61,6 +62,7 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let handle = |id: &RuntimeId| core.handle(id).map(|handle| (*id, handle));
         let handles = core.runtimes().filter_map(handle).collect();
+        let rounds = core.rounds();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = Builder::new()
@@ -69,6 +71,7 @@ impl Node {
             .map_err(|error| NodeError::State(format!("no thread can be started: {error}")))?;
         Ok(Self {
             handles,
+            rounds,
             stop,
             wake,
             thread: Some(thread),
@@ -81,6 +84,11 @@ impl Node {
             .iter()
             .find(|(id, _)| id == runtime)
             .map(|(_, handle)| handle.clone())
+    }
+
+    /// What the node sees of rounds; empty on the only node of a network.
+    pub fn rounds(&self) -> &Arc<RoundLog> {
+        &self.rounds
     }
 
     /// Whether the thread still works. It ends by itself only if the node cannot go on; then

@@ -51,6 +51,11 @@ fn separate_nodes_agree_and_every_node_answers() {
     }
     all_counted(&mut cluster, 1..=id);
     assert!(!cluster.has_event(|event| discrepancy(event).is_some() || failed(event)));
+    let (reports, _) = cluster.members[0].core.as_ref().unwrap().rounds().since(0);
+    let report = reports.last().expect("rounds are reported");
+    assert_eq!(report.agreed.len(), 3, "{report:?}");
+    assert!(report.differed.is_empty() && !report.disputed && !report.receipts.is_empty());
+    assert!(report.scheduler.is_some_and(|node| report.agreed.contains(&node)));
     let schedulers: BTreeSet<_> = (0..3).map(|rank| cluster.scheduler(rank)).collect();
     assert_eq!(schedulers.len(), 3);
     // What the validator publishes is certified, and so is what another node publishes.
