@@ -11,11 +11,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use trilith_gateway_account::Addresses;
-use trilith_gateway_canister::{CanisterPort, Limits, serve};
+use trilith_gateway_canister::{CanisterPort, Limits, NodePort, serve};
 use trilith_store::{Store, StoreFault};
 
 use crate::accounts::AccountListeners;
-use crate::committee::{CommitteePlan, CommitteeSize, report_rounds, roster};
+use crate::committee::{CommitteePlan, CommitteeSize, Watched, roster, watch_rounds};
 use crate::network::{Network, NetworkOptions, store_failure};
 use crate::output::NextStep;
 
@@ -102,17 +102,14 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     // From here on a stop is a clean one; until here there is nothing to clean up.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let port = CanisterPort::new(network.canisters.clone(), network.root_key_der.clone());
+    let (port, watched) = port(&network)?;
     let (stop, stopped) = watch::channel(());
     let shutdown = until_dropped(stopped.clone());
-    let server = tokio::spawn(serve(listener, Arc::new(port), Limits::STANDARD, shutdown));
+    let server = tokio::spawn(serve(listener, port, Limits::STANDARD, shutdown));
     let addresses = account_listeners.addresses()?;
     let accounts = account_listeners.serve(&network, until_dropped(stopped.clone()))?;
     banner(&network, bound, addresses, &arguments.data);
-    let view = network.committee.as_ref().map(|committee| {
-        let (log, ids) = (network.node.rounds().clone(), committee.ids.clone());
-        tokio::spawn(report_rounds(log, ids, until_dropped(stopped)))
-    });
+    let view = watched.map(|of| tokio::spawn(watch_rounds(of, until_dropped(stopped))));
     let ended = tokio::select! {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
@@ -132,6 +129,22 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
         None => Ok(()),
         Some(reason) => bail!(reason),
     }
+}
+
+/// The canister gateway's port, and what is watched in a network of several nodes.
+fn port(network: &Network) -> Result<(Arc<dyn NodePort>, Option<Watched>)> {
+    let Some(committee) = &network.committee else {
+        let (handle, key) = (network.canisters.clone(), network.root_key_der.clone());
+        return Ok((Arc::new(CanisterPort::new(handle, key)), None));
+    };
+    let port = committee.port(&network.node, &network.root_key_der)?;
+    let watched = Watched {
+        log: network.node.rounds().clone(),
+        ids: committee.ids.clone(),
+        elected: committee.elected.clone(),
+        port: port.clone(),
+    };
+    Ok((Arc::new(port), Some(watched)))
 }
 
 /// Completes when the sender is gone.

@@ -18,7 +18,12 @@ async fn canisters_run_on_a_committee_and_go_on_after_a_restart() {
     let node = Node::start_with(folder.path(), ARGUMENTS);
     let started = start.elapsed();
     let banner = node.banner.join("\n");
-    for (what, count) in [(" primary ", 3), (" backup ", 4), (" storage ", 2), (" validator, ", 1)] {
+    for (what, count) in [
+        (" primary ", 3),
+        (" backup ", 4),
+        (" storage ", 2),
+        (" validator ", 1),
+    ] {
         assert_eq!(banner.matches(what).count(), count, "{what} in {banner}");
     }
     let client = Client::new(&node);
@@ -51,10 +56,18 @@ async fn canisters_run_on_a_committee_and_go_on_after_a_restart() {
         .filter(|line| line.starts_with("canisters round") && line.contains("scheduled by"))
         .collect();
     assert!(rounds.len() >= 12, "{errors}");
-    assert!(rounds.iter().all(|line| line.contains("held by storage nodes")), "{errors}");
+    assert!(
+        rounds
+            .iter()
+            .all(|line| line.contains("held by storage nodes")),
+        "{errors}"
+    );
 
     // The same folder goes on, without being told what it is; as something else it does not.
-    let other = dev_that_ends(folder.path(), &["--committee", "1+0", "--canister-port", "0"]);
+    let other = dev_that_ends(
+        folder.path(),
+        &["--committee", "1+0", "--canister-port", "0"],
+    );
     assert!(!other.status.success());
     let said = String::from_utf8(other.stderr).unwrap();
     assert!(said.contains("--committee 3+4 --storage 2"), "{said}");

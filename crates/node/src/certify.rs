@@ -56,7 +56,10 @@ impl Certifier {
     ///
     /// # Errors
     /// [`NodeError::Certification`] if the leaf does not stand in the newest finalised state.
-    pub(crate) fn sign(&mut self, wanted: &WantLeaf) -> Result<Option<AttestedSignature>, NodeError> {
+    pub(crate) fn sign(
+        &mut self,
+        wanted: &WantLeaf,
+    ) -> Result<Option<AttestedSignature>, NodeError> {
         let request = LeafRequest {
             runtime: wanted.runtime,
             state_root: wanted.state_root,

@@ -60,7 +60,9 @@ pub enum NodeError {
     #[error(transparent)]
     Ordering(#[from] OrderingFull),
     /// A root block did not give the state that the validators signed for.
-    #[error("height {height} gives the root state {own} here, the validators signed for {certified}")]
+    #[error(
+        "height {height} gives the root state {own} here, the validators signed for {certified}"
+    )]
     Diverged {
         /// The height.
         height: Height,

@@ -198,11 +198,7 @@ impl Ledger {
     }
 
     /// Forgets such a header: the outcome is applied.
-    pub(crate) fn forget_header(
-        &self,
-        runtime: &RuntimeId,
-        round: Round,
-    ) -> Result<(), NodeError> {
+    pub(crate) fn forget_header(&self, runtime: &RuntimeId, round: Round) -> Result<(), NodeError> {
         if self.net.is_some() {
             let name = header_name(runtime, round);
             self.host.store().remove_meta(&name)?;
@@ -441,7 +437,12 @@ impl Ledger {
     }
 
     /// Keeps a block for nodes that lag, in the same part of the log as its execution.
-    fn keep(&self, block: Option<OrderedBlock>, height: Height, root: Hash) -> Result<(), NodeError> {
+    fn keep(
+        &self,
+        block: Option<OrderedBlock>,
+        height: Height,
+        root: Hash,
+    ) -> Result<(), NodeError> {
         let Some(block) = block else {
             return Ok(());
         };
@@ -492,8 +493,7 @@ impl Ledger {
 
     fn remember_view(&mut self, height: Height, root: Hash) -> Result<(), NodeError> {
         if self.net.is_some() {
-            self.views
-                .push_back((height, self.host.view(ROOT, root)?));
+            self.views.push_back((height, self.host.view(ROOT, root)?));
             if self.views.len() > VIEWS_KEPT {
                 self.views.pop_front();
             }

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trilith_protocol::root::RunningRound;
-use trilith_protocol::{
-    BlockHeader, HeaderType, Input, Receipt, ReceiptStatus, RootTransaction,
-};
+use trilith_protocol::{BlockHeader, HeaderType, Input, Receipt, ReceiptStatus, RootTransaction};
 use trilith_types::{Hash, NodeId, Round, RuntimeId};
 
 /// How many reports are kept.
@@ -93,7 +91,9 @@ impl RoundLog {
             for commitment in commitments {
                 let header = &commitment.header;
                 let signers = header.storage_signatures.iter();
-                tally.receipts.extend(signers.map(|signature| signature.node));
+                tally
+                    .receipts
+                    .extend(signers.map(|signature| signature.node));
                 tally.votes.push(Vote {
                     node: commitment.node_id,
                     scheduler: header.scheduler_id,
@@ -114,7 +114,10 @@ impl RoundLog {
     /// Takes note of a block that ends a round.
     pub(crate) fn ended(&self, header: &BlockHeader) {
         let mut reports = self.reports();
-        let tally = reports.running.remove(&header.namespace).unwrap_or_default();
+        let tally = reports
+            .running
+            .remove(&header.namespace)
+            .unwrap_or_default();
         let normal = header.header_type == HeaderType::Normal;
         let roots = (Some(header.io_root), Some(header.state_root));
         let fits = |vote: &Vote| normal && vote.roots == roots;
@@ -127,7 +130,11 @@ impl RoundLog {
             runtime: header.namespace,
             round: header.round,
             header_type: header.header_type,
-            scheduler: tally.votes.iter().find(|vote| fits(vote)).map(|vote| vote.scheduler),
+            scheduler: tally
+                .votes
+                .iter()
+                .find(|vote| fits(vote))
+                .map(|vote| vote.scheduler),
             agreed: nodes(true),
             differed: nodes(false),
             receipts: tally.receipts.iter().copied().collect(),

@@ -9,7 +9,9 @@ use std::time::Duration;
 use trilith_store::Store;
 use trilith_types::RuntimeId;
 
-use crate::{Clock, Core, Membership, NodeConfig, NodeError, RoundLog, RuntimeHandle, RuntimeRegistry};
+use crate::{
+    Clock, Core, Membership, NodeConfig, NodeError, RoundLog, RuntimeHandle, RuntimeRegistry,
+};
 
 /// Longest sleep between two looks at what is due, so that a clock that jumps is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(1);

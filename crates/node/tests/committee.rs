@@ -55,7 +55,11 @@ fn separate_nodes_agree_and_every_node_answers() {
     let report = reports.last().expect("rounds are reported");
     assert_eq!(report.agreed.len(), 3, "{report:?}");
     assert!(report.differed.is_empty() && !report.disputed && !report.receipts.is_empty());
-    assert!(report.scheduler.is_some_and(|node| report.agreed.contains(&node)));
+    assert!(
+        report
+            .scheduler
+            .is_some_and(|node| report.agreed.contains(&node))
+    );
     let schedulers: BTreeSet<_> = (0..3).map(|rank| cluster.scheduler(rank)).collect();
     assert_eq!(schedulers.len(), 3);
     // What the validator publishes is certified, and so is what another node publishes.
@@ -82,11 +86,19 @@ fn a_corrupted_outcome_is_settled_by_the_backups_and_slashed() {
     cluster.converge();
     let wrong = cluster.scheduler(1);
     let before = cluster.stake(wrong);
-    cluster.members[wrong].counters.lies.lock().unwrap().push_back(true);
+    cluster.members[wrong]
+        .counters
+        .lies
+        .lock()
+        .unwrap()
+        .push_back(true);
     let submitted = cluster.execute(0, add(2, 1));
     assert_eq!(submitted.receipt.status, ReceiptStatus::Accepted);
     let events = cluster.events();
-    let timeouts: Vec<bool> = events.iter().filter_map(|(_, event)| discrepancy(event)).collect();
+    let timeouts: Vec<bool> = events
+        .iter()
+        .filter_map(|(_, event)| discrepancy(event))
+        .collect();
     assert_eq!(timeouts, [false], "one discrepancy, at once");
     assert!(!cluster.has_event(failed));
     assert_eq!(before - cluster.stake(wrong), PENALTY);
@@ -95,7 +107,10 @@ fn a_corrupted_outcome_is_settled_by_the_backups_and_slashed() {
     }
     all_counted(&mut cluster, [1, 2]);
     // Frozen: it is in no committee of the next epoch, which the spare node completes.
-    let (epoch, id) = (cluster.committee().unwrap().epoch, cluster.members[wrong].id);
+    let (epoch, id) = (
+        cluster.committee().unwrap().epoch,
+        cluster.members[wrong].id,
+    );
     let mut next = 3;
     while cluster.committee().unwrap().epoch == epoch {
         cluster.execute(0, add(next, 1));
@@ -112,7 +127,12 @@ fn a_corrupted_outcome_of_the_scheduler_fails_the_round_and_the_batch_comes_late
     cluster.execute(0, add(1, 1));
     cluster.converge();
     let wrong = cluster.scheduler(0);
-    cluster.members[wrong].counters.lies.lock().unwrap().push_back(true);
+    cluster.members[wrong]
+        .counters
+        .lies
+        .lock()
+        .unwrap()
+        .push_back(true);
     cluster.execute(0, add(2, 1));
     assert!(cluster.has_event(failed));
     all_counted(&mut cluster, [1, 2]);
@@ -132,7 +152,10 @@ fn a_straggler_costs_a_timeout_or_nothing_where_one_is_allowed() {
         cluster.stop(slow);
         cluster.execute(0, add(2, 1));
         let events = cluster.events();
-        let found: Vec<bool> = events.iter().filter_map(|(_, event)| discrepancy(event)).collect();
+        let found: Vec<bool> = events
+            .iter()
+            .filter_map(|(_, event)| discrepancy(event))
+            .collect();
         let expected = if stragglers == 0 { vec![true] } else { vec![] };
         assert_eq!(found, expected, "with {stragglers} allowed");
         assert!(!cluster.has_event(failed));
@@ -224,7 +247,14 @@ fn a_silent_scheduler_is_replaced_by_the_next_rank() {
     let block = cluster.block();
     assert_eq!(block.header_type, HeaderType::Normal);
     assert!(cluster.has_event(|event| {
-        matches!(event, RootEvent::DiscrepancyDetected { rank: 1, timeout: true, .. })
+        matches!(
+            event,
+            RootEvent::DiscrepancyDetected {
+                rank: 1,
+                timeout: true,
+                ..
+            }
+        )
     }));
     let results = trilith_root::state::round_results(&*cluster.root(), &RUNTIME);
     let results = results.unwrap().expect("there is a result");
@@ -310,7 +340,12 @@ fn a_member_that_cannot_execute_says_so_and_the_backups_decide() {
     cluster.execute(0, add(1, 1));
     cluster.converge();
     let broken = cluster.scheduler(2);
-    cluster.members[broken].counters.faults.lock().unwrap().extend([true, true]);
+    cluster.members[broken]
+        .counters
+        .faults
+        .lock()
+        .unwrap()
+        .extend([true, true]);
     cluster.execute(0, add(2, 1));
     assert!(cluster.has_event(|event| discrepancy(event) == Some(false)));
     assert!(!cluster.has_event(failed));

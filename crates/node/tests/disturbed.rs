@@ -78,7 +78,10 @@ fn disturbed(seed: u64) {
     finished(&mut cluster, 6);
     assert!(statements.len() > 5, "members signed something");
     for index in 0..cluster.plan.nodes() {
-        assert!(cluster.stake(index) >= STAKE, "seed {seed}: an honest node was slashed");
+        assert!(
+            cluster.stake(index) >= STAKE,
+            "seed {seed}: an honest node was slashed"
+        );
     }
 }
 
@@ -151,15 +154,24 @@ fn crash(who: Who, at: Option<u64>, seed: u64) -> u64 {
         disk.crash_at(before + at);
     }
     // Through a node that stays up.
-    let through = (1..cluster.plan.nodes()).find(|other| *other != index).unwrap();
+    let through = (1..cluster.plan.nodes())
+        .find(|other| *other != index)
+        .unwrap();
     let mut waiting = cluster.handle(through).submit(add(2, 1)).unwrap();
     let end = START + 120 * network::SECOND;
     let mut numbers = Numbers(seed);
     while waiting.try_recv().is_err() {
-        assert!(cluster.now() < end, "{who:?} at {at:?}: {}", cluster.describe());
+        assert!(
+            cluster.now() < end,
+            "{who:?} at {at:?}: {}",
+            cluster.describe()
+        );
         if let Err((failed, error)) = cluster.try_step(10 * MILLISECOND) {
             assert_eq!(failed, index, "{who:?} at {at:?}: {error}");
-            assert!(matches!(error, NodeError::Store(_) | NodeError::Host(_)), "{error}");
+            assert!(
+                matches!(error, NodeError::Store(_) | NodeError::Host(_)),
+                "{error}"
+            );
             disk.power_cycle(numbers.next());
             cluster.reopen(index).unwrap();
         }
@@ -168,7 +180,10 @@ fn crash(who: Who, at: Option<u64>, seed: u64) -> u64 {
     cluster.execute(through, add(3, 1));
     finished(&mut cluster, 3);
     for index in 0..cluster.plan.nodes() {
-        assert!(cluster.stake(index) >= STAKE, "{who:?} at {at:?}: an honest node was slashed");
+        assert!(
+            cluster.stake(index) >= STAKE,
+            "{who:?} at {at:?}: an honest node was slashed"
+        );
     }
     assert!(cluster.clock.0.load(Ordering::SeqCst) < end);
     operations

@@ -155,7 +155,11 @@ fn a_node_survives_whatever_arrives() {
     let stranger = entity_key(77).public();
     let all: Vec<_> = cluster.members.iter().map(|member| member.id).collect();
     // A transaction is anybody's, and would count.
-    for bytes in messages().iter().filter(|(kind, _)| **kind != 0).map(|(_, bytes)| bytes) {
+    for bytes in messages()
+        .iter()
+        .filter(|(kind, _)| **kind != 0)
+        .map(|(_, bytes)| bytes)
+    {
         for node in &all {
             cluster.hub().deliver(stranger, node, bytes[..].into());
             cluster.hub().deliver(stranger, node, bytes[1..].into());

@@ -104,7 +104,11 @@ impl Follower {
     }
 
     fn forget_ordered(&mut self, block: &OrderedBlock) {
-        let ordered: BTreeSet<Hash> = block.transactions.iter().map(|bytes| Hash::of(bytes)).collect();
+        let ordered: BTreeSet<Hash> = block
+            .transactions
+            .iter()
+            .map(|bytes| Hash::of(bytes))
+            .collect();
         for hash in ordered {
             if let Some(gone) = self.pending.remove(&hash) {
                 self.pending_bytes -= gone.bytes.len();
@@ -205,7 +209,9 @@ impl Ordering for Follower {
     }
 
     fn expected(&self) -> Option<Hash> {
-        self.given.as_ref().map(|certificate| certificate.state_root)
+        self.given
+            .as_ref()
+            .map(|certificate| certificate.state_root)
     }
 
     fn deliver(&mut self, certified: CertifiedBlock) -> Result<(), DeliverError> {

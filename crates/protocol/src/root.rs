@@ -30,8 +30,8 @@ pub use genesis::{
     NodeRoles, RootGenesis, RuntimeDescriptor, SchedulerParameters, ThresholdKey,
 };
 pub use query::{
-    NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RunningRound, RuntimeRecord, StakingSummary,
-    VoteOf,
+    NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RunningRound, RuntimeRecord,
+    StakingSummary, VoteOf,
 };
 pub use round::{ActiveFeature, FROM_ROOT_BYTES_MAX, FeatureId, FromRoot, IncomingMessage};
 pub use transaction::{COMMITMENTS_MAX, EXECUTOR_COMMIT, RootTransaction, TRANSACTION_BYTES_MAX};

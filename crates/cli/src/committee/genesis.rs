@@ -14,9 +14,7 @@ use trilith_protocol::root::staking::{
     Account, Delegation, SharePool, Slash, SlashReason, StakingGenesis, StakingParameters,
 };
 use trilith_protocol::root::{Address, Blob, MultiSigned, Quantity, Services, Signed};
-use trilith_types::{
-    Epoch, Hash, PublicKey, RuntimeId, SecretKey, SignatureContext, TimeNanos,
-};
+use trilith_types::{Epoch, Hash, PublicKey, RuntimeId, SecretKey, SignatureContext, TimeNanos};
 
 use super::CommitteePlan;
 use crate::network::{ACCOUNT_RUNTIME, CANISTER_RUNTIME, CHAIN, EPOCH_HEIGHTS};

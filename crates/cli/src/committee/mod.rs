@@ -1,15 +1,18 @@
 //! Developer networks of several nodes in one process: how they are asked for, and their nodes.
 //!
 //! ```text
-//! node 0            orders blocks, serves the gateways; DIR/state, DIR/code
+//! node 0            orders blocks, serves the account gateway; DIR/state, DIR/code
 //! node 1 ..         compute nodes, as many as the committees have members, then storage nodes;
 //!                   each with DIR/nodes/<n>/state, DIR/nodes/<n>/code and sandboxes of its own
 //! ```
+//!
+//! The canister gateway goes through a primary, whose answers to queries agents believe.
 //!
 //! All keys follow from the network's seed. The nodes trust each other no more than nodes on
 //! different machines would; what they have in common is the process.
 
 mod genesis;
+mod port;
 mod view;
 
 use std::fmt;
@@ -21,6 +24,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use thiserror::Error;
 use trilith_engine_canister::api::Executor;
+use trilith_gateway_canister::CanisterPort;
 use trilith_node::net::Hub;
 use trilith_node::{
     Membership, Node, NodeConfig, NodeKeys, PoolLimits, RuntimeRegistry, SystemClock,
@@ -34,7 +38,8 @@ use trilith_types::NodeId;
 use crate::network::{CANISTER_RUNTIME, store_failure};
 
 pub(crate) use genesis::genesis;
-pub(crate) use view::{report_rounds, roster};
+pub(crate) use port::CommitteePort;
+pub(crate) use view::{Watched, roster, watch_rounds};
 
 /// Most members of both committees together, so that a network fits a developer's machine.
 const MEMBERS_MAX: u32 = 32;
@@ -66,7 +71,9 @@ pub enum SizeError {
     #[error("a committee has at least 1 primary")]
     NoPrimaries,
     /// Backups do not outnumber the primaries.
-    #[error("{backups} backups: several primaries need more backups than there are primaries, at least {least}")]
+    #[error(
+        "{backups} backups: several primaries need more backups than there are primaries, at least {least}"
+    )]
     TooFewBackups {
         /// How many were asked for.
         backups: u16,
@@ -116,7 +123,11 @@ pub struct CommitteePlan {
 impl fmt::Display for CommitteePlan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CommitteeSize { primaries, backups } = self.size;
-        write!(formatter, "--committee {primaries}+{backups} --storage {}", self.storage)?;
+        write!(
+            formatter,
+            "--committee {primaries}+{backups} --storage {}",
+            self.storage
+        )?;
         if self.stragglers > 0 {
             write!(formatter, " --stragglers {}", self.stragglers)?;
         }
@@ -195,7 +206,7 @@ pub struct Committee {
     pub ids: Vec<NodeId>,
     nodes: Vec<Node>,
     hub: Hub,
-    store: Arc<Store>,
+    pub(crate) elected: Elected,
 }
 
 impl Committee {
@@ -218,7 +229,7 @@ impl Committee {
             ids,
             nodes: Vec::new(),
             hub,
-            store,
+            elected: Elected(store),
         };
         (committee, membership)
     }
@@ -279,13 +290,33 @@ impl Committee {
         Ok(())
     }
 
-    /// The elected committee of the canister runtime, and the epoch it is for.
-    pub(crate) fn elected(&self) -> Option<trilith_protocol::Committee> {
-        let (_, root) = self.store.current(ROOT_RUNTIME)?;
-        let view = self.store.view(ROOT_RUNTIME, root)?;
+    /// The port of the canister gateway, over all nodes.
+    pub(crate) fn port(&self, validator: &Node, root_key_der: &[u8]) -> Result<CommitteePort> {
+        let mut ports = Vec::new();
+        for node in std::iter::once(validator).chain(&self.nodes) {
+            let handle = node
+                .handle(&CANISTER_RUNTIME)
+                .context("a node has no canister runtime")?;
+            ports.push(CanisterPort::new(handle, root_key_der.to_vec()));
+        }
+        let elected = self.elected.committee();
+        let primary = elected.and_then(|of| of.workers.first().copied());
+        let number = primary.and_then(|id| self.ids.iter().position(|known| *known == id));
+        Ok(CommitteePort::new(ports, number.unwrap_or(0)))
+    }
+}
+
+/// Where the elected committee of the canister runtime stands: in the validator's root state.
+#[derive(Clone)]
+pub struct Elected(Arc<Store>);
+
+impl Elected {
+    /// The committee of this epoch; `None` while the runtime is suspended.
+    pub(crate) fn committee(&self) -> Option<trilith_protocol::Committee> {
+        let (_, root) = self.0.current(ROOT_RUNTIME)?;
+        let view = self.0.view(ROOT_RUNTIME, root)?;
         state::committee(&*view, &CANISTER_RUNTIME).ok().flatten()
     }
-
 }
 
 #[cfg(test)]

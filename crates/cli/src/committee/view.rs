@@ -1,4 +1,5 @@
-//! What `trilith dev --committee` shows: who is who at the start, and a line for every round.
+//! What `trilith dev --committee` shows: who is who at the start, and a line for every round; and
+//! through which node agents' requests go.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,7 +10,8 @@ use trilith_node::{RoundLog, RoundReport};
 use trilith_protocol::HeaderType;
 use trilith_types::{NodeId, RuntimeId};
 
-use super::Committee;
+use super::port::CommitteePort;
+use super::{Committee, Elected};
 use crate::network::{ACCOUNT_RUNTIME, CANISTER_RUNTIME};
 
 /// How often new rounds are looked for.
@@ -18,10 +20,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// The nodes of the network with their roles, a line each.
 pub(crate) fn roster(committee: &Committee) -> String {
     let mut text = format!("  committee          {}\n", committee.plan);
-    let elected = committee.elected();
+    let elected = committee.elected.committee();
     for (number, id) in committee.ids.iter().enumerate() {
         let role = match &elected {
-            _ if number == 0 => "validator, gateways".to_owned(),
+            _ if number == 0 => "validator".to_owned(),
             Some(of) if of.workers.contains(id) => "primary".to_owned(),
             Some(of) if of.backups.contains(id) => "backup".to_owned(),
             _ if number > committee.plan.compute() as usize => "storage".to_owned(),
@@ -33,23 +35,48 @@ pub(crate) fn roster(committee: &Committee) -> String {
     text
 }
 
-/// Writes a line to stderr for every round, until `stopped` completes. Whoever reads it may go away.
-pub(crate) async fn report_rounds(
-    log: Arc<RoundLog>,
-    ids: Vec<NodeId>,
-    stopped: impl Future<Output = ()>,
-) {
+/// What is looked at while a network runs.
+pub(crate) struct Watched {
+    pub(crate) log: Arc<RoundLog>,
+    pub(crate) ids: Vec<NodeId>,
+    /// Where the elected committee stands.
+    pub(crate) elected: Elected,
+    pub(crate) port: CommitteePort,
+}
+
+/// Writes a line to stderr for every round until `stopped` completes, and sees to it that agents'
+/// requests go through a primary. Whoever reads the lines may go away.
+pub(crate) async fn watch_rounds(watched: Watched, stopped: impl Future<Output = ()>) {
     tokio::pin!(stopped);
     let mut next = 0;
     loop {
-        let (reports, after) = log.since(next);
+        let (reports, after) = watched.log.since(next);
         next = after;
         for report in reports {
-            let _gone = writeln!(std::io::stderr(), "{}", line(&report, &ids));
+            let _gone = writeln!(std::io::stderr(), "{}", line(&report, &watched.ids));
+            watched.choose(&report);
         }
         tokio::select! {
             () = &mut stopped => return,
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
+        }
+    }
+}
+
+impl Watched {
+    /// Only a round makes the certified state list the nodes of a new committee.
+    fn choose(&self, report: &RoundReport) {
+        let (Some(scheduler), Some(elected)) = (report.scheduler, self.elected.committee()) else {
+            return;
+        };
+        let chosen = self.ids.get(self.port.chosen());
+        let is_primary = chosen.is_some_and(|id| elected.workers.contains(id));
+        if report.runtime != CANISTER_RUNTIME || is_primary {
+            return;
+        }
+        if let Some(number) = self.ids.iter().position(|id| *id == scheduler) {
+            tracing::info!(number, "agents' requests go through another node now");
+            self.port.choose(number);
         }
     }
 }

@@ -176,7 +176,9 @@ impl Message {
                 batch,
             } => {
                 e.array(5).uint(1).bytes(runtime.as_bytes());
-                e.uint(height.0).raw(&proposal.encode()).raw(&batch.encode());
+                e.uint(height.0)
+                    .raw(&proposal.encode())
+                    .raw(&batch.encode());
             }
             Self::Apply(apply) => put_apply(e, apply),
             Self::Receipt {
@@ -210,7 +212,9 @@ impl Message {
             Self::WantLeaf(wanted) => {
                 e.array(7).uint(10).bytes(wanted.runtime.as_bytes());
                 e.uint(wanted.round.0).bytes(wanted.state_root.as_bytes());
-                e.bytes(&wanted.key).bytes(&wanted.value).bytes(&wanted.proof);
+                e.bytes(&wanted.key)
+                    .bytes(&wanted.value)
+                    .bytes(&wanted.proof);
             }
             Self::Leaf(leaf) => {
                 e.array(5).uint(11).bytes(leaf.runtime.as_bytes());
@@ -267,7 +271,11 @@ fn read_kind(d: &mut Decoder<'_>, fields: usize) -> Result<Message, DecodeError>
         1 => Message::Proposal {
             runtime: runtime(d)?,
             height: Height(d.uint()?),
-            proposal: Box::new(Proposal::decode(limited(d, "proposal", PROPOSAL_BYTES_MAX)?)?),
+            proposal: Box::new(Proposal::decode(limited(
+                d,
+                "proposal",
+                PROPOSAL_BYTES_MAX,
+            )?)?),
             batch: Batch::decode(limited(d, "batch", BATCH_BYTES_MAX)?)?,
         },
         2 => Message::Apply(Box::new(read_apply(d)?)),

@@ -101,7 +101,12 @@ impl Changes {
         let mut file = tempfile::tempfile()?;
         let mut places = Vec::new();
         let mut next = 0;
-        for (_, bytes) in self.images.iter().filter_map(|image| image.written.as_ref()).flat_map(|written| &written.runs) {
+        for (_, bytes) in self
+            .images
+            .iter()
+            .filter_map(|image| image.written.as_ref())
+            .flat_map(|written| &written.runs)
+        {
             file.write_all(bytes)?;
             places.push(next);
             next += (bytes.len() / PAGE_BYTES) as u64;
@@ -245,8 +250,7 @@ pub(crate) fn read_receipts(decoder: &mut Decoder<'_>) -> Result<Vec<Receipt>, D
         } else {
             tuple(decoder, "rejection", 3)?;
             let module = decoder.text("module", TEXT_BYTES_MAX)?.to_owned();
-            let code =
-                u32::try_from(decoder.uint()?).map_err(|_| DecodeError::Field("code"))?;
+            let code = u32::try_from(decoder.uint()?).map_err(|_| DecodeError::Field("code"))?;
             let message = decoder.text("message", TEXT_BYTES_MAX)?.to_owned();
             ReceiptStatus::Rejected {
                 module,

@@ -294,12 +294,7 @@ impl Worker {
     }
 
     /// Asks the schedulers for a round that somebody here wants.
-    pub(super) fn ask_for_round(
-        &mut self,
-        ledger: &mut Ledger,
-        rank: Option<u64>,
-        now: TimeNanos,
-    ) {
+    pub(super) fn ask_for_round(&mut self, ledger: &mut Ledger, rank: Option<u64>, now: TimeNanos) {
         use std::sync::atomic::Ordering as Memory;
         let wanted = self.shared.refresh.load(Memory::Acquire);
         let running = &mut self.running;

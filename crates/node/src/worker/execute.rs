@@ -74,7 +74,9 @@ impl Worker {
             let ranks = running.proposals.keys().copied();
             let mut useful = ranks.filter(|rank| best.is_none_or(|best| *rank <= best));
             targets.extend(useful.find(|rank| *rank <= allowance || running.own == Some(*rank)));
-            let own = running.own.filter(|own| best.is_none_or(|best| *own <= best));
+            let own = running
+                .own
+                .filter(|own| best.is_none_or(|best| *own <= best));
             targets.extend(best);
             targets.extend(own);
         }
@@ -117,7 +119,9 @@ impl Worker {
         match executed {
             Ok((executed, changes)) => {
                 self.shared.faulty.store(false, Memory::Release);
-                self.running.done.insert(rank, Done::of(Some(executed), changes));
+                self.running
+                    .done
+                    .insert(rank, Done::of(Some(executed), changes));
                 Ok(true)
             }
             // What the store refuses is the outcome's fault, not the disk's.

@@ -154,7 +154,10 @@ impl Worker {
 
     /// Asks one node after the other for what was executed.
     fn ask_for_outcome(&self, ledger: &mut Ledger, owed: &mut Owed, now: TimeNanos) {
-        if owed.asked.is_some_and(|(_, at)| now.0.abs_diff(at.0) < REPEAT) {
+        if owed
+            .asked
+            .is_some_and(|(_, at)| now.0.abs_diff(at.0) < REPEAT)
+        {
             return;
         }
         let mut nodes = self.running.members(&ledger.id());

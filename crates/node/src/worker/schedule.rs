@@ -76,7 +76,10 @@ impl Worker {
         let deadline = self.propose_timeout.saturating_mul(EXECUTION_TIMEOUTS);
         let overdue = |known: &Known| now.0.saturating_sub(known.since.0) >= deadline;
         status.best.is_none_or(|best| rank < best)
-            && running.proposals.range(..rank).all(|(_, known)| overdue(known))
+            && running
+                .proposals
+                .range(..rank)
+                .all(|(_, known)| overdue(known))
     }
 
     /// Proposes, if it is this node's turn and there is something to propose. Says whether anything
@@ -164,10 +167,7 @@ impl Worker {
 }
 
 /// A proposal as it is sent to others.
-pub(super) fn proposal_message(
-    runtime: trilith_types::RuntimeId,
-    open: &OpenProposal,
-) -> Message {
+pub(super) fn proposal_message(runtime: trilith_types::RuntimeId, open: &OpenProposal) -> Message {
     Message::Proposal {
         runtime,
         height: open.circumstances.height,

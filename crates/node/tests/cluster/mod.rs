@@ -535,7 +535,11 @@ impl Cluster {
         let root = self.root();
         let pool = state::pool(&*root, &RUNTIME).unwrap();
         let block = state::latest_block(&*root, &RUNTIME).unwrap();
-        format!("newest block {block:?}, pool {:?}, committee {:?}", pool.status(), self.committee())
+        format!(
+            "newest block {block:?}, pool {:?}, committee {:?}",
+            pool.status(),
+            self.committee()
+        )
     }
 
     pub fn now(&self) -> u64 {
@@ -568,7 +572,9 @@ impl Cluster {
     }
 
     pub fn block(&self) -> BlockHeader {
-        state::latest_block(&*self.root(), &RUNTIME).unwrap().unwrap()
+        state::latest_block(&*self.root(), &RUNTIME)
+            .unwrap()
+            .unwrap()
     }
 
     /// The worker that schedules the running round with this rank.
@@ -624,7 +630,10 @@ impl Cluster {
     /// Root state and runtime state of every running node.
     #[allow(clippy::type_complexity, reason = "what the store gives")]
     pub fn states(&self) -> Vec<(Option<(u64, Hash)>, Option<(u64, Hash)>)> {
-        let stores = self.members.iter().filter_map(|member| member.store.as_ref());
+        let stores = self
+            .members
+            .iter()
+            .filter_map(|member| member.store.as_ref());
         stores
             .map(|store| (store.current(ROOT_RUNTIME), store.current(RUNTIME)))
             .collect()
