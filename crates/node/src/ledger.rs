@@ -148,10 +148,13 @@ impl Ledger {
             return Ok(Some(newest));
         }
         let kept = self.views.iter().find(|(kept, _)| *kept == height);
-        Ok(kept.map(|(_, view)| RootState {
-            runtime: newest.runtime,
-            view: view.clone(),
-        }))
+        let view = match kept {
+            Some((_, view)) => Some(view.clone()),
+            // After a restart the store may still have it.
+            None => self.host.store().view_at(ROOT, height.0)?,
+        };
+        let runtime = newest.runtime;
+        Ok(view.map(|view| RootState { runtime, view }))
     }
 
     /// From now on blocks of `runtime` are told to its worker, those after `round`.

@@ -168,6 +168,27 @@ fn a_straggler_costs_a_timeout_or_nothing_where_one_is_allowed() {
     }
 }
 
+/// The proposal names a height that the node knows only from its disk.
+#[test]
+fn a_primary_that_comes_back_in_time_takes_part() {
+    let mut cluster = Cluster::new(Plan::default());
+    cluster.execute(0, add(1, 1));
+    cluster.converge();
+    let slow = cluster.scheduler(1);
+    cluster.stop(slow);
+    let mut waiting = cluster.handle(0).submit(add(2, 1)).unwrap();
+    for _ in 0..100 {
+        cluster.step();
+    }
+    cluster.reopen(slow).unwrap();
+    cluster.until(30, "a receipt", |_| waiting.try_recv().is_ok());
+    assert!(!cluster.has_event(|event| discrepancy(event).is_some() || failed(event)));
+    let (reports, _) = cluster.members[0].core.as_ref().unwrap().rounds().since(0);
+    let late = cluster.members[slow].id;
+    assert!(reports.last().is_some_and(|report| report.agreed.contains(&late)));
+    all_counted(&mut cluster, [1, 2]);
+}
+
 /// A storage node that lies about roots, and signs in another's name, changes nothing as long as an
 /// honest one answers; alone it stops the runtime from committing, without any wrong result.
 #[test]

@@ -177,7 +177,7 @@ impl Worker {
             return Ok(());
         }
         if let Err(reason) = self.judge(ledger, height, &proposal, &batch)? {
-            tracing::warn!(node = %proposal.node_id, %round, reason, "a proposal is refused");
+            tracing::info!(node = %proposal.node_id, %round, reason, "a proposal is refused");
             return Ok(());
         }
         let committee = self.running.committee.as_ref();
