@@ -1,4 +1,4 @@
-//! `trilith dev`: a one-node network that stays.
+//! `trilith dev`: a developer network that stays, of one node or of several in one process.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use trilith_gateway_account::Addresses;
-use trilith_gateway_canister::{CanisterPort, Limits, serve};
+use trilith_gateway_canister::{CanisterPort, Limits, NodePort, serve};
 use trilith_store::{Store, StoreFault};
 
 use crate::accounts::AccountListeners;
+use crate::committee::{CommitteePlan, CommitteeSize, Watched, roster, watch_rounds};
 use crate::control::server::ControlSocket;
 use crate::network::{Network, NetworkOptions, store_failure};
 use crate::output::NextStep;
@@ -45,6 +46,16 @@ pub struct DevArguments {
     /// Refuse to start where the host cannot isolate sandboxes completely
     #[arg(long)]
     pub require_sandbox: bool,
+    /// Begin a network of several nodes in this process: one that orders blocks and serves the
+    /// gateways, so many primaries and backups, and storage nodes; 3+4 for example
+    #[arg(long, value_name = "P+B")]
+    pub committee: Option<CommitteeSize>,
+    /// With --committee: how many storage nodes; commitments need the receipt of one
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "committee")]
+    pub storage: u32,
+    /// With --committee: how many primaries may be missing from a round without a dispute
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "committee")]
+    pub stragglers: u16,
 }
 
 /// How often the command looks whether the node still works.
@@ -66,6 +77,14 @@ pub fn run(arguments: DevArguments) -> Result<()> {
 }
 
 async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
+    let plan = match arguments.committee {
+        None => None,
+        Some(size) => Some(CommitteePlan::new(
+            size,
+            arguments.stragglers,
+            arguments.storage,
+        )?),
+    };
     let address = SocketAddr::new(arguments.listen, arguments.canister_port);
     let listener = TcpListener::bind(address)
         .await
@@ -83,6 +102,7 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
             .as_deref()
             .map(document::read)
             .transpose()?,
+        committee: plan,
     };
     let network = Network::start(&options)?;
     network
@@ -92,19 +112,20 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     // From here on a stop is a clean one; until here there is nothing to clean up.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let port = CanisterPort::new(network.canisters.clone(), network.root_key_der.clone());
+    let (port, watched) = port(&network)?;
     let (stop, stopped) = watch::channel(());
     let shutdown = until_dropped(stopped.clone());
-    let server = tokio::spawn(serve(listener, Arc::new(port), Limits::STANDARD, shutdown));
+    let server = tokio::spawn(serve(listener, port, Limits::STANDARD, shutdown));
     let addresses = account_listeners.addresses()?;
     let accounts = account_listeners.serve(&network, until_dropped(stopped.clone()))?;
     let control = ControlSocket::bind(&arguments.data)?;
-    let control = tokio::spawn(control.serve(network.node.root(), until_dropped(stopped)));
+    let control = tokio::spawn(control.serve(network.node.root(), until_dropped(stopped.clone())));
     banner(&network, bound, addresses, &arguments.data);
+    let view = watched.map(|of| tokio::spawn(watch_rounds(of, until_dropped(stopped))));
     let ended = tokio::select! {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
-        () = node_ended(&network) => Some("the node ended by itself"),
+        reason = node_ended(&network) => Some(reason),
     };
     eprintln!("stopping");
     drop(stop);
@@ -113,11 +134,30 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
         accounts.await.context("the account gateway panicked")?;
     }
     control.await.context("the control socket panicked")?;
-    network.node.stop()?;
+    if let Some(view) = view {
+        view.await.context("the view of rounds panicked")?;
+    }
+    network.stop()?;
     match ended {
         None => Ok(()),
         Some(reason) => bail!(reason),
     }
+}
+
+/// The canister gateway's port, and what is watched in a network of several nodes.
+fn port(network: &Network) -> Result<(Arc<dyn NodePort>, Option<Watched>)> {
+    let Some(committee) = &network.committee else {
+        let (handle, key) = (network.canisters.clone(), network.root_key_der.clone());
+        return Ok((Arc::new(CanisterPort::new(handle, key)), None));
+    };
+    let port = committee.port(&network.node, &network.root_key_der)?;
+    let watched = Watched {
+        log: network.node.rounds().clone(),
+        ids: committee.ids.clone(),
+        elected: committee.elected.clone(),
+        port: port.clone(),
+    };
+    Ok((Arc::new(port), Some(watched)))
 }
 
 /// Completes when the sender is gone.
@@ -125,8 +165,11 @@ async fn until_dropped(mut stopped: watch::Receiver<()>) {
     while stopped.changed().await.is_ok() {}
 }
 
-async fn node_ended(network: &Network) {
-    while network.node.is_running() {
+async fn node_ended(network: &Network) -> String {
+    loop {
+        if let Some(reason) = network.ended() {
+            return reason;
+        }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
@@ -146,6 +189,7 @@ fn banner(network: &Network, address: SocketAddr, accounts: Addresses, data: &Pa
             "none".into(),
         ),
     };
+    let members = network.committee.as_ref().map_or(String::new(), roster);
     println!(
         "Trilith developer network ({state})
 
@@ -157,7 +201,7 @@ fn banner(network: &Network, address: SocketAddr, accounts: Addresses, data: &Pa
   root key           {}
   data folder        {}
   control socket     control.sock in it, for `trilith entity`, `node`, `runtime`, `stake`
-
+{members}
 Use any IC agent with the canister endpoint and root key (agents can fetch the key: this is a
 developer network), and any Solana client with the account endpoint.
 Ctrl-C stops; the same command continues where it was; --clean forgets everything.",
@@ -182,7 +226,7 @@ fn clean(data: &Path, keep_seed: bool) -> Result<()> {
     {
         return Err(store_failure(fault));
     }
-    for name in ["state", "code", "keys/node"] {
+    for name in ["state", "code", "nodes", "keys/node"] {
         remove(std::fs::remove_dir_all(data.join(name)), data, name)?;
     }
     let seeds: &[&str] = if keep_seed {

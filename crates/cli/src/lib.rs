@@ -7,6 +7,7 @@ pub mod account;
 mod accounts;
 mod begin;
 pub mod canister;
+pub mod committee;
 pub mod control;
 pub mod demo;
 pub mod dev;

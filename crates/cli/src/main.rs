@@ -16,7 +16,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start a one-node developer network that stays
+    /// Start a developer network that stays, of one node or of several
     Dev(dev::DevArguments),
     /// Make, install, call and look after canisters of a network
     Canister(Box<canister::CanisterArguments>),

@@ -1,15 +1,18 @@
-//! A one-node network with the canister runtime and the account runtime, from a data folder.
+//! A developer network with the canister runtime and the account runtime, from a data folder: of one
+//! node, or of several (see [`crate::committee`]).
 //!
 //! ```text
 //! DIR/seed    32 secret bytes from which the node's keys are dealt (developer network only)
 //! DIR/state/  the store
 //! DIR/code/   compiled modules; a cache, may be deleted
+//! DIR/keys/   keys that follow from the seed, for commands
+//! DIR/nodes/  store and compiled modules of the other nodes, if there are others
 //! ```
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,9 +31,10 @@ use trilith_proof::CertificateKey;
 use trilith_protocol::RootGenesis;
 use trilith_root::{Root, genesis_write_log};
 use trilith_store::{RecoveryReport, Store, StoreFault};
-use trilith_types::{Hash, RuntimeId, SecretKey};
+use trilith_types::{Hash, NodeId, RuntimeId, SecretKey};
 
 use crate::begin::{self, Begun};
+use crate::committee::{self, Committee, CommitteePlan};
 use crate::genesis::{self, Beginning, EPOCH_HEIGHTS};
 use crate::output::NextStep;
 
@@ -50,10 +54,12 @@ pub(crate) const BEGIN_ANEW: NextStep =
 /// The built-in runtimes, ascending.
 pub const RUNTIMES: [RuntimeId; 2] = [CANISTER_RUNTIME, ACCOUNT_RUNTIME];
 
-/// A running one-node network.
+/// A running network.
 pub struct Network {
-    /// The node. Declared first, so that it stops before the store closes.
+    /// The node that serves the gateways. Declared first, so that it stops before the store closes.
     pub node: Node,
+    /// The other nodes, in a network of several.
+    pub committee: Option<Committee>,
     /// Its canister runtime.
     pub canisters: RuntimeHandle,
     /// Its account runtime; `None` in a network that was begun before there was one.
@@ -78,7 +84,20 @@ pub struct NetworkOptions<'a> {
     pub require_sandbox: bool,
     /// The document the network begins with; without one it is a developer network's own.
     pub genesis: Option<RootGenesis>,
+    /// What a network of several nodes is to be like; `None` begins one of one node, and continues
+    /// whatever there is.
+    pub committee: Option<CommitteePlan>,
 }
+
+/// What a network is to begin with, if there is none in the data folder.
+#[derive(Default)]
+struct Asked {
+    genesis: Option<RootGenesis>,
+    committee: Option<CommitteePlan>,
+}
+
+/// Makes the sandboxes of a node's canisters.
+type Executors<'a> = &'a dyn Fn(PathBuf) -> Result<Arc<dyn Executor>>;
 
 impl Network {
     /// Continues the network in the data folder, or begins one there.
@@ -92,10 +111,16 @@ impl Network {
         } else {
             Requirement::BestEffort
         };
-        let code = options.data.join("code");
         make_folder(options.data)?;
-        let executor = SandboxedExecutor::new(SandboxConfig::new(code, requirement))?;
-        Self::start_from(options.data, Arc::new(executor), options.genesis.clone())
+        let executors = |code: PathBuf| -> Result<Arc<dyn Executor>> {
+            let config = SandboxConfig::new(code, requirement);
+            Ok(Arc::new(SandboxedExecutor::new(config)?))
+        };
+        let asked = Asked {
+            genesis: options.genesis.clone(),
+            committee: options.committee,
+        };
+        Self::open(options.data, asked, &executors)
     }
 
     /// Like [`Network::start`], with an executor of the caller's.
@@ -103,51 +128,28 @@ impl Network {
     /// # Errors
     /// As of [`Network::start`].
     pub fn start_with(data: &Path, executor: Arc<dyn Executor>) -> Result<Self> {
-        Self::start_from(data, executor, None)
+        Self::open(data, Asked::default(), &|_| Ok(executor.clone()))
     }
 
-    fn start_from(
-        data: &Path,
-        executor: Arc<dyn Executor>,
-        asked: Option<RootGenesis>,
-    ) -> Result<Self> {
+    fn open(data: &Path, asked: Asked, executors: Executors<'_>) -> Result<Self> {
         make_folder(data)?;
         let (store, recovery) = Store::open_dir(&data.join("state")).map_err(store_failure)?;
+        let store = Arc::new(store);
         let continued = store.meta("genesis").is_some();
-        let seed = match &asked {
-            Some(asked) if !continued => begin::seed_of(data, asked)?,
-            _ => seed(data, continued).context(BEGIN_ANEW)?,
-        };
+        let plan = asked.committee;
+        let (seed, genesis) = document(data, &store, asked)?;
         let keys = NodeKeys::for_developer_network(&seed);
-        let stored = store.meta("genesis");
-        let genesis = match begin::document(data, stored.as_deref(), asked)? {
-            Begun::Continued(genesis) => *genesis,
-            Begun::With(genesis) => {
-                begin::check_states(data, &store, &genesis)?;
-                *genesis
-            }
-            Begun::Anew => genesis::developer_network(&Beginning {
-                keys: &keys,
-                entity: &genesis::entity_key(&seed),
-                time: SystemClock.now(),
-                epoch_heights: EPOCH_HEIGHTS,
-                runtimes: &RUNTIMES,
-            }),
-        };
+        let found = CommitteePlan::of(&genesis, &seed);
+        same_plan(plan, found)?;
         begin::write_keys(data, &seed)?;
         let root_key_der = CertificateKey::from_bytes(&keys.certification.bytes())
             .context("the certification key is no point of G2")?
             .to_der()
             .to_vec();
-        let engine = CanisterEngine::new(EngineConfig {
-            executor,
-            subnet_id: Principal::self_authenticating(&root_key_der),
-            root_key_der: root_key_der.clone(),
-        });
         let faucet = faucet_key(&seed);
-        let registry = RuntimeRegistry::new()
-            .with(CANISTER_RUNTIME, Arc::new(engine))
-            .with(ACCOUNT_RUNTIME, Arc::new(account_engine(&keys, &faucet)));
+        let validator = keys.node.public();
+        let runtimes = |executor| runtimes(executor, &root_key_der, (&validator, &faucet));
+        let registry = runtimes(executors(data.join("code"))?);
         let config = NodeConfig {
             root: Arc::new(Root::new()),
             root_state: genesis_write_log(&genesis)?,
@@ -155,13 +157,23 @@ impl Network {
             keys,
             pool: PoolLimits::default(),
         };
-        let node = Node::start(Arc::new(store), &registry, config, Arc::new(SystemClock))?;
+        let clock = Arc::new(SystemClock);
+        let (node, committee) = match found {
+            None => (Node::start(store, &registry, config, clock)?, None),
+            Some(plan) => {
+                let (mut others, membership) = Committee::begin(plan, &seed, store.clone());
+                let node = Node::join(store, &registry, config, (membership, clock))?;
+                others.start((data, &seed), &genesis, executors, &runtimes)?;
+                (node, Some(others))
+            }
+        };
         let canisters = node
             .handle(&CANISTER_RUNTIME)
             .context("the network has no canister runtime")?;
         let accounts = node.handle(&ACCOUNT_RUNTIME);
         Ok(Self {
             node,
+            committee,
             canisters,
             accounts,
             faucet,
@@ -170,6 +182,25 @@ impl Network {
             recovery,
             continued,
         })
+    }
+
+    /// Why the network cannot go on, if one of its nodes ended by itself.
+    pub fn ended(&self) -> Option<String> {
+        if !self.node.is_running() {
+            return Some("the node ended by itself".into());
+        }
+        let ended = self.committee.as_ref().and_then(Committee::ended);
+        ended.map(|number| format!("node {number} ended by itself"))
+    }
+
+    /// Stops every node.
+    ///
+    /// # Errors
+    /// The first error that ended one.
+    pub fn stop(self) -> Result<()> {
+        let others = self.committee.map_or(Ok(()), Committee::stop);
+        self.node.stop()?;
+        others
     }
 
     /// Waits until the node has a certified state of each runtime: from then on its answers can be
@@ -184,6 +215,65 @@ impl Network {
             None => Ok(()),
         }
     }
+}
+
+/// The seed of the network in a data folder and the document it begins with, or began with.
+fn document(data: &Path, store: &Store, asked: Asked) -> Result<([u8; 32], RootGenesis)> {
+    let stored = store.meta("genesis");
+    let seed = match &asked.genesis {
+        Some(genesis) if stored.is_none() => begin::seed_of(data, genesis)?,
+        _ => seed(data, stored.is_some()).context(BEGIN_ANEW)?,
+    };
+    let genesis = match begin::document(data, stored.as_deref(), asked.genesis)? {
+        Begun::Continued(genesis) => *genesis,
+        Begun::With(genesis) => {
+            begin::check_states(data, store, &genesis)?;
+            *genesis
+        }
+        Begun::Anew => match &asked.committee {
+            Some(plan) => committee::genesis(plan, &seed, SystemClock.now()),
+            None => genesis::developer_network(&Beginning {
+                keys: &NodeKeys::for_developer_network(&seed),
+                entity: &genesis::entity_key(&seed),
+                time: SystemClock.now(),
+                epoch_heights: EPOCH_HEIGHTS,
+                runtimes: &RUNTIMES,
+            }),
+        },
+    };
+    Ok((seed, genesis))
+}
+
+/// Refuses to continue a network as another one than it is.
+fn same_plan(asked: Option<CommitteePlan>, found: Option<CommitteePlan>) -> Result<()> {
+    match (asked, found) {
+        (None, _) => Ok(()),
+        (Some(asked), Some(found)) if asked == found => Ok(()),
+        (Some(asked), found) => {
+            let found = found.map_or("one node".to_owned(), |found| found.to_string());
+            let error = anyhow::anyhow!("the data folder has a network of {found}, not {asked}");
+            Err(error.context(NextStep(
+                "continue it without --committee, choose another folder with --data, or forget it with --clean",
+            )))
+        }
+    }
+}
+
+/// The runtimes as a node executes them. The first state of the account runtime names the first
+/// node as the identity to which fees go.
+fn runtimes(
+    executor: Arc<dyn Executor>,
+    root_key_der: &[u8],
+    (validator, faucet): (&NodeId, &SecretKey),
+) -> RuntimeRegistry {
+    let engine = CanisterEngine::new(EngineConfig {
+        executor,
+        subnet_id: Principal::self_authenticating(root_key_der),
+        root_key_der: root_key_der.to_vec(),
+    });
+    RuntimeRegistry::new()
+        .with(CANISTER_RUNTIME, Arc::new(engine))
+        .with(ACCOUNT_RUNTIME, Arc::new(account_engine(validator, faucet)))
 }
 
 /// Waits for a state of a runtime that `is_certified`.
@@ -221,13 +311,11 @@ pub(crate) fn store_failure(fault: StoreFault) -> anyhow::Error {
     anyhow::Error::from(fault).context(step)
 }
 
-/// The account runtime as this node executes it. Its first state names the node as the identity to
-/// which fees go.
-fn account_engine(keys: &NodeKeys, faucet: &SecretKey) -> AccountEngine {
-    let key = |key: &SecretKey| Pubkey::new_from_array(*key.public().as_bytes());
+fn account_engine(validator: &NodeId, faucet: &SecretKey) -> AccountEngine {
+    let key = |key: &NodeId| Pubkey::new_from_array(*key.as_bytes());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     AccountEngine::new(AccountConfig {
-        genesis: Genesis::new(key(&keys.node), Some(key(faucet))),
+        genesis: Genesis::new(key(validator), Some(key(&faucet.public()))),
         threads,
     })
 }

@@ -15,11 +15,11 @@ use std::sync::Arc;
 use thiserror::Error;
 use trilith_mkvs::root_of;
 use trilith_protocol::{
-    Batch, ComputeResultsHeader, Fault, ImageChange, ImageWrite, Outcome, RoundContext,
+    Batch, ComputeResultsHeader, Fault, ImageChange, ImageWrite, Outcome, Receipt, RoundContext,
     RoundLimits, Runtime, io,
 };
 use trilith_store::{ImageUpdate, ImageUpdateKind, Store, StoreFault, View};
-use trilith_types::{Hash, Round, RuntimeId};
+use trilith_types::{Hash, Round, RuntimeId, WriteLog};
 
 pub use check::OutcomeError;
 
@@ -129,35 +129,95 @@ impl Host {
         context: &RoundContext,
         limits: &RoundLimits,
     ) -> Result<Executed, HostFault> {
+        let outcome = self.run(runtime, parent, batch, context, limits)?;
+        self.seal(runtime, parent, batch, context, outcome)
+    }
+
+    /// Executes `batch` on the version `parent` and checks the outcome, whose page files stay as
+    /// they are until the runtime executes again.
+    ///
+    /// # Errors
+    /// [`HostFault`].
+    pub fn run(
+        &self,
+        runtime: &dyn Runtime,
+        parent: Hash,
+        batch: &Batch,
+        context: &RoundContext,
+        limits: &RoundLimits,
+    ) -> Result<Outcome, HostFault> {
         if let Some(index) = io::duplicate_input(batch) {
             return Err(HostFault::DuplicateInput { index });
         }
         let view = self.view(context.runtime, parent)?;
-        let mut outcome = runtime.execute(&*view, batch, context, limits)?;
-        let bad = |error| HostFault::BadOutcome {
+        let outcome = runtime.execute(&*view, batch, context, limits)?;
+        let checked = check::outcome(&outcome, &*view, batch, limits)
+            .and_then(|()| check::incoming(&outcome, context).map(drop));
+        checked.map_err(|error| HostFault::BadOutcome {
             runtime: context.runtime,
             error,
-        };
-        check::outcome(&outcome, &*view, batch, limits).map_err(bad)?;
-        let taken = check::incoming(&outcome, context).map_err(bad)?;
-        let io_root = root_of(io::entries(batch, &outcome.receipts))
-            .map_err(|error| Fault(format!("the round's inputs make no tree: {error}")))?;
-        let images: Vec<ImageUpdate> = outcome.images.drain(..).map(image_update).collect();
-        let state_root = self.store.seal(
-            context.runtime,
-            context.round.0,
-            parent,
-            &outcome.write_log,
-            &images,
-        )?;
+        })?;
+        Ok(outcome)
+    }
+
+    /// Seals an outcome that [`Host::run`] gave for the same arguments as a candidate.
+    ///
+    /// # Errors
+    /// [`HostFault`]; nothing is sealed then.
+    pub fn seal(
+        &self,
+        runtime: &dyn Runtime,
+        parent: Hash,
+        batch: &Batch,
+        context: &RoundContext,
+        mut outcome: Outcome,
+    ) -> Result<Executed, HostFault> {
+        let io_root = io_root(batch, &outcome.receipts)?;
+        let taken = check::incoming(&outcome, context).map_err(|error| HostFault::BadOutcome {
+            runtime: context.runtime,
+            error,
+        })?;
+        let in_msgs_hash = io::incoming_hash(taken);
+        let images = outcome.images.drain(..).collect();
+        let (id, round) = (context.runtime, context.round);
+        let state_root = self.apply(id, round, parent, &outcome.write_log, images)?;
         runtime.sealed(state_root);
         Ok(Executed {
             outcome,
             state_root,
             io_root,
-            in_msgs_hash: io::incoming_hash(taken),
+            in_msgs_hash,
         })
     }
+
+    /// Seals what somebody else's execution changes as a candidate, and gives its root.
+    ///
+    /// # Errors
+    /// [`HostFault::Store`] if the store refuses the changes or fails; nothing is sealed then.
+    pub fn apply(
+        &self,
+        runtime: RuntimeId,
+        round: Round,
+        parent: Hash,
+        write_log: &WriteLog,
+        images: Vec<ImageWrite>,
+    ) -> Result<Hash, HostFault> {
+        let images: Vec<ImageUpdate> = images.into_iter().map(image_update).collect();
+        let root = self
+            .store
+            .seal(runtime, round.0, parent, write_log, &images)?;
+        Ok(root)
+    }
+}
+
+/// Root over the inputs of a batch and what became of each.
+///
+/// # Errors
+/// [`HostFault::Runtime`] if the inputs make no tree.
+pub fn io_root(batch: &Batch, receipts: &[Receipt]) -> Result<Hash, HostFault> {
+    let root = root_of(io::entries(batch, receipts))
+        .map_err(|error| Fault(format!("the round's inputs make no tree: {error}")))?;
+    Ok(root)
 }
 
 fn image_update(write: ImageWrite) -> ImageUpdate {

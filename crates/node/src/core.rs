@@ -2,26 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering as Memory;
 use std::sync::mpsc::SyncSender;
 
 use thiserror::Error;
 use trilith_host::{Host, HostFault};
-use trilith_ordering::{OrderedBlock, Ordering, OrderingFull, Solo, SoloStart};
-use trilith_proof::answer::header_key;
-use trilith_protocol::root::{FromRoot, ROOT_RUNTIME as ROOT};
-use trilith_protocol::{Batch, Demand, Input, RootGenesis, RoundContext, RoundLimits, Runtime};
-use trilith_store::{Store, StoreFault};
-use trilith_types::{
-    Hash, Height, Round, RuntimeId, SecretKey, StateFault, StateRead as _, TimeNanos, WriteLog,
+use trilith_ordering::{
+    CertifiedBlock, Follower, FollowerStart, Ordering, OrderingFull, Solo, SoloStart,
 };
+use trilith_protocol::root::{ROOT_RUNTIME as ROOT, RuntimeDescriptor};
+use trilith_protocol::{AttestedSignature, RootGenesis};
+use trilith_store::{Store, StoreFault};
+use trilith_types::{Hash, Height, NodeId, RuntimeId, StateFault, TimeNanos, WriteLog};
 
 use crate::certify::Certifier;
+use crate::ledger::{Equivocation, Ledger, Net};
+use crate::net::message::{Leaf, Message};
 use crate::prover::Prover;
 use crate::root::RootState;
 use crate::root_port::{RootPort, RootTip};
 use crate::worker::Worker;
-use crate::{Clock, Evidence, NodeConfig, RootHandle, RuntimeHandle, RuntimeRegistry};
+use crate::{Clock, Membership, NodeConfig, RootHandle, RoundLog, RuntimeHandle, RuntimeRegistry};
+
+/// Most messages that are taken up in one step, so that work on rounds goes on beside them.
+const MESSAGES_STEP_MAX: usize = 256;
 
 /// Name of the blob in the store that holds the genesis document.
 const GENESIS: &str = "genesis";
@@ -58,6 +61,18 @@ pub enum NodeError {
     /// The queue of root transactions is full.
     #[error(transparent)]
     Ordering(#[from] OrderingFull),
+    /// A root block did not give the state that the validators signed for.
+    #[error(
+        "height {height} gives the root state {own} here, the validators signed for {certified}"
+    )]
+    Diverged {
+        /// The height.
+        height: Height,
+        /// What this node computed.
+        own: Hash,
+        /// What the validators signed for.
+        certified: Hash,
+    },
     /// Something stored by this node cannot be read back.
     #[error("what this node stored as {what} is damaged: {reason}")]
     Damaged {
@@ -89,19 +104,6 @@ pub struct StepReport {
     pub wake: Option<TimeNanos>,
 }
 
-/// Everything the workers of all runtimes share.
-pub(crate) struct Ledger {
-    pub(crate) host: Host,
-    pub(crate) chain: Hash,
-    pub(crate) key: SecretKey,
-    pub(crate) certifier: Certifier,
-    root: Arc<dyn Runtime>,
-    ordering: Box<dyn Ordering>,
-    /// The last block, executed but perhaps not durable yet: ordering learns of it only once it is.
-    executed: Option<(Height, Hash)>,
-    port: Arc<RootPort>,
-}
-
 /// A node without a thread: state machines, stepped by its owner.
 pub struct Core {
     ledger: Ledger,
@@ -113,7 +115,8 @@ pub struct Core {
 
 impl Core {
     /// Opens the network in `store`, or begins it there, and finishes what a crash interrupted as
-    /// far as this needs no step. `wake` is sent to whenever a step is due at once.
+    /// far as this needs no step. This node is the only one. `wake` is sent to whenever a step is
+    /// due at once.
     ///
     /// # Errors
     /// [`NodeError`] if the store holds another network or cannot be read, or a runtime is missing.
@@ -124,54 +127,37 @@ impl Core {
         clock: Arc<dyn Clock>,
         wake: SyncSender<()>,
     ) -> Result<Self, NodeError> {
-        let NodeConfig {
-            genesis,
-            root,
-            root_state,
-            keys,
-            pool,
-        } = config;
-        let chain = genesis.chain_context();
-        let prover = Prover::new(&keys, &genesis);
-        begin(&store, &genesis, &root_state)?;
-        let (height, state_root) = store
-            .current(ROOT)
-            .ok_or_else(|| NodeError::State("the root has no state".into()))?;
-        let host = Host::new(store);
-        let view = host.view(ROOT, state_root)?;
-        let port = RootTip {
-            height: Height(height),
-            view: view.clone(),
-        };
-        let port = Arc::new(RootPort::new(root.clone(), genesis.clone(), port));
-        let tip = RootState {
-            runtime: root.clone(),
-            view,
-        }
-        .tip()?;
-        let start = SoloStart {
-            height: Height(height),
-            time: tip.time,
-            state_root,
-        };
-        let ordering = Box::new(Solo::new(
-            chain,
-            keys.consensus.clone(),
-            keys.consensus_shares,
-            start,
-        ));
-        let mut ledger = Ledger {
-            host,
-            chain,
-            key: keys.node,
-            certifier: Certifier::new(keys.certification, keys.certification_shares),
-            root,
-            ordering,
-            executed: None,
-            port,
-        };
+        Self::start(store, registry, config, (None, clock), wake)
+    }
+
+    /// Does as [`Core::open`], as one node of several.
+    ///
+    /// # Errors
+    /// As of [`Core::open`].
+    pub fn join(
+        store: Arc<Store>,
+        registry: &RuntimeRegistry,
+        config: NodeConfig,
+        (membership, clock): (Membership, Arc<dyn Clock>),
+        wake: SyncSender<()>,
+    ) -> Result<Self, NodeError> {
+        Self::start(store, registry, config, (Some(membership), clock), wake)
+    }
+
+    fn start(
+        store: Arc<Store>,
+        registry: &RuntimeRegistry,
+        config: NodeConfig,
+        (membership, clock): (Option<Membership>, Arc<dyn Clock>),
+        wake: SyncSender<()>,
+    ) -> Result<Self, NodeError> {
+        begin(&store, &config.genesis, &config.root_state)?;
+        let pool = config.pool;
+        let genesis = config.genesis.clone();
+        let prover = Prover::new(&config.keys, &genesis);
+        let mut ledger = ledger(store, config, membership, &wake)?;
         let mut workers = BTreeMap::new();
-        for descriptor in &genesis.compute_runtimes() {
+        for descriptor in descriptors(&ledger, &genesis)? {
             let runtime = match registry.get(&descriptor.id) {
                 Some(runtime) => runtime,
                 // A node executes those of the plain list. Which registered ones it executes it
@@ -179,7 +165,7 @@ impl Core {
                 None if genesis.runtime(&descriptor.id).is_none() => continue,
                 None => return Err(NodeError::MissingRuntime(descriptor.id)),
             };
-            let worker = Worker::open(&mut ledger, runtime.clone(), descriptor, pool)?;
+            let worker = Worker::open(&mut ledger, runtime.clone(), &descriptor, pool)?;
             workers.insert(descriptor.id, worker);
         }
         ledger.host.store().sync()?;
@@ -203,6 +189,12 @@ impl Core {
         })
     }
 
+    /// Proposals with which schedulers contradicted themselves, as far as this node saw since the
+    /// last call: what evidence for the root is made of.
+    pub fn take_equivocations(&mut self) -> Vec<Equivocation> {
+        std::mem::take(&mut self.ledger.equivocations)
+    }
+
     /// The handle of the root.
     pub fn root(&self) -> RootHandle {
         RootHandle {
@@ -212,12 +204,17 @@ impl Core {
         }
     }
 
+    /// What this node sees of rounds, for people who look on; empty on the only node of a network.
+    pub fn rounds(&self) -> Arc<RoundLog> {
+        self.ledger.rounds.clone()
+    }
+
     /// The runtimes of the network.
     pub fn runtimes(&self) -> impl Iterator<Item = &RuntimeId> {
         self.workers.keys()
     }
 
-    /// Does what is due: at most one round of every runtime.
+    /// Does what is due: takes messages up, and at most begins one round of every runtime.
     ///
     /// # Errors
     /// [`NodeError`] if this node's store or state failed so that it cannot go on. A fault that
@@ -227,15 +224,16 @@ impl Core {
             rounds: 0,
             wake: None,
         };
+        if self.receive()? {
+            report.wake = Some(TimeNanos(0));
+        }
+        if self.ledger.net.is_some() {
+            self.ledger.order(self.clock.now())?;
+        }
         for worker in self.workers.values_mut() {
-            let now = self.clock.now();
-            if worker.due(now)? {
-                worker.shared.busy.store(true, Memory::Release);
-                let finalised = worker.round(&mut self.ledger, now);
-                worker.shared.busy.store(false, Memory::Release);
-                report.rounds += u64::from(finalised?);
-            }
-            report.wake = earlier(report.wake, worker.wake()?);
+            report.rounds += worker.advance(&mut self.ledger, &*self.clock)?;
+            let wake = worker.wake(&self.ledger, self.clock.now())?;
+            report.wake = earlier(report.wake, wake);
         }
         let now = self.clock.now();
         self.ledger.submit_waiting(now)?;
@@ -243,9 +241,154 @@ impl Core {
         if let Some(proof) = self.prover.due(&self.ledger.root()?)? {
             self.ledger.submit(proof, now)?;
         }
-        report.wake = earlier(report.wake, self.ledger.ordering.wake());
+        report.wake = earlier(report.wake, self.ledger.wake());
         Ok(report)
     }
+
+    /// Takes up messages, at most [`MESSAGES_STEP_MAX`]; says whether there may be more.
+    fn receive(&mut self) -> Result<bool, NodeError> {
+        for _ in 0..MESSAGES_STEP_MAX {
+            let Some(net) = &mut self.ledger.net else {
+                return Ok(false);
+            };
+            let Some((from, bytes)) = net.link.receive() else {
+                return Ok(false);
+            };
+            match Message::decode(&bytes) {
+                Ok(message) => self.take(from, message)?,
+                Err(error) => tracing::warn!(%from, %error, "a message cannot be decoded"),
+            }
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, from: NodeId, message: Message) -> Result<(), NodeError> {
+        let now = self.clock.now();
+        let ledger = &mut self.ledger;
+        let runtime = match &message {
+            Message::Block(block) => {
+                ledger.deliver(&from, CertifiedBlock::clone(block));
+                return Ok(());
+            }
+            Message::Order(transaction) => {
+                return ledger.take_transaction(transaction.clone(), now);
+            }
+            Message::WantBlocks(height) => return ledger.send_blocks(&from, *height),
+            Message::WantBlockAfter(height) => return ledger.want_block(*height, now),
+            Message::WantLeaf(wanted) => {
+                match ledger.certifier.sign(wanted) {
+                    Ok(Some(signed)) => send_leaf(ledger, &from, wanted.runtime, &signed),
+                    Ok(None) => {}
+                    Err(error) => tracing::debug!(%error, "a leaf of another node is not signed"),
+                }
+                return Ok(());
+            }
+            Message::Transaction { runtime, .. }
+            | Message::Proposal { runtime, .. }
+            | Message::Receipt { runtime, .. }
+            | Message::WantRound { runtime, .. }
+            | Message::Round { runtime, .. }
+            | Message::Refresh { runtime, .. } => *runtime,
+            Message::Apply(apply) => apply.runtime,
+            Message::Leaf(leaf) => leaf.runtime,
+        };
+        match self.workers.get_mut(&runtime) {
+            Some(worker) => worker.take(ledger, from, message, now),
+            None => Ok(()),
+        }
+    }
+}
+
+fn send_leaf(ledger: &mut Ledger, to: &NodeId, runtime: RuntimeId, signed: &AttestedSignature) {
+    let Ok(signature) = signed.signature[..].try_into() else {
+        return;
+    };
+    let leaf = Leaf {
+        runtime,
+        state_root: signed.state_root,
+        value: signed.value,
+        signature,
+    };
+    ledger.send(to, &Message::Leaf(Box::new(leaf)));
+}
+
+/// The root ledger as this node takes part in it.
+fn ledger(
+    store: Arc<Store>,
+    config: NodeConfig,
+    membership: Option<Membership>,
+    wake: &SyncSender<()>,
+) -> Result<Ledger, NodeError> {
+    let NodeConfig {
+        genesis,
+        root,
+        keys,
+        ..
+    } = config;
+    let chain = genesis.chain_context();
+    let (height, state_root) = store
+        .current(ROOT)
+        .ok_or_else(|| NodeError::State("the root has no state".into()))?;
+    let host = Host::new(store);
+    let view = host.view(ROOT, state_root)?;
+    let height = Height(height);
+    let durable = RootTip {
+        height,
+        view: view.clone(),
+    };
+    let port = RootPort::new(root.clone(), genesis.clone(), durable);
+    let tip = RootState {
+        runtime: root.clone(),
+        view,
+    }
+    .tip()?;
+    let group = keys.consensus.clone();
+    let follows = membership.as_ref().is_some_and(|of| of.validator.is_some());
+    let ordering: Box<dyn Ordering> = if follows {
+        Box::new(Follower::new(chain, group, FollowerStart { height }))
+    } else {
+        let start = SoloStart {
+            height,
+            time: tip.time,
+            state_root,
+        };
+        let interval = membership.as_ref().map_or(0, |of| of.block_interval);
+        let solo = Solo::new(chain, group, keys.consensus_shares, start);
+        Box::new(solo.with_interval(interval))
+    };
+    let net = membership.map(|membership| {
+        let mut link = membership.link;
+        link.wake_with(wake.clone());
+        Net {
+            link,
+            validator: membership.validator,
+        }
+    });
+    let certifier = Certifier::new(keys.certification, keys.certification_shares);
+    Ok(Ledger::new(
+        host,
+        &genesis,
+        (keys.node, certifier),
+        (root, Arc::new(port)),
+        ordering,
+        net,
+    ))
+}
+
+/// The runtimes that this network's nodes execute: those of the genesis document's plain list, and
+/// those that it registers, as they are registered now.
+fn descriptors(
+    ledger: &Ledger,
+    genesis: &RootGenesis,
+) -> Result<Vec<RuntimeDescriptor>, NodeError> {
+    let mut descriptors = genesis.runtimes.clone();
+    let registry = &genesis.services.registry;
+    let registered = registry.runtimes.iter().chain(&registry.suspended_runtimes);
+    for runtime in registered.filter(|runtime| runtime.is_compute()) {
+        let now = ledger.root()?.registered(&runtime.id)?;
+        descriptors.push(now.unwrap_or_else(|| runtime.descriptor()));
+    }
+    Ok(descriptors)
 }
 
 fn earlier(one: Option<TimeNanos>, other: Option<TimeNanos>) -> Option<TimeNanos> {
@@ -284,140 +427,4 @@ fn begin(
         store.sync()?;
     }
     Ok(())
-}
-
-impl Ledger {
-    /// The newest state of the root.
-    pub(crate) fn root(&self) -> Result<RootState, NodeError> {
-        let (_, root) = self
-            .host
-            .store()
-            .current(ROOT)
-            .ok_or_else(|| NodeError::State("the root has no state".into()))?;
-        let view = self.host.view(ROOT, root)?;
-        let runtime = self.root.clone();
-        Ok(RootState { runtime, view })
-    }
-
-    /// Hands a transaction to ordering and executes the blocks that come of it.
-    pub(crate) fn submit(&mut self, transaction: Vec<u8>, now: TimeNanos) -> Result<(), NodeError> {
-        self.ordering.submit(transaction)?;
-        self.order(now)
-    }
-
-    /// Hands to ordering what came through the port.
-    fn submit_waiting(&mut self, now: TimeNanos) -> Result<(), NodeError> {
-        let mut waiting = self.port.take().into_iter();
-        let mut submitted = false;
-        while let Some(transaction) = waiting.next() {
-            if let Err(full) = self.ordering.submit(transaction.clone()) {
-                tracing::warn!(%full, "transactions wait for the next height");
-                let rest = std::iter::once(transaction).chain(waiting.by_ref());
-                self.port.put_back(rest.collect());
-            } else {
-                submitted = true;
-            }
-        }
-        if submitted {
-            self.order(now)?;
-            self.settle()?;
-        }
-        Ok(())
-    }
-
-    /// Lets ordering cut an empty block, so that the root's time is that of `now`.
-    pub(crate) fn refresh(&mut self, now: TimeNanos) -> Result<(), NodeError> {
-        self.ordering.request_block(now);
-        self.order(now)
-    }
-
-    /// Executes every block that is there.
-    pub(crate) fn order(&mut self, now: TimeNanos) -> Result<(), NodeError> {
-        self.settle()?;
-        while let Some(block) = self.ordering.next(now) {
-            let height = block.height;
-            let root = self.execute(block)?;
-            self.executed = Some((height, root));
-        }
-        if let Demand::At(at) = self.root()?.demand()? {
-            self.ordering.request_block(at);
-        }
-        Ok(())
-    }
-
-    /// Makes everything so far durable, and then lets ordering sign for the last block.
-    pub(crate) fn settle(&mut self) -> Result<(), NodeError> {
-        if let Some((height, root)) = self.executed.take() {
-            self.host.store().sync()?;
-            self.ordering.executed(height, root);
-            let view = self.root()?.view;
-            self.port.durable(RootTip { height, view });
-        }
-        Ok(())
-    }
-
-    /// What ties the newest block of `runtime` to the validators' certificate of the newest root
-    /// state; `None` while there is no certificate of it.
-    pub(crate) fn evidence(&self, runtime: &RuntimeId) -> Result<Option<Evidence>, NodeError> {
-        let view = self.root()?.view;
-        let Some(certificate) = self.ordering.certificate() else {
-            return Ok(None);
-        };
-        if certificate.state_root != view.root() {
-            return Ok(None);
-        }
-        let proof = view
-            .prove(&header_key(runtime))
-            .map_err(|error| NodeError::State(error.to_string()))?;
-        Ok(Some(Evidence {
-            height: certificate.height,
-            root_state: certificate.state_root,
-            header_proof: proof.encode(),
-            signature: certificate.signature,
-        }))
-    }
-
-    fn execute(&mut self, block: OrderedBlock) -> Result<Hash, NodeError> {
-        let parent = self.root()?;
-        let epoch = parent.epoch()?;
-        let inputs = block
-            .transactions
-            .into_iter()
-            .map(|bytes| Input { bytes })
-            .collect();
-        let batch = Batch {
-            time: block.time,
-            inputs,
-        };
-        let context = RoundContext {
-            runtime: ROOT,
-            round: Round(block.height.0),
-            time: block.time,
-            height: block.height,
-            epoch,
-            committee: Vec::new(),
-            randomness: block.randomness,
-            from_root: FromRoot::default(),
-        };
-        let limits = RoundLimits {
-            batch_inputs_max: trilith_params::root::BLOCK_TRANSACTIONS_MAX as u32,
-            batch_bytes_max: trilith_params::root::BLOCK_BYTES_MAX as u64,
-            messages_max: 0,
-        };
-        let parent = parent.view.root();
-        let executed = self
-            .host
-            .execute(&*self.root, parent, &batch, &context, &limits)?;
-        self.host
-            .store()
-            .finalise(ROOT, block.height.0, executed.state_root)?;
-        self.port.executed(block.height, &executed.outcome.receipts);
-        for receipt in &executed.outcome.receipts {
-            if let trilith_protocol::ReceiptStatus::Rejected { code, message, .. } = &receipt.status
-            {
-                tracing::warn!(code, message, "the root rejects a transaction of this node");
-            }
-        }
-        Ok(executed.state_root)
-    }
 }

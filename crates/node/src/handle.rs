@@ -64,6 +64,9 @@ pub(crate) struct Intake {
     /// Transactions of the batch that is being executed.
     pub(crate) in_flight: BTreeSet<Hash>,
     pub(crate) waiters: BTreeMap<Hash, Vec<Waiter>>,
+    /// Identities of transactions that came through this node and that other nodes are to know;
+    /// `None` where there are no others.
+    pub(crate) fresh: Option<Vec<Hash>>,
 }
 
 impl Shared {
@@ -115,7 +118,12 @@ impl RuntimeHandle {
             let mut intake = self.shared.intake();
             if !intake.in_flight.contains(&id) {
                 match intake.pool.insert(transaction, admission) {
-                    Ok(()) | Err(PoolError::Duplicate(_)) => {}
+                    Ok(()) => {
+                        if let Some(fresh) = &mut intake.fresh {
+                            fresh.push(id);
+                        }
+                    }
+                    Err(PoolError::Duplicate(_)) => {}
                     Err(error) => return Err(SubmitError::Pool(error)),
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trilith_ordering::bls::{GroupKey, KeyShare, deal_for_developer_network};
 use trilith_protocol::root::ThresholdKey;
 use trilith_protocol::{RootGenesis, Runtime};
-use trilith_types::{SecretKey, WriteLog};
+use trilith_types::{Hash, SecretKey, WriteLog};
 
 use crate::PoolLimits;
 
@@ -32,7 +32,7 @@ impl NodeKeys {
         let (consensus, consensus_shares) = deal_for_developer_network(seed, "consensus", one);
         let (certification, certification_shares) =
             deal_for_developer_network(seed, "certification", one);
-        let node = trilith_types::Hash::of_parts(&[b"trilith/node key", seed]);
+        let node = Hash::of_parts(&[b"trilith/node key", seed]);
         Self {
             node: SecretKey::from_seed(*node.as_bytes()),
             consensus,
@@ -45,8 +45,24 @@ impl NodeKeys {
     /// The key with which the node takes part in a beacon of random functions, made from its own:
     /// the one to register.
     pub fn vrf(&self) -> SecretKey {
-        let seed = trilith_types::Hash::of_parts(&[b"trilith/vrf key", &self.node.seed()]);
+        let seed = Hash::of_parts(&[b"trilith/vrf key", &self.node.seed()]);
         SecretKey::from_seed(*seed.as_bytes())
+    }
+
+    /// The keys of node `index` of a developer network of several, made from the network's secret
+    /// seed: the first node is the validator and holds all shares, the others hold none.
+    pub fn of_developer_network(seed: &[u8; 32], index: u32) -> Self {
+        let keys = Self::for_developer_network(seed);
+        if index == 0 {
+            return keys;
+        }
+        let node = Hash::of_parts(&[b"trilith/node key", seed, &index.to_be_bytes()]);
+        Self {
+            node: SecretKey::from_seed(*node.as_bytes()),
+            consensus_shares: Vec::new(),
+            certification_shares: Vec::new(),
+            ..keys
+        }
     }
 
     /// The group keys as a genesis document states them: consensus, certification.

@@ -8,7 +8,8 @@
 //!
 //! [`Core`] is the committee worker: one step at a time, no thread and no clock of its own, so that
 //! tests drive it. [`Node`] runs a core on a thread of its own. [`RuntimeHandle`] is what gateways
-//! hold: submit, query, sign, wait.
+//! hold: submit, query, sign, wait. A core is alone, or one of several that talk through a
+//! [`net::Link`]: proposals, states to hold, receipts, root blocks and transactions.
 //!
 //! The node imports no engine (runtimes come in a [`RuntimeRegistry`]) and trusts none: what its own
 //! process computed reaches the root only as a signed commitment, like anyone else's.
@@ -22,9 +23,12 @@ mod clock;
 mod core;
 mod handle;
 mod identity;
+mod ledger;
+pub mod net;
 mod pool;
 mod prover;
 mod registry;
+mod report;
 mod root;
 mod root_port;
 mod signed;
@@ -36,9 +40,13 @@ pub use clock::{Clock, SystemClock};
 pub use core::{Core, NodeError, StepReport};
 pub use handle::{RuntimeHandle, SubmitError, Submitted};
 pub use identity::{NodeConfig, NodeKeys};
+pub use ledger::Equivocation;
+pub use net::Membership;
 pub use pool::{Pool, PoolError, PoolLimits};
 pub use registry::RuntimeRegistry;
+pub use report::{RoundLog, RoundReport};
 pub use root_port::{RootHandle, RootReceipt, RootSubmitError, RootTip};
+pub use signed::{Circumstances, OpenProposal};
 pub use snapshot::{Evidence, Snapshot};
 pub use thread::Node;
 pub use trilith_proof::Answer;

@@ -223,6 +223,16 @@ impl Pool {
         (Batch { time, inputs }, ids)
     }
 
+    /// The bytes of a transaction that waits.
+    pub fn get(&self, id: &Hash) -> Option<&[u8]> {
+        self.waiting.get(id).map(|waiting| &waiting.bytes[..])
+    }
+
+    /// Forgets a transaction; says whether it waited.
+    pub fn forget(&mut self, id: &Hash) -> bool {
+        self.remove(id).is_some()
+    }
+
     fn remove(&mut self, id: &Hash) -> Option<Waiting> {
         let waiting = self.waiting.remove(id)?;
         self.order.remove(&(waiting.place, *id));

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use trilith_protocol::root::beacon::{BeaconRecord, VrfDelivered};
 use trilith_protocol::root::staking::Account;
-use trilith_protocol::root::{Address, Committee, FromRoot, NodeRecord, ROOT_RUNTIME};
+use trilith_protocol::root::{
+    Address, Committee, FromRoot, NodeRecord, NodeRoles, ROOT_RUNTIME, RunningRound,
+    RuntimeDescriptor,
+};
 use trilith_protocol::{
     BlockHeader, Demand, QueryContext, QueryError, RootAnswer, RootQuery, Runtime,
 };
@@ -13,6 +16,7 @@ use trilith_store::View;
 use trilith_types::{Epoch, Height, NodeId, Round, RuntimeId, TimeNanos};
 
 use crate::NodeError;
+use crate::signed::Circumstances;
 
 /// One version of the root's state, and the runtime that can read it.
 pub(crate) struct RootState {
@@ -50,6 +54,50 @@ impl RootState {
             RootAnswer::FromRoot(news) => Ok(*news),
             other => Err(unexpected(&other)),
         }
+    }
+
+    pub(crate) fn running_round(&self, runtime: &RuntimeId) -> Result<RunningRound, NodeError> {
+        match self.ask(&RootQuery::RunningRound(*runtime))? {
+            RootAnswer::RunningRound(running) => Ok(*running),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The descriptor of a registered runtime; `None` if it is not registered.
+    pub(crate) fn registered(
+        &self,
+        runtime: &RuntimeId,
+    ) -> Result<Option<RuntimeDescriptor>, NodeError> {
+        match self.ask(&RootQuery::Runtime(*runtime))? {
+            RootAnswer::Runtime(record) => Ok(record.map(|record| record.descriptor.descriptor())),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Whether a registered node has a role.
+    pub(crate) fn has_role(&self, node: &NodeId, role: NodeRoles) -> Result<bool, NodeError> {
+        let record = self.node(node)?;
+        Ok(record.is_some_and(|record| {
+            NodeRoles::from_bits(record.descriptor.roles).is_some_and(|roles| roles.has(role))
+        }))
+    }
+
+    /// What this state says of a round of the runtime that is proposed at its height.
+    pub(crate) fn circumstances(
+        &self,
+        runtime: &RuntimeId,
+    ) -> Result<Option<Circumstances>, NodeError> {
+        let Some(committee) = self.committee(runtime)? else {
+            return Ok(None);
+        };
+        let tip = self.tip()?;
+        Ok(Some(Circumstances {
+            height: tip.height,
+            epoch: self.epoch()?,
+            randomness: Some(tip.randomness),
+            committee: committee.workers,
+            from_root: self.news(runtime)?,
+        }))
     }
 
     pub(crate) fn beacon(&self) -> Result<BeaconRecord, NodeError> {

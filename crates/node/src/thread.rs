@@ -9,7 +9,10 @@ use std::time::Duration;
 use trilith_store::Store;
 use trilith_types::RuntimeId;
 
-use crate::{Clock, Core, NodeConfig, NodeError, RootHandle, RuntimeHandle, RuntimeRegistry};
+use crate::{
+    Clock, Core, Membership, NodeConfig, NodeError, RootHandle, RoundLog, RuntimeHandle,
+    RuntimeRegistry,
+};
 
 /// Longest sleep between two looks at what is due, so that a clock that jumps is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -18,6 +21,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 pub struct Node {
     handles: Vec<(RuntimeId, RuntimeHandle)>,
     root: RootHandle,
+    rounds: Arc<RoundLog>,
     stop: Arc<AtomicBool>,
     wake: SyncSender<()>,
     thread: Option<JoinHandle<Result<(), NodeError>>>,
@@ -36,9 +40,34 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let (wake, woken) = sync_channel(1);
         let core = Core::open(store, registry, config, clock.clone(), wake.clone())?;
+        Self::run(core, (wake, woken), clock)
+    }
+
+    /// Does as [`Node::start`], as one node of several.
+    ///
+    /// # Errors
+    /// As of [`Node::start`].
+    pub fn join(
+        store: Arc<Store>,
+        registry: &RuntimeRegistry,
+        config: NodeConfig,
+        (membership, clock): (Membership, Arc<dyn Clock>),
+    ) -> Result<Self, NodeError> {
+        let (wake, woken) = sync_channel(1);
+        let joined = (membership, clock.clone());
+        let core = Core::join(store, registry, config, joined, wake.clone())?;
+        Self::run(core, (wake, woken), clock)
+    }
+
+    fn run(
+        core: Core,
+        (wake, woken): (SyncSender<()>, Receiver<()>),
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, NodeError> {
         let handle = |id: &RuntimeId| core.handle(id).map(|handle| (*id, handle));
         let handles = core.runtimes().filter_map(handle).collect();
         let root = core.root();
+        let rounds = core.rounds();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = Builder::new()
@@ -48,6 +77,7 @@ impl Node {
         Ok(Self {
             handles,
             root,
+            rounds,
             stop,
             wake,
             thread: Some(thread),
@@ -67,6 +97,11 @@ impl Node {
         self.root.clone()
     }
 
+    /// What the node sees of rounds; empty on the only node of a network.
+    pub fn rounds(&self) -> &Arc<RoundLog> {
+        &self.rounds
+    }
+
     /// Whether the thread still works. It ends by itself only if the node cannot go on; then
     /// [`Node::stop`] tells why.
     pub fn is_running(&self) -> bool {
@@ -80,10 +115,10 @@ impl Node {
     /// # Errors
     /// The error that ended the node, if one did.
     pub fn stop(mut self) -> Result<(), NodeError> {
-        self.join()
+        self.end()
     }
 
-    fn join(&mut self) -> Result<(), NodeError> {
+    fn end(&mut self) -> Result<(), NodeError> {
         self.stop.store(true, Memory::Release);
         // A full channel wakes the thread as well.
         let _full = self.wake.try_send(());
@@ -97,7 +132,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if let Err(error) = self.join() {
+        if let Err(error) = self.end() {
             tracing::error!(%error, "the node ended with an error");
         }
     }

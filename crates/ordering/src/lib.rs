@@ -3,7 +3,7 @@
 //! [`Ordering`] is what the rest of Trilith knows of consensus: transactions go in, blocks with an
 //! agreed time come out, and once a block is executed its height's randomness becomes known. It is
 //! a state machine without I/O; time is passed in. [`Solo`] is the engine of a network with one
-//! validator.
+//! validator, [`Follower`] what every other node of such a network runs.
 //!
 //! [`bls`] holds the threshold signatures; [`certifier`] decides what validators sign with them.
 //!
@@ -12,10 +12,12 @@
 pub mod bls;
 pub mod certificate;
 pub mod certifier;
+pub mod follower;
 pub mod solo;
 
 pub use certificate::ConsensusCertificate;
 pub use certifier::{LeafRequest, LeafSigner, ShareCollector};
+pub use follower::{Follower, FollowerStart};
 pub use solo::{Solo, SoloStart};
 
 use thiserror::Error;
@@ -33,6 +35,52 @@ pub struct OrderedBlock {
     /// Randomness of the height before, which nobody knew before that height was final; `None`
     /// where the height before has none.
     pub randomness: Option<[u8; 32]>,
+}
+
+/// A block that the validators have executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertifiedBlock {
+    /// The block.
+    pub block: OrderedBlock,
+    /// What the validators sign for after it.
+    pub certificate: ConsensusCertificate,
+}
+
+/// Why a block from another node is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DeliverError {
+    /// The certificate is for another height.
+    #[error("the certificate is for height {certified}, the block has height {height}")]
+    OtherHeight {
+        /// Height of the block.
+        height: Height,
+        /// Height of the certificate.
+        certified: Height,
+    },
+    /// The certificate is not the validators'.
+    #[error("the certificate of height {0} does not verify")]
+    Certificate(Height),
+    /// The block lies too far ahead to be kept until the ones before it are there.
+    #[error("block {height} lies more than {limit} heights above the last one, {last}")]
+    TooFarAhead {
+        /// Height of the block.
+        height: Height,
+        /// The last height.
+        last: Height,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// What a node that does not order blocks itself wants of the validator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// To order this transaction.
+    Order(Vec<u8>),
+    /// The blocks from this height on.
+    Blocks(Height),
+    /// A block after this height, although there may be no transaction.
+    BlockAfter(Height),
 }
 
 /// No room for another transaction.
@@ -93,4 +141,30 @@ pub trait Ordering: Send {
 
     /// The newest certificate over an executed root state.
     fn certificate(&self) -> Option<&ConsensusCertificate>;
+
+    /// The root state that the block given last must lead to, if the validators have signed for it
+    /// already.
+    fn expected(&self) -> Option<Hash> {
+        None
+    }
+
+    /// Signs for an earlier height whose block was executed, is durable and gave `root`. `None` if
+    /// this node is no validator.
+    fn certify(&self, _height: Height, _root: Hash) -> Option<ConsensusCertificate> {
+        None
+    }
+
+    /// Takes a block that another node sent. One that is known already changes nothing.
+    ///
+    /// # Errors
+    /// [`DeliverError`]; nothing changes then.
+    fn deliver(&mut self, _block: CertifiedBlock) -> Result<(), DeliverError> {
+        Ok(())
+    }
+
+    /// What this node wants of the validator at `now`; some of it again after a while, because
+    /// messages get lost.
+    fn wanted(&mut self, _now: TimeNanos) -> Vec<Wanted> {
+        Vec::new()
+    }
 }

@@ -49,6 +49,10 @@ pub struct Solo {
     pending_bytes: usize,
     known: BTreeSet<Hash>,
     requested: Option<TimeNanos>,
+    /// Nanoseconds between two blocks.
+    interval: u64,
+    /// When the last block was cut, on this node's clock.
+    cut: Option<TimeNanos>,
     randomness: Option<[u8; 32]>,
     certificate: Option<ConsensusCertificate>,
 }
@@ -71,6 +75,8 @@ impl Solo {
             pending_bytes: 0,
             known: BTreeSet::new(),
             requested: None,
+            interval: 0,
+            cut: None,
             randomness: None,
             certificate: None,
         };
@@ -78,19 +84,28 @@ impl Solo {
         solo
     }
 
+    /// Leaves at least `interval` nanoseconds between two blocks, so that timeouts that count
+    /// heights leave other nodes some time. Without it a block is cut whenever something waits.
+    #[must_use]
+    pub fn with_interval(mut self, interval: u64) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// When the next block may be cut. A clock that went back does not make it later.
+    fn earliest(&self, now: TimeNanos) -> TimeNanos {
+        match self.cut {
+            Some(cut) if cut <= now => TimeNanos(cut.0.saturating_add(self.interval)),
+            _ => now,
+        }
+    }
+
     fn sign(&mut self, state_root: Hash) {
         let message = [self.chain.as_bytes(), &self.height.0.to_be_bytes()[..]].concat();
         self.randomness = self
             .signature(Domain::Randomness, &message)
             .map(|signature| *Hash::of(&signature).as_bytes());
-        let message = root_state_statement(&self.chain, self.height, &state_root);
-        self.certificate = self
-            .signature(Domain::Consensus, &message)
-            .map(|signature| ConsensusCertificate {
-                height: self.height,
-                state_root,
-                signature,
-            });
+        self.certificate = self.certify(self.height, state_root);
     }
 
     /// `None` if the shares this validator holds are too few or not the group's.
@@ -151,9 +166,10 @@ impl Ordering for Solo {
 
     fn next(&mut self, now: TimeNanos) -> Option<OrderedBlock> {
         let due = self.requested.is_some_and(|at| at <= now);
-        if !self.executed || (self.pending.is_empty() && !due) {
+        if !self.executed || (self.pending.is_empty() && !due) || now < self.earliest(now) {
             return None;
         }
+        self.cut = Some(now);
         self.height = self.height.next();
         self.time = now.max(TimeNanos(self.time.0.saturating_add(1)));
         self.executed = false;
@@ -169,7 +185,16 @@ impl Ordering for Solo {
     }
 
     fn wake(&self) -> Option<TimeNanos> {
-        if self.executed { self.requested } else { None }
+        if !self.executed {
+            return None;
+        }
+        let waiting = !self.pending.is_empty();
+        let earliest = self
+            .cut
+            .map(|cut| TimeNanos(cut.0.saturating_add(self.interval)));
+        let at_once = waiting.then_some(TimeNanos(0));
+        let at = self.requested.into_iter().chain(at_once).min()?;
+        Some(earliest.map_or(at, |earliest| at.max(earliest)))
     }
 
     fn executed(&mut self, height: Height, root: Hash) {
@@ -181,5 +206,15 @@ impl Ordering for Solo {
 
     fn certificate(&self) -> Option<&ConsensusCertificate> {
         self.certificate.as_ref()
+    }
+
+    fn certify(&self, height: Height, state_root: Hash) -> Option<ConsensusCertificate> {
+        let message = root_state_statement(&self.chain, height, &state_root);
+        let signature = self.signature(Domain::Consensus, &message)?;
+        Some(ConsensusCertificate {
+            height,
+            state_root,
+            signature,
+        })
     }
 }

@@ -42,6 +42,16 @@ params! {
     ROOT_TIME_LAG_MAX: u64 = 10_000_000_000, Nanoseconds, v 1,
         "own choice: keeps a round's time within seconds of the root's on an idle network";
 
+    /// How far the time of a round may lie from the root's time at the height that its proposal
+    /// names, before it or after it.
+    ROUND_TIME_BOUND: u64 = 30_000_000_000, Nanoseconds, v 1,
+        "own choice: three times the lag of the root's time, so that honest clocks may differ by 20 s";
+
+    /// How many timeouts of a proposal a scheduler has for committing to its own before the next
+    /// rank proposes beside it.
+    EXECUTION_TIMEOUTS: u64 = 3, Count, v 1,
+        "Oasis Core go/worker/compute/executor, execution deadline of 3 x propose_batch_timeout";
+
     /// How long a node that abstained from a round waits before it tries again.
     ROUND_RETRY_DELAY: u64 = 1_000_000_000, Nanoseconds, v 1,
         "own choice: the shortest wait for a proposal; faults such as a full disk last longer";

@@ -42,7 +42,8 @@ pub use message::{
 };
 pub use query::{
     Debonding, FeatureList, GovernanceSummary, KeymanagerRecord, KeymanagerSummary, LISTED_MAX,
-    NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary, VotesOf,
+    NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RunningRound, RuntimeRecord,
+    StakingSummary, VoteOf, VotesOf,
 };
 pub use roothash::{
     CarriedRuntime, GAS_COMPUTE_COMMIT, GAS_EVIDENCE, GAS_SUBMIT_MESSAGE, RoothashGenesis,

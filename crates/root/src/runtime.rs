@@ -230,6 +230,9 @@ fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFau
         RootQuery::KeyManager(id) => {
             RootAnswer::KeyManager(keymanager::record(view, &id)?.map(Box::new))
         }
+        RootQuery::RunningRound(runtime) => {
+            RootAnswer::RunningRound(Box::new(state::pool(view, &runtime)?.status()))
+        }
     })
 }
 

@@ -61,6 +61,8 @@ type Hook = Box<dyn FnOnce() + Send>;
 pub struct Counters {
     /// For each coming execution, whether this node fails.
     pub faults: Mutex<VecDeque<bool>>,
+    /// For each coming execution, whether its outcome is corrupted.
+    pub lies: Mutex<VecDeque<bool>>,
     /// Called in the middle of the next execution.
     pub hook: Mutex<Option<Hook>>,
     pub executed: Mutex<Vec<Executed>>,
@@ -173,6 +175,9 @@ impl Runtime for Counters {
             return Err(Fault("scripted".into()));
         }
         let (mut log, valid) = self.write(view, batch);
+        if self.lies.lock().unwrap().pop_front() == Some(true) {
+            log.insert(b"lie".to_vec(), vec![1]);
+        }
         if let Some(len) = *self.key_len.lock().unwrap() {
             log.insert(vec![1; len], vec![1]);
         }
@@ -331,7 +336,7 @@ impl Setup {
 }
 
 /// Small files and early checkpoints, so that short histories cross every border.
-fn small() -> StoreConfig {
+pub fn small() -> StoreConfig {
     StoreConfig {
         segment_bytes: 8 << 10,
         checkpoint_log_bytes: 24 << 10,
@@ -440,8 +445,9 @@ pub fn signed(store: &Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut found = BTreeMap::new();
     for runtime in [RUNTIME, OTHER] {
         for round in 0u64..64 {
-            for kind in 1..=3 {
-                let name = [&runtime.as_bytes()[..], &round.to_be_bytes(), &[kind]].concat();
+            let rank = [2, 0, 0, 0, 0, 0, 0, 0, 0];
+            for kind in [&[1][..], &[3], &rank] {
+                let name = [&runtime.as_bytes()[..], &round.to_be_bytes(), kind].concat();
                 if let Some(bytes) = store.signed(&name) {
                     found.insert(name, bytes);
                 }

@@ -88,6 +88,8 @@ pub enum RootQuery {
     KeyManagers,
     /// How does this key manager stand?
     KeyManager(RuntimeId),
+    /// What was committed to the running round of this runtime?
+    RunningRound(RuntimeId),
 }
 
 impl RootQuery {
@@ -131,6 +133,7 @@ impl RootQuery {
             Self::Features => of("features", &None::<u64>),
             Self::KeyManagers => of("keymanagers", &None::<u64>),
             Self::KeyManager(id) => of("keymanager", id),
+            Self::RunningRound(id) => of("running_round", id),
         }
         .finish()
     }
@@ -174,6 +177,7 @@ impl RootQuery {
                 "features" if d.null() => Ok(Self::Features),
                 "keymanagers" if d.null() => Ok(Self::KeyManagers),
                 "keymanager" => Ok(Self::KeyManager(wire::runtime(d, "runtime")?)),
+                "running_round" => Ok(Self::RunningRound(wire::runtime(d, "runtime")?)),
                 _ => Err(DecodeError::Field("query")),
             })
         })
@@ -242,6 +246,30 @@ wire_struct! {
         proposal: u64 = always "proposal",
         /// The last voter of the page before, if there was one.
         after: Option<Address> = unless_empty "after",
+    }
+}
+
+wire_struct! {
+    /// Whose vote for which proposal is there.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct VoteOf as "vote", at most 128, {
+        /// Rank of the scheduler whose proposal was executed.
+        rank: u64 = always "rank",
+        /// Who committed.
+        node: NodeId = always "node",
+    }
+}
+
+wire_struct! {
+    /// What was committed to the running round of a runtime.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct RunningRound as "running round", at most ANSWER_BYTES_MAX, {
+        /// The best rank whose scheduler has committed.
+        best: Option<u64> = always "best",
+        /// Whether it is disputed, so that the backups decide.
+        disputed: bool = always "disputed",
+        /// The votes that are there, by rank and node.
+        votes: Vec<VoteOf> = unless_empty "votes",
     }
 }
 
@@ -362,6 +390,8 @@ pub enum RootAnswer {
     KeyManagers(Box<KeymanagerSummary>),
     /// The key manager; `None` if it has no status.
     KeyManager(Option<Box<KeymanagerRecord>>),
+    /// What was committed to the running round.
+    RunningRound(Box<RunningRound>),
 }
 
 /// A map of one field, null where there is no value.
@@ -423,6 +453,7 @@ impl RootAnswer {
             Self::Features(features) => of("features", features).finish(),
             Self::KeyManagers(summary) => of("keymanagers", &**summary).finish(),
             Self::KeyManager(record) => boxed("keymanager", record.as_deref()),
+            Self::RunningRound(round) => of("running_round", &**round).finish(),
         }
     }
 
@@ -471,6 +502,7 @@ impl RootAnswer {
                 "keymanager" => Ok(Self::KeyManager(
                     Option::read(d, "keymanager")?.map(Box::new),
                 )),
+                "running_round" => Ok(Self::RunningRound(Box::new(Wire::read(d, "round")?))),
                 _ => Err(DecodeError::Field("answer")),
             })
         })

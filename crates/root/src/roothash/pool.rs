@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use trilith_params::root::{
     COMMITTEE_MEMBERS_MAX, RESOLUTION_TIMEOUT_DENOMINATOR, RESOLUTION_TIMEOUT_NUMERATOR,
 };
-use trilith_protocol::root::{ExecutorParameters, RoundFailure};
+use trilith_protocol::root::{ExecutorParameters, RoundFailure, RunningRound, VoteOf};
 use trilith_protocol::{Committee, ExecutorCommitment};
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Hash, Height, NodeId, PublicKey};
@@ -136,6 +136,22 @@ impl Pool {
     /// Whether the backups decide.
     pub fn is_disputed(&self) -> bool {
         self.disputed
+    }
+
+    /// What is there, as the root tells it to whoever asks.
+    pub fn status(&self) -> RunningRound {
+        let mut votes = Vec::new();
+        for (rank, candidate) in &self.candidates {
+            votes.extend(candidate.votes.keys().map(|node| VoteOf {
+                rank: *rank,
+                node: *node,
+            }));
+        }
+        RunningRound {
+            best: self.best,
+            disputed: self.disputed,
+            votes,
+        }
     }
 
     /// Takes an admitted commitment at `height`.
