@@ -127,7 +127,7 @@ fn climb(
             assert!(!replicas.network.committee().has(watched), "epoch {epoch}");
         }
         // The others have worked.
-        for other in NODES.into_iter().map(node).filter(|other| other != watched) {
+        for other in NODES.map(node).filter(|other| other != watched) {
             assert_eq!(status(&replicas.network, &other).faults, BTreeMap::new());
         }
         replicas.network.sound();
