@@ -97,7 +97,7 @@ fn refuse(attempt: Attempt, expected: (&str, u32)) {
         chain: network.chain,
         remember: false,
     };
-    let signer = authentic.map(|number| address(number));
+    let signer = authentic.map(address);
     let before = signer.map(|signer| network.account(&signer));
     // One case has claims of nothing that is registered.
     let claims = registry::check(&network.view);
