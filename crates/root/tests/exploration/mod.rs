@@ -488,7 +488,15 @@ impl<'a> Explorer<'a> {
         };
         let commitment = self.commitments[&(member, rank, word)].clone();
         match next.add(commitment, &self.committee, &self.rules, Height(0)) {
-            Ok(()) => Some(Next::Goes(next)),
+            Ok(()) => {
+                // Who is asked decides, and nobody else.
+                let asked = self.setup.backups.contains(&member);
+                assert!(
+                    asked || !pool.is_disputed(),
+                    "member {member} was not asked"
+                );
+                Some(Next::Goes(next))
+            }
             Err(rejection) => {
                 assert_eq!(&next, pool, "{rejection} left a trace");
                 None
