@@ -391,6 +391,14 @@ impl<'a> Explorer<'a> {
                     continue;
                 };
                 self.report.steps += 1;
+                if let (Action::Say(member, rank, _), true) = (action, content.disputed) {
+                    // Who is asked decides, about what it is asked, and nobody else.
+                    let asked = self.setup.backups.contains(&member);
+                    assert!(
+                        asked && content.best == Some(rank),
+                        "{action:?} in a dispute"
+                    );
+                }
                 match next {
                     Next::Ends(verdict, pool) => {
                         self.judge(&verdict, pool, (number, action));
@@ -488,15 +496,7 @@ impl<'a> Explorer<'a> {
         };
         let commitment = self.commitments[&(member, rank, word)].clone();
         match next.add(commitment, &self.committee, &self.rules, Height(0)) {
-            Ok(()) => {
-                // Who is asked decides, and nobody else.
-                let asked = self.setup.backups.contains(&member);
-                assert!(
-                    asked || !pool.is_disputed(),
-                    "member {member} was not asked"
-                );
-                Some(Next::Goes(next))
-            }
+            Ok(()) => Some(Next::Goes(next)),
             Err(rejection) => {
                 assert_eq!(&next, pool, "{rejection} left a trace");
                 None
