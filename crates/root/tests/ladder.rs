@@ -373,6 +373,24 @@ fn what_is_no_equivocation_costs_nothing() {
     replicas.network.sound();
 }
 
+/// A known limit, which Oasis Core has as well: whoever shows its own equivocation before others do
+/// gets the reward for it. What it loses for sure is the runtime's part, which a runtime that cares
+/// sets high.
+#[test]
+fn who_shows_its_own_equivocation_first_loses_the_part_of_the_runtime() {
+    let mut replicas = watched_over();
+    let network = &replicas.network;
+    let wrong = network.scheduler(0);
+    let evidence = two_commitments(network, &wrong, 0);
+    let before = replicas.wealth();
+    assert_eq!(show(&mut replicas, number_of(&wrong), &evidence), None);
+    assert_eq!(replicas.wealth(), slashed(before, &wrong, &wrong));
+    let left = replicas.wealth()[&account_of(&wrong).to_string()];
+    assert_eq!(left, lineup::STAKE - EQUIVOCATION / 5);
+    assert_eq!(show(&mut replicas, 42, &evidence), Some(24));
+    replicas.network.sound();
+}
+
 /// A known limit, which Oasis Core has as well: commitments name the batch only through its outcome,
 /// so that an executor that got another proposal of the same scheduler looks like a liar. It loses
 /// its stake; what it can do is show the two proposals.
