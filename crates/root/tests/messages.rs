@@ -215,7 +215,7 @@ fn messages_that_cannot_wait_are_refused_and_paid_for() {
     // A replay has the nonce of before.
     let body = message(RUNTIME, 10, 0).encode();
     let transaction = network.signed(10, SUBMIT_MESSAGE, body, Some(FEE));
-    let receipts = network.agreed(&[transaction.clone()]).receipts;
+    let receipts = network.agreed(std::slice::from_ref(&transaction)).receipts;
     ok(&receipts[0]);
     let again = network.agreed(&[transaction]).receipts.remove(0);
     refused_as(&again, "consensus/transaction", 1);

@@ -391,6 +391,14 @@ impl<'a> Explorer<'a> {
                     continue;
                 };
                 self.report.steps += 1;
+                if let (Action::Say(member, rank, _), true) = (action, content.disputed) {
+                    // Who is asked decides, about what it is asked, and nobody else.
+                    let asked = self.setup.backups.contains(&member);
+                    assert!(
+                        asked && content.best == Some(rank),
+                        "{action:?} in a dispute"
+                    );
+                }
                 match next {
                     Next::Ends(verdict, pool) => {
                         self.judge(&verdict, pool, (number, action));
