@@ -13,8 +13,9 @@
 //! | `o` ‖ runtime | pool of the running round; absent while empty |
 //! | `q` ‖ runtime | results of the newest round with an outcome |
 //! | `v` ‖ height, big-endian | events of a height, for `EVENTS_KEPT` heights |
-//! | `S` ‖ …, `R` ‖ …, `B` ‖ …, `V` ‖ …, `H` ‖ … | staking, registry, beacon, scheduler, roothash; their keys are listed in their modules |
-//! | `G` ‖ …, `K` ‖ … | governance and key managers; likewise |
+//! | `S` ‖ …, `R` ‖ … | staking and registry; their keys are listed in their modules |
+//! | `B` ‖ …, `V` ‖ … | beacon and scheduler; likewise |
+//! | `H` ‖ …, `G` ‖ …, `K` ‖ … | roothash, governance and key managers; likewise |
 //!
 //! Every function fails with [`StateFault`] if the view cannot be read or holds what the root
 //! never wrote there.

@@ -5,6 +5,8 @@ mod elected;
 mod network;
 mod registered;
 
+use std::collections::BTreeSet;
+
 use elected::{Row, by_hash, drawn, elections, registered, row};
 use network::{Network, RUNTIME, SECOND, descriptor, genesis, key, node, rejection, rules};
 use proptest::prelude::*;
@@ -13,6 +15,7 @@ use trilith_protocol::root::beacon::{
     BeaconEvent, BeaconParameters, BeaconRecord, BeaconSource, VRF_PROVE, VrfParameters, VrfProve,
     VrfState,
 };
+use trilith_protocol::root::registry::{Limit, SchedulingConstraints};
 use trilith_protocol::root::{Blob, Fee, GenesisError, Quantity};
 use trilith_protocol::{HeaderType, Receipt, RootAnswer, RootEvent, RootGenesis, RootQuery};
 use trilith_root::{beacon, export, genesis_write_log, registry, state};
@@ -127,22 +130,45 @@ fn outputs(alpha: &[u8], numbers: &[u8]) -> Vec<(NodeId, VrfOutput)> {
 
 /// The nodes with these outputs in the order of a role, as the rules say.
 fn sortition(network: &Network, role: u8, outputs: &[(NodeId, VrfOutput)]) -> Vec<NodeId> {
+    let runtime = real(1);
+    let items: [&[u8]; 3] = [runtime.as_bytes(), &[1], &[role]];
+    hashed(network, b"oasis-core:vrf/committee", &items, outputs)
+}
+
+/// The nodes by the hashes of their outputs for a purpose.
+fn hashed(
+    network: &Network,
+    purpose: &[u8],
+    items: &[&[u8]],
+    outputs: &[(NodeId, VrfOutput)],
+) -> Vec<NodeId> {
     let mut order: Vec<([u8; 32], NodeId)> = outputs
         .iter()
         .map(|(node, output)| {
-            let hash = TupleHash::new(b"oasis-core:vrf/committee")
+            let mut hash = TupleHash::new(purpose)
                 .item(network.chain.to_string().as_bytes())
-                .item(&network.epoch().to_be_bytes())
-                .item(real(1).as_bytes())
-                .item(&[1])
-                .item(&[role])
-                .item(output.as_bytes())
-                .finish();
-            (hash, *node)
+                .item(&network.epoch().to_be_bytes());
+            for item in items {
+                hash = hash.item(item);
+            }
+            (hash.item(output.as_bytes()).finish(), *node)
         })
         .collect();
     order.sort_unstable();
     order.into_iter().map(|(_, node)| node).collect()
+}
+
+/// The entity of a node.
+fn entity(id: &NodeId) -> u8 {
+    let number = NODES.into_iter().find(|number| node(*number) == *id);
+    10 * (1 + number.expect("the node is one of the network's") % 3)
+}
+
+/// Of each entity the first node, in the order in which they come.
+fn first_of_entities(order: Vec<NodeId>) -> Vec<NodeId> {
+    let mut seen = BTreeSet::new();
+    let first = order.into_iter().filter(|id| seen.insert(entity(id)));
+    first.collect()
 }
 
 fn high_quality(network: &Network, epoch: u64, outputs: &[(NodeId, VrfOutput)]) -> Vec<u8> {
@@ -203,6 +229,34 @@ fn a_network_of_functions_elects_by_their_outputs() {
     network.sound();
 }
 
+/// Which node of an entity may be drawn is decided by another order than who is drawn.
+#[test]
+fn limits_of_entities_have_an_order_of_their_own() {
+    let mut document = by_functions(6);
+    let limits = SchedulingConstraints {
+        max_nodes: Some(Limit { limit: 1 }),
+        ..SchedulingConstraints::default()
+    };
+    let runtime = &mut document.services.registry.runtimes[0];
+    runtime.constraints = [(1, [(1, limits)].into())].into();
+    let mut network = Network::new(&document);
+    let alpha = vrf(&network).alpha.0;
+    prove_all(&mut network, &NODES);
+    network.agreed_epoch();
+    let proven = outputs(&alpha, &NODES);
+    let runtime = real(1);
+    let items: [&[u8]; 3] = [runtime.as_bytes(), &[1], &[1]];
+    let order = hashed(&network, b"oasis-core:vrf/dedup", &items, &proven);
+    let may_be_drawn = first_of_entities(order);
+    assert_eq!(may_be_drawn.len(), 3);
+    let mut pool = proven;
+    pool.retain(|(node, _)| may_be_drawn.contains(node));
+    let (workers, backups) = committee(&network).unwrap();
+    assert_eq!(workers, sortition(&network, 1, &pool)[..2]);
+    // Backups are not limited.
+    assert_eq!(backups.len(), 3);
+}
+
 #[test]
 fn weak_entropy_elects_nobody() {
     let mut network = Network::new(&by_functions(6));
@@ -257,19 +311,32 @@ fn validators_are_elected_from_weak_entropy_too() {
     let state = vrf(&network);
     prove_all(&mut network, &NODES[..3]);
     network.agreed_epoch();
-    let validators = network.validators().validators;
-    // Of each entity the node that proved something stands before the one that did not.
-    assert_eq!(validators.len(), 2);
+    let ids = |network: &Network| -> BTreeSet<NodeId> {
+        let validators = network.validators().validators;
+        validators.iter().map(|validator| validator.id).collect()
+    };
+    // Of each entity the node that proved something can be one, whichever entities they are.
     let proven = outputs(&state.alpha.0, &NODES[..3]);
-    for validator in &validators {
-        assert!(proven.iter().any(|(node, _)| *node == validator.id));
-    }
+    let elected = ids(&network);
+    assert_eq!(elected.len(), 2);
+    assert!(
+        elected
+            .iter()
+            .all(|id| proven.iter().any(|(node, _)| node == id))
+    );
     // One proof is too few to order validators by; entropy orders them then.
     prove_all(&mut network, &NODES[..1]);
     network.agreed_epoch();
     assert_eq!(network.validators().validators.len(), 2);
+    // With all proofs the first of each entity by its output is one, whatever the alpha.
+    let alpha = vrf(&network).alpha.0;
+    prove_all(&mut network, &NODES);
     network.agreed_epoch();
     assert_eq!(network.validators().epoch, Epoch(3));
+    let proven = outputs(&alpha, &NODES);
+    let order = hashed(&network, b"oasis-core:vrf/validator", &[], &proven);
+    let first: BTreeSet<NodeId> = first_of_entities(order).into_iter().collect();
+    assert!(ids(&network).is_subset(&first));
 }
 
 #[test]

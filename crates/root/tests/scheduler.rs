@@ -82,160 +82,126 @@ fn with_status(mut row: Row, status: NodeStatus) -> Row {
 /// One case: what it shows, the nodes, the runtime, and whether a committee is elected.
 type Case = (&'static str, Vec<Row>, Runtime, bool);
 
-/// The cases of Oasis Core's `apps/scheduler/scheduler_test.go` (`TestElectCommittee`).
-fn cases() -> Vec<Case> {
-    let (one, other) = (real(1), real(2));
-    let compute = |entity, number, id: RuntimeId| row(entity, number, COMPUTE, &[id]);
-    let validator = |entity, number| row(entity, number, VALIDATOR, &[]);
-    let mixed = || {
-        vec![
-            compute(10, 41, one),
-            validator(10, 42),
-            compute(10, 43, other),
-        ]
-    };
-    let pair = || {
-        vec![
-            compute(10, 41, one),
-            validator(10, 42),
-            compute(10, 43, one),
-        ]
-    };
-    let two = || shared(one, 2, 0);
-    let pair_with = |status: NodeStatus| {
-        let mut rows = pair();
-        rows[0] = with_status(rows[0].clone(), status);
-        rows
-    };
-    let frozen = NodeStatus {
-        freeze_end_time: 10,
-        ..NodeStatus::default()
-    };
-    let waiting = NodeStatus {
-        election_eligible_after: 1,
-        ..NodeStatus::default()
-    };
-    let strangers = vec![
-        compute(20, 41, one),
+fn compute(entity: u8, number: u8, id: RuntimeId) -> Row {
+    row(entity, number, COMPUTE, &[id])
+}
+
+fn validator(entity: u8, number: u8) -> Row {
+    row(entity, number, VALIDATOR, &[])
+}
+
+/// Two nodes of one entity for the runtime, and a validator.
+fn pair() -> Vec<Row> {
+    vec![
+        compute(10, 41, real(1)),
         validator(10, 42),
-        compute(30, 43, one),
-    ];
+        compute(10, 43, real(1)),
+    ]
+}
+
+/// A runtime of two.
+fn two() -> Runtime {
+    shared(real(1), 2, 0)
+}
+
+fn by_size() -> Vec<Case> {
+    let one = || shared(real(1), 1, 0);
+    let mut mixed = pair();
+    mixed[2].runtimes = vec![real(2)];
+    let stray = vec![compute(10, 41, real(2))];
+    vec![
+        ("nobody is there", vec![], one(), false),
+        ("one node without constraints", mixed.clone(), one(), true),
+        ("the only node is for another runtime", stray, one(), false),
+        ("not enough for the runtime", mixed, two(), false),
+        ("enough for the runtime", pair(), two(), true),
+    ]
+}
+
+fn by_constraints() -> Vec<Case> {
+    let (one, with) = (real(1), |rules| constrained(two(), rules));
+    let mut strangers = pair();
+    (strangers[0].entity, strangers[2].entity) = (20, 30);
     let insiders = vec![
         compute(10, 41, one),
         validator(10, 42),
         compute(20, 43, one),
         validator(20, 44),
     ];
+    let (enough, few) = (with(pool_of(2)), with(pool_of(3)));
+    let (both, single) = (with(nodes_of_entity(2)), with(nodes_of_entity(1)));
+    let trusted = || with(of_validators());
+    vec![
+        ("a pool large enough", pair(), enough, true),
+        ("a pool too small", pair(), few, false),
+        ("entities without validators", strangers, trusted(), false),
+        ("entities with validators", insiders, trusted(), true),
+        ("too many nodes of an entity", pair(), single, false),
+        ("not too many nodes of an entity", pair(), both, true),
+    ]
+}
+
+fn by_state() -> Vec<Case> {
+    let pair_with = |status: NodeStatus| {
+        let mut rows = pair();
+        rows[0] = with_status(rows[0].clone(), status);
+        rows
+    };
+    let frozen = pair_with(NodeStatus {
+        freeze_end_time: 10,
+        ..NodeStatus::default()
+    });
+    let (suspended, live) = (pair_with(suspended_until(2)), pair_with(suspended_until(1)));
     let mut outdated = pair();
     outdated[0].version = 2;
+    vec![
+        ("a frozen node", frozen, two(), false),
+        ("a suspended node", suspended, two(), false),
+        ("a node that is no longer suspended", live, two(), true),
+        ("a node of another version", outdated, two(), false),
+    ]
+}
+
+/// Cases that Oasis Core's table does not have.
+fn by_our_own_rules() -> Vec<Case> {
+    let mut waiting = pair();
+    waiting[0].status.election_eligible_after = 1;
+    let mut others = pair();
+    others[2].roles = OBSERVER | STORAGE;
     let mut enclosed = pair();
     for row in &mut enclosed {
         row.enclave = true;
     }
     let mut in_enclaves = two();
     in_enclaves.tee_hardware = TEE_SGX;
-    in_enclaves.deployments[0].tee = Blob(b"\xa2\x61v\x01\x68enclaves\x81\xa0".to_vec());
+    let constraints = b"\xa2\x61v\x01\x68enclaves\x81\xa0";
+    in_enclaves.deployments[0].tee = Blob(constraints.to_vec());
+    let outside = in_enclaves.clone();
     vec![
-        ("nobody is there", vec![], shared(one, 1, 0), false),
+        ("a node that waits", waiting, two(), false),
+        ("a node of another role", others, two(), false),
         (
-            "one node without constraints",
-            mixed(),
-            shared(one, 1, 0),
-            true,
-        ),
-        (
-            "the only node is for another runtime",
-            vec![compute(10, 41, other)],
-            shared(one, 1, 0),
-            false,
-        ),
-        ("not enough for the runtime", mixed(), two(), false),
-        ("enough for the runtime", pair(), two(), true),
-        (
-            "a pool large enough",
-            pair(),
-            constrained(two(), pool_of(2)),
-            true,
-        ),
-        (
-            "a pool too small",
-            pair(),
-            constrained(two(), pool_of(3)),
-            false,
-        ),
-        (
-            "entities without validators",
-            strangers,
-            constrained(two(), of_validators()),
-            false,
-        ),
-        (
-            "entities with validators",
-            insiders,
-            constrained(two(), of_validators()),
-            true,
-        ),
-        (
-            "too many nodes of an entity",
-            pair(),
-            constrained(two(), nodes_of_entity(1)),
-            false,
-        ),
-        (
-            "not too many nodes of an entity",
-            pair(),
-            constrained(two(), nodes_of_entity(2)),
-            true,
-        ),
-        ("a frozen node", pair_with(frozen), two(), false),
-        (
-            "a suspended node",
-            pair_with(suspended_until(2)),
-            two(),
-            false,
-        ),
-        (
-            "a node that is no longer suspended",
-            pair_with(suspended_until(1)),
-            two(),
-            true,
-        ),
-        ("a node of another version", outdated, two(), false),
-        // Not in Oasis Core's table.
-        (
-            "nodes in enclaves for a runtime in none",
+            "enclaves for a runtime in none",
             enclosed.clone(),
             two(),
             false,
         ),
+        ("a runtime in enclaves", enclosed, in_enclaves, false),
         (
-            "a runtime in enclaves",
-            enclosed,
-            in_enclaves.clone(),
-            false,
-        ),
-        (
-            "a runtime in enclaves and nodes in none",
+            "a runtime in enclaves, nodes in none",
             pair(),
-            in_enclaves,
-            false,
-        ),
-        ("a node that waits", pair_with(waiting), two(), false),
-        (
-            "a node of another role",
-            vec![
-                compute(10, 41, one),
-                row(10, 43, OBSERVER | STORAGE, &[one]),
-            ],
-            two(),
+            outside,
             false,
         ),
     ]
 }
 
+/// The first three lists are the cases of Oasis Core's `apps/scheduler/scheduler_test.go`
+/// (`TestElectCommittee`).
 #[test]
 fn committees_are_elected_where_oasis_core_elects_them() {
-    for (name, rows, runtime, expected) in cases() {
+    let cases = [by_size(), by_constraints(), by_state(), by_our_own_rules()];
+    for (name, rows, runtime, expected) in cases.into_iter().flatten() {
         let mut document = registered(&rows, vec![runtime, shared(real(2), 1, 0)]);
         if rows.iter().any(|row| row.roles & VALIDATOR != 0) {
             document.services.scheduler = Some(elections(1, 10, 1));

@@ -143,7 +143,9 @@ mod tests {
     /// than a buffer.
     #[test]
     fn permutations_are_those_of_go() {
-        let rows: [(&[u8], &[u8], [usize; 10], &str); 3] = [
+        /// Nonce, purpose, the order of ten, the digest of that of a thousand.
+        type Row<'a> = (&'a [u8], &'a [u8], [usize; 10], &'a str);
+        let rows: [Row<'_>; 3] = [
             (
                 &nonce(),
                 b"EkS-ABCI-ComputeWorker",

@@ -63,7 +63,9 @@ mod tests {
     #[test]
     fn the_published_samples_are_met() {
         let app: &[u8] = b"My Tuple App";
-        let samples: [(&[u8], &[&[u8]], &str); 3] = [
+        /// Customization, items, hash.
+        type Sample<'a> = (&'a [u8], &'a [&'a [u8]], &'a str);
+        let samples: [Sample<'_>; 3] = [
             (
                 b"",
                 &[FIRST, SECOND],
