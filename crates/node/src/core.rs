@@ -169,14 +169,10 @@ impl Core {
         };
         let mut workers = BTreeMap::new();
         for descriptor in &genesis.compute_runtimes() {
-            let runtime = match registry.get(&descriptor.id) {
-                Some(runtime) => runtime,
-                // A node executes those of the plain list. Which registered ones it executes it
-                // says when it registers itself.
-                None if genesis.runtime(&descriptor.id).is_none() => continue,
-                None => return Err(NodeError::MissingRuntime(descriptor.id)),
+            let Some(runtime) = executed_here(&genesis, registry, &descriptor.id)? else {
+                continue;
             };
-            let worker = Worker::open(&mut ledger, runtime.clone(), descriptor, pool)?;
+            let worker = Worker::open(&mut ledger, runtime, descriptor, pool)?;
             workers.insert(descriptor.id, worker);
         }
         ledger.host.store().sync()?;
@@ -238,6 +234,26 @@ impl Core {
         self.ledger.order(now)?;
         report.wake = earlier(report.wake, self.ledger.ordering.wake());
         Ok(report)
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.ledger.port.close();
+    }
+}
+
+/// The runtime with this identifier; `None` if this node does not execute it. A node executes all
+/// of the plain list; which registered ones it executes it says when it registers itself.
+fn executed_here(
+    genesis: &RootGenesis,
+    registry: &RuntimeRegistry,
+    id: &RuntimeId,
+) -> Result<Option<Arc<dyn Runtime>>, NodeError> {
+    match registry.get(id) {
+        Some(runtime) => Ok(Some(runtime.clone())),
+        None if genesis.runtime(id).is_none() => Ok(None),
+        None => Err(NodeError::MissingRuntime(*id)),
     }
 }
 
