@@ -3,14 +3,14 @@
 
 use libfuzzer_sys::fuzz_target;
 use trilith_protocol::root::governance::{
-    GovernanceChanges, GovernanceGenesis, KeyManagerChanges, ProposalContent, ProposalVote,
+    GovernanceChanges, GovernanceGenesis, KeymanagerChanges, ProposalContent, ProposalVote,
     RegistryChanges, StakingChanges,
 };
 
 fuzz_target!(|data: &[u8]| {
     trilith_fuzz::strict(data, GovernanceChanges::decode, GovernanceChanges::encode);
     trilith_fuzz::strict(data, GovernanceGenesis::decode, GovernanceGenesis::encode);
-    trilith_fuzz::strict(data, KeyManagerChanges::decode, KeyManagerChanges::encode);
+    trilith_fuzz::strict(data, KeymanagerChanges::decode, KeymanagerChanges::encode);
     trilith_fuzz::strict(data, ProposalContent::decode, ProposalContent::encode);
     trilith_fuzz::strict(data, ProposalVote::decode, ProposalVote::encode);
     trilith_fuzz::strict(data, RegistryChanges::decode, RegistryChanges::encode);

@@ -3,12 +3,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use trilith_protocol::root::keymanager::{
-    KeyManagerGenesis, SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret,
+    KeymanagerGenesis, SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret,
     SignedInitResponse, SignedPolicySgx,
 };
 
 fuzz_target!(|data: &[u8]| {
-    trilith_fuzz::strict(data, KeyManagerGenesis::decode, KeyManagerGenesis::encode);
+    trilith_fuzz::strict(data, KeymanagerGenesis::decode, KeymanagerGenesis::encode);
     trilith_fuzz::strict(data, SignedEncryptedEphemeralSecret::decode, SignedEncryptedEphemeralSecret::encode);
     trilith_fuzz::strict(data, SignedEncryptedMasterSecret::decode, SignedEncryptedMasterSecret::encode);
     trilith_fuzz::strict(data, SignedInitResponse::decode, SignedInitResponse::encode);

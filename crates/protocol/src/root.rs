@@ -32,7 +32,7 @@ pub use genesis::{
     NodeRoles, RootGenesis, RuntimeDescriptor, SchedulerParameters, ThresholdKey,
 };
 pub use query::{
-    Debonding, FeatureList, GovernanceSummary, KeyManagerRecord, KeyManagerSummary, LISTED_MAX,
+    Debonding, FeatureList, GovernanceSummary, KeymanagerRecord, KeymanagerSummary, LISTED_MAX,
     NodeRecord, QUERY_BYTES_MAX, RootAnswer, RootQuery, RuntimeRecord, StakingSummary, VotesOf,
 };
 pub use round::{ActiveFeature, FROM_ROOT_BYTES_MAX, FeatureId, FromRoot, IncomingMessage};

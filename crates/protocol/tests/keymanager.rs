@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use trilith_protocol::RootEvent;
 use trilith_protocol::root::keymanager::{
     EnclaveIdentity, EnclavePolicy, EncryptedEphemeralSecret, EncryptedMasterSecret,
-    EncryptedSecret, InitResponse, KeyManagerEvent, KeyManagerGenesis, PolicySgx,
+    EncryptedSecret, InitResponse, KeymanagerEvent, KeymanagerGenesis, PolicySgx,
     SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret, SignedInitResponse,
     SignedPolicySgx, Status, StatusEvent,
 };
@@ -244,7 +244,7 @@ fn empty_values_have_gos_forms() {
 
 #[test]
 fn events_come_back() {
-    let event = RootEvent::KeyManager(KeyManagerEvent::Status(StatusEvent {
+    let event = RootEvent::KeyManager(KeymanagerEvent::Status(StatusEvent {
         id: runtime(),
         nodes: 3,
         generation: 0,
@@ -271,10 +271,10 @@ fn forms() -> [Vec<u8>; 4] {
     let mut status = Status::new(runtime());
     status.nodes = Some(vec![PublicKey::from_bytes([9; 32])]);
     status.next_policy = Some(signed.clone());
-    let genesis = KeyManagerGenesis {
+    let genesis = KeymanagerGenesis {
         statuses: vec![status],
         master_secrets: vec![secret.clone()],
-        ..KeyManagerGenesis::default()
+        ..KeymanagerGenesis::default()
     };
     [
         signed.encode(),
@@ -298,7 +298,7 @@ fn canonical(bytes: &[u8]) -> Result<(), TestCaseError> {
     if let Ok(value) = SignedEncryptedEphemeralSecret::decode(bytes) {
         prop_assert_eq!(value.encode(), bytes);
     }
-    if let Ok(value) = KeyManagerGenesis::decode(bytes) {
+    if let Ok(value) = KeymanagerGenesis::decode(bytes) {
         prop_assert_eq!(value.encode(), bytes);
     }
     Ok(())

@@ -12,7 +12,7 @@ use network::{Network, address, rejection};
 use proptest::prelude::*;
 use registered::{FREE, ok, version};
 use trilith_protocol::root::governance::{
-    CAST_VOTE, FeatureRecord, GovernanceChanges, GovernanceEvent, KeyManagerChanges, Proposal,
+    CAST_VOTE, FeatureRecord, GovernanceChanges, GovernanceEvent, KeymanagerChanges, Proposal,
     ProposalContent, ProposalFinalizedEvent, ProposalMetadata, ProposalState,
     ProposalSubmittedEvent, ProposalVote, RegistryChanges, SUBMIT_PROPOSAL, StakingChanges, Vote,
     VoteEntry, VoteEvent,
@@ -284,7 +284,7 @@ fn parameters_of_every_service_change_together_and_hold_from_the_next_height() {
     assert_eq!(after.max_node_expiration, 3);
     assert!(after.disable_km_runtime_registration && !after.disable_runtime_registration);
 
-    let changes = KeyManagerChanges {
+    let changes = KeymanagerChanges {
         gas_costs: [("update_policy".into(), 5)].into(),
     };
     let id = network.carry(&change("keymanager", changes.encode()));
@@ -365,7 +365,7 @@ fn changes_that_break_a_rule_are_refused_as_a_whole() {
             enable_runtime_governance_models: [(4, true)].into(),
             ..RegistryChanges::default()
         }),
-        change("keymanager", KeyManagerChanges::default().encode()),
+        change("keymanager", KeymanagerChanges::default().encode()),
         // Nothing that can be decoded.
         change("staking", vec![0x01]),
         change("governance", vec![0xa1, 0x61, 0x78, 0x00]),
@@ -829,8 +829,9 @@ fn root_of_services(network: &Network) -> trilith_types::Hash {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Over any history: stake is conserved, the service's state is sound, what a root remembers
-    /// changes nothing, and a document made of the state gives the same state of the services.
+    /// Over any history: stake is conserved, the service's state is sound, features stay approved,
+    /// what a root remembers changes nothing, and a document made of the state gives the same state
+    /// of the services.
     #[test]
     fn governance_keeps_its_invariants(acts in proptest::collection::vec(act(), 1..80)) {
         let mut document = governed_document();
@@ -838,6 +839,7 @@ proptest! {
         let mut network = Network::new(&document);
         let mut forgetful = Network::new(&document);
         forgetful.remember = false;
+        let mut approved: Vec<FeatureRecord> = Vec::new();
         for act in acts {
             let calls = match act {
                 Act::Call(who, method, body) => vec![(who, method, body)],
@@ -865,6 +867,10 @@ proptest! {
             prop_assert_eq!(staking::total_supply(&network.view), Ok(q(SUPPLY)));
             prop_assert_eq!(staking::check(&network.view), Ok(()));
             prop_assert_eq!(governance::check(&network.view), Ok(()));
+            // What is approved stays so, since the same epoch.
+            let features = governance::features(&network.view).unwrap().features;
+            prop_assert!(approved.iter().all(|record| features.contains(record)));
+            approved = features;
         }
         prop_assert_eq!(network.view.root(), forgetful.view.root());
         let mut other = document.clone();

@@ -5,10 +5,11 @@ mod network;
 mod registered;
 
 use network::{Network, RUNTIME, key, node, rejection};
+use proptest::prelude::*;
 use registered::{COMPUTE, document, entity_of, node_of, ok, runtime_of, signed_entity};
 use trilith_protocol::root::keymanager::{
     EncryptedEphemeralSecret, EncryptedMasterSecret, EncryptedSecret, EphemeralSecretEvent,
-    InitResponse, KeyManagerEvent, MasterSecretEvent, PUBLISH_EPHEMERAL_SECRET,
+    InitResponse, KeymanagerEvent, MasterSecretEvent, PUBLISH_EPHEMERAL_SECRET,
     PUBLISH_MASTER_SECRET, PolicySgx, SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret,
     SignedInitResponse, SignedPolicySgx, Status, UPDATE_POLICY, master_secret_checksum,
 };
@@ -254,7 +255,7 @@ fn the_first_policy_counts_from_the_next_epoch_on() {
     let told = RootEvent::decode_list(&receipt.output, 10).unwrap();
     assert!(matches!(
         &told[..],
-        [RootEvent::KeyManager(KeyManagerEvent::Status(event))] if event.id == keeper()
+        [RootEvent::KeyManager(KeymanagerEvent::Status(event))] if event.id == keeper()
     ));
     let status = network.status();
     assert_eq!(
@@ -376,7 +377,7 @@ fn the_first_master_secret_needs_two_thirds_of_the_nodes() {
     let proposed = network.next_secret(&NODES);
     let receipt = network.publish(42, proposed.clone());
     ok(&receipt);
-    let event = RootEvent::KeyManager(KeyManagerEvent::MasterSecret(MasterSecretEvent {
+    let event = RootEvent::KeyManager(KeymanagerEvent::MasterSecret(MasterSecretEvent {
         id: keeper(),
         node: node(42),
         generation: 0,
@@ -539,7 +540,7 @@ fn an_ephemeral_secret_is_published_once_for_each_next_epoch() {
         refused(&network.publish_ephemeral(41, epoch + 1, &NODES), 110);
         let receipt = network.publish_ephemeral(43, epoch, &NODES);
         ok(&receipt);
-        let event = RootEvent::KeyManager(KeyManagerEvent::EphemeralSecret(EphemeralSecretEvent {
+        let event = RootEvent::KeyManager(KeymanagerEvent::EphemeralSecret(EphemeralSecretEvent {
             id: keeper(),
             node: node(43),
             epoch: Epoch(epoch),
@@ -787,4 +788,135 @@ fn two_replicas_agree_on_every_height() {
         assert_eq!(network.status().nodes(), ids(&[41, 42]));
     }
     assert_eq!(one.view.root(), two.view.root());
+}
+
+/// What the owner and the nodes do.
+#[derive(Clone, Debug)]
+enum Act {
+    Policy(u32, u64, Vec<u8>),
+    Says(u8, u8),
+    Master(u8, Vec<u8>, u64),
+    Ephemeral(u8, u64, Vec<u8>),
+    Idle(u64),
+    Epoch,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let number = || 41..46u8;
+    let some = || proptest::collection::btree_set(41..46u8, 0..5);
+    let signers = proptest::collection::btree_set(61..65u8, 1..4);
+    prop_oneof![
+        1 => (0..6u32, 0..3u64, signers)
+            .prop_map(|(serial, every, of)| Act::Policy(serial, every, of.into_iter().collect())),
+        8 => (number(), prop_oneof![6 => Just(0u8), 6 => Just(1), 1 => 2..6u8])
+            .prop_map(|(number, what)| Act::Says(number, what)),
+        3 => (number(), some(), prop_oneof![5 => Just(0u64), 1 => Just(1)])
+            .prop_map(|(number, of, more)| Act::Master(number, of.into_iter().collect(), more)),
+        1 => (number(), 0..3u64, some())
+            .prop_map(|(number, more, of)| Act::Ephemeral(number, more, of.into_iter().collect())),
+        1 => (1..8u64).prop_map(Act::Idle),
+        3 => Just(Act::Epoch),
+    ]
+}
+
+impl Network {
+    /// What an enclave says: 0 the truth, 1 the truth with the proposed secret, others lies.
+    fn statement(&self, what: u8) -> InitResponse {
+        let record = keymanager::record(&self.view, &keeper()).unwrap();
+        let status = record
+            .as_ref()
+            .map_or(Status::new(keeper()), |record| record.status.clone());
+        let truth = follows(&status);
+        let proposed = record.and_then(|record| record.master_secret);
+        let proposed = proposed.map(|signed| signed.secret);
+        match what {
+            0 => truth,
+            1 => InitResponse {
+                next_checksum: proposed
+                    .map(|secret| secret.secret.checksum)
+                    .unwrap_or_default(),
+                ..truth
+            },
+            2 => InitResponse {
+                checksum: Some(Blob(vec![4; 32])),
+                ..truth
+            },
+            3 => InitResponse {
+                policy_checksum: None,
+                ..truth
+            },
+            4 => InitResponse {
+                is_secure: true,
+                ..truth
+            },
+            _ => InitResponse {
+                rsk: Some(signer(90).public()),
+                ..truth
+            },
+        }
+    }
+
+    fn act(&mut self, act: &Act) {
+        match act {
+            Act::Policy(serial, every, of) => {
+                self.set_policy(&signed_policy(policy(*serial, *every), of));
+            }
+            Act::Says(number, what) => {
+                let says = self.statement(*what);
+                self.register_node(*number, &keeps(*number, &says));
+            }
+            Act::Master(number, of, more) => {
+                let status = keymanager::status(&self.view, &keeper()).unwrap();
+                if status.is_none() {
+                    return;
+                }
+                let mut secret = self.next_secret(of);
+                secret.generation += more;
+                self.publish(*number, secret);
+            }
+            Act::Ephemeral(number, more, of) => {
+                let epoch = self.epoch() + more;
+                self.publish_ephemeral(*number, epoch, of);
+            }
+            Act::Idle(heights) => self.idle(*heights),
+            Act::Epoch => self.next_epoch(),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// Over any history: the state is sound, generations go up one by one, whoever is one of the
+    /// nodes follows the policy and has the newest secret, replicas agree, and an export gives the
+    /// same state of the services.
+    #[test]
+    fn key_managers_keep_their_invariants(acts in proptest::collection::vec(act(), 1..60)) {
+        let document = kept_document();
+        let mut network = Network::new(&document);
+        let mut forgetful = Network::new(&document);
+        forgetful.remember = false;
+        let mut generations = 0;
+        for act in &acts {
+            network.act(act);
+            forgetful.act(act);
+            prop_assert_eq!(network.view.root(), forgetful.view.root());
+            prop_assert_eq!(keymanager::check(&network.view), Ok(()));
+            prop_assert_eq!(staking::check(&network.view), Ok(()));
+            let status = keymanager::status(&network.view, &keeper()).unwrap();
+            let next = status.as_ref().map_or(0, Status::next_generation);
+            prop_assert!(next == generations || next == generations + 1);
+            generations = next;
+        }
+        let mut other = document.clone();
+        other.services = export(&network.view).unwrap();
+        let imported = Network::new(&other);
+        let of = |network: &Network| {
+            let entries = network.view.entries.iter();
+            let entries = entries.filter(|(key, _)| b"SRGK".contains(&key[0]));
+            let entries = entries.map(|(key, value)| (key.clone(), value.clone()));
+            trilith_mkvs::root_of(entries).unwrap()
+        };
+        prop_assert_eq!(of(&network), of(&imported));
+    }
 }

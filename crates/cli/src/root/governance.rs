@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use trilith_protocol::root::governance::{
     ActivateFeatures, CAST_VOTE, CancelUpgrade, ChangeParameters, GovernanceChanges,
-    GovernanceEvent, KeyManagerChanges, Proposal, ProposalContent, ProposalMetadata, ProposalVote,
+    GovernanceEvent, KeymanagerChanges, Proposal, ProposalContent, ProposalMetadata, ProposalVote,
     RegistryChanges, SUBMIT_PROPOSAL, StakingChanges, Upgrade, Vote, VoteEntry,
 };
 use trilith_protocol::root::{FeatureId, GovernanceSummary, RawItem, Shape, VotesOf};
@@ -112,7 +112,7 @@ impl Module {
             Self::Staking => StakingChanges::shape(),
             Self::Registry => RegistryChanges::shape(),
             Self::Governance => GovernanceChanges::shape(),
-            Self::Keymanager => KeyManagerChanges::shape(),
+            Self::Keymanager => KeymanagerChanges::shape(),
         }
     }
 }

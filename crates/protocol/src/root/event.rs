@@ -4,7 +4,7 @@ use trilith_types::cbor::{DecodeError, Decoder, MapBuilder};
 use trilith_types::{Epoch, Hash, Height, NodeId, Round, RuntimeId};
 
 use super::governance::GovernanceEvent;
-use super::keymanager::KeyManagerEvent;
+use super::keymanager::KeymanagerEvent;
 use super::registry::RegistryEvent;
 use super::staking::StakingEvent;
 use super::{Committee, read_variant, variant};
@@ -115,7 +115,7 @@ pub enum RootEvent {
     /// Something happened to proposals, or because of them.
     Governance(GovernanceEvent),
     /// Something happened to a key manager.
-    KeyManager(KeyManagerEvent),
+    KeyManager(KeymanagerEvent),
 }
 
 impl RootEvent {
@@ -203,10 +203,7 @@ impl RootEvent {
                 .field("message", put::text(message)),
             ),
             // Events of services have forms of their own.
-            Self::Staking(_) => ("staking", MapBuilder::new()),
-            Self::Registry(_) => ("registry", MapBuilder::new()),
-            Self::Governance(_) => ("governance", MapBuilder::new()),
-            Self::KeyManager(_) => ("keymanager", MapBuilder::new()),
+            _ => ("service", MapBuilder::new()),
         }
     }
 

@@ -6,7 +6,7 @@ use trilith_types::{Epoch, Height, NodeId, PublicKey, RuntimeId, TimeNanos};
 
 use super::governance::{FeatureRecord, GovernanceParameters, Proposal, VoteEntry};
 use super::keymanager::{
-    KeyManagerParameters, SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret, Status,
+    KeymanagerParameters, SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret, Status,
 };
 use super::registry::{Entity, Node, NodeStatus, RegistryParameters, Runtime};
 use super::staking::{Account, Delegation, StakingParameters};
@@ -260,9 +260,9 @@ wire_struct! {
 wire_struct! {
     /// How the key manager service stands.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct KeyManagerSummary as "key manager summary", at most ANSWER_BYTES_MAX, {
+    pub struct KeymanagerSummary as "key manager summary", at most ANSWER_BYTES_MAX, {
         /// What the rules depend on.
-        params: KeyManagerParameters = always "params",
+        params: KeymanagerParameters = always "params",
         /// The key managers with a status, ascending.
         ids: Vec<RuntimeId> = always "ids",
     }
@@ -271,7 +271,7 @@ wire_struct! {
 wire_struct! {
     /// How a key manager stands, and what it published.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct KeyManagerRecord as "key manager record", at most ANSWER_BYTES_MAX, {
+    pub struct KeymanagerRecord as "key manager record", at most ANSWER_BYTES_MAX, {
         /// How it stands.
         status: Status = always "status",
         /// The newest proposed master secret.
@@ -339,9 +339,9 @@ pub enum RootAnswer {
     /// The features.
     Features(FeatureList),
     /// How the key manager service stands.
-    KeyManagers(Box<KeyManagerSummary>),
+    KeyManagers(Box<KeymanagerSummary>),
     /// The key manager; `None` if it has no status.
-    KeyManager(Option<Box<KeyManagerRecord>>),
+    KeyManager(Option<Box<KeymanagerRecord>>),
 }
 
 /// A map of one field, null where there is no value.

@@ -7,7 +7,7 @@ use trilith_params::root::GENESIS_BYTES_MAX;
 use trilith_types::{Epoch, Hash, RuntimeId};
 
 use super::governance::GovernanceGenesis;
-use super::keymanager::KeyManagerGenesis;
+use super::keymanager::KeymanagerGenesis;
 use super::registry::RegistryGenesis;
 use super::staking::StakingGenesis;
 use crate::wire::wire_struct;
@@ -64,6 +64,6 @@ wire_struct! {
         /// Proposals and features.
         governance: GovernanceGenesis = unless_empty "governance",
         /// Key managers.
-        keymanager: KeyManagerGenesis = unless_empty "keymanager",
+        keymanager: KeymanagerGenesis = unless_empty "keymanager",
     }
 }

@@ -3,7 +3,10 @@
 //!
 //! Source: Oasis Core `apps/governance` (`BeginBlock`, `EndBlock`).
 
+use std::collections::BTreeSet;
+
 use trilith_params::root::ROOT_PROTOCOL;
+use trilith_protocol::root::Address;
 use trilith_protocol::root::governance::{
     GovernanceEvent, Proposal, ProposalFinalizedEvent, ProposalState, UpgradedEvent,
 };
@@ -61,26 +64,44 @@ pub(crate) fn end_height(scope: &mut Scope<'_>) -> Result<(), StateFault> {
     if due.is_empty() {
         return Ok(());
     }
-    // Whoever votes does so on all of them with the stake of now.
-    let electorate = Electorate::of(scope)?;
+    let mut ballots = Vec::new();
     for (closes_at, id, _) in due {
-        close(scope, &electorate, closes_at, id)?;
+        let votes = votes_on(&scope.overlay, id)?;
+        let votes: Votes = votes
+            .iter()
+            .map(|entry| (entry.voter, entry.vote))
+            .collect();
+        ballots.push((closes_at, id, votes));
+    }
+    // Whoever votes does so on all of them with the stake of now.
+    let electorate = Electorate::of(scope, &ballots)?;
+    for (closes_at, id, votes) in ballots {
+        close(scope, &electorate, (closes_at, id), &votes)?;
     }
     Ok(())
 }
 
-/// Who votes, and who has delegated to them.
+/// When a proposal closes, its number, and the votes on it.
+type Ballot = (Epoch, u64, Votes);
+
+/// Who votes, and who of those who did has delegated to them.
 struct Electorate {
     voters: Voters,
     delegations: Delegations,
 }
 
 impl Electorate {
-    fn of(scope: &mut Scope<'_>) -> Result<Self, StateFault> {
+    fn of(scope: &mut Scope<'_>, ballots: &[Ballot]) -> Result<Self, StateFault> {
+        let voted: BTreeSet<&Address> = ballots
+            .iter()
+            .flat_map(|(_, _, votes)| votes.keys())
+            .collect();
         let voters = voters(scope)?;
         let mut delegations = Delegations::new();
         for voter in voters.keys() {
-            delegations.insert(*voter, staking::delegators(scope, voter)?);
+            let mut delegators = staking::delegators(scope, voter)?;
+            delegators.retain(|(delegator, _)| voted.contains(delegator));
+            delegations.insert(*voter, delegators);
         }
         Ok(Self {
             voters,
@@ -92,17 +113,12 @@ impl Electorate {
 fn close(
     scope: &mut Scope<'_>,
     electorate: &Electorate,
-    closes_at: Epoch,
-    id: u64,
+    (closes_at, id): (Epoch, u64),
+    votes: &Votes,
 ) -> Result<(), StateFault> {
     let mut proposal = existing(scope, id)?;
-    let votes: Votes = votes_on(&scope.overlay, id)?
-        .into_iter()
-        .map(|entry| (entry.voter, entry.vote))
-        .collect();
     let too_much = || broken("delegations are more than the pools they are of");
-    let counted =
-        tally(&electorate.voters, &votes, &electorate.delegations).ok_or_else(too_much)?;
+    let counted = tally(&electorate.voters, votes, &electorate.delegations).ok_or_else(too_much)?;
     let stake = total(&electorate.voters).ok_or_else(too_much)?;
     let threshold = parameters_of(scope)?.stake_threshold;
     proposal.state = if accepted(&counted, stake, threshold) {

@@ -46,7 +46,7 @@ pub(super) fn submit(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> Res
 }
 
 /// Proposes in the name of an account, which pays the deposit. It is also how runtimes propose; no
-/// gas is charged here.
+/// gas is charged here. Where it refuses, the caller drops the layer it writes into.
 pub(crate) fn submit_proposal_as(
     scope: &mut Scope<'_>,
     submitter: &Address,

@@ -84,3 +84,121 @@ fn may_vote(scope: &mut Scope<'_>, account: &Address) -> Result<bool, StateFault
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::ControlFlow;
+
+    use trilith_protocol::RootGenesis;
+    use trilith_protocol::root::governance::{
+        ActivateFeatures, ProposalContent, ProposalState, Vote,
+    };
+    use trilith_protocol::root::staking::{Account, StakingGenesis};
+    use trilith_protocol::root::{FeatureId, Quantity, Services, ThresholdKey};
+    use trilith_types::state::Visitor;
+    use trilith_types::{Epoch, Hash, Height, Image, ImageId, RuntimeId, StateRead, TimeNanos};
+
+    use super::super::submit::submit_proposal_as;
+    use super::*;
+    use crate::genesis_write_log;
+    use crate::overlay::{Overlay, Values};
+
+    struct Entries(BTreeMap<Vec<u8>, Vec<u8>>);
+
+    impl StateRead for Entries {
+        fn root(&self) -> Hash {
+            Hash::EMPTY
+        }
+
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
+            Ok(self.0.get(key).cloned())
+        }
+
+        fn iterate(&self, prefix: &[u8], visitor: &mut Visitor<'_>) -> Result<(), StateFault> {
+            for (key, value) in self.0.range(prefix.to_vec()..) {
+                if !key.starts_with(prefix) || visitor(key, value) == ControlFlow::Break(()) {
+                    break;
+                }
+            }
+            Ok(())
+        }
+
+        fn image(&self, _: &ImageId) -> Result<Option<Image>, StateFault> {
+            Ok(None)
+        }
+    }
+
+    /// A network where a runtime's account has 100 base units and a proposal costs 60.
+    fn state_of(runtime: &Address) -> Entries {
+        let mut account = Account::default();
+        account.general.balance = Quantity::new(100);
+        let mut services = Services {
+            staking: StakingGenesis {
+                ledger: [(*runtime, account)].into(),
+                total_supply: Quantity::new(100),
+                ..StakingGenesis::default()
+            },
+            ..Services::default()
+        };
+        services.governance.params.min_proposal_deposit = Quantity::new(60);
+        let genesis = RootGenesis {
+            chain: "test".into(),
+            time: TimeNanos(0),
+            epoch_interval: 10,
+            nodes: Vec::new(),
+            runtimes: Vec::new(),
+            consensus_key: ThresholdKey([1; 96]),
+            certification_key: ThresholdKey([2; 96]),
+            services,
+        };
+        let log = genesis_write_log(&genesis).unwrap();
+        let entries = log
+            .into_iter()
+            .map(|entry| (entry.key, entry.value.unwrap()));
+        Entries(entries.collect())
+    }
+
+    #[test]
+    fn a_runtime_proposes_for_its_own_deposit_and_votes_only_where_that_is_allowed() {
+        let runtime = Address::of_runtime(&RuntimeId::test(1));
+        let view = state_of(&runtime);
+        let network = crate::state::network(&view).unwrap();
+        let mut scope = Scope::new(
+            Overlay::new(&view, Values::new()),
+            network,
+            (Height(1), TimeNanos(1)),
+            (Epoch(3), [0; 32]),
+        );
+        let content = ProposalContent {
+            activate_features: Some(ActivateFeatures {
+                ids: vec![FeatureId([1; 32])],
+            }),
+            ..ProposalContent::default()
+        };
+        let proposal = submit_proposal_as(&mut scope, &runtime, &content).unwrap();
+        assert_eq!((proposal.id, proposal.submitter), (1, runtime));
+        assert_eq!(proposal.state, ProposalState::Active);
+        assert_eq!(proposal.closes_at, Epoch(3 + 168));
+        // The second deposit is more than the runtime has left.
+        let poor = submit_proposal_as(&mut scope, &runtime, &content);
+        let Err(Refusal::Reject(reject)) = poor else {
+            panic!("{poor:?}");
+        };
+        assert_eq!((reject.module, reject.code), ("staking", 3));
+        let vote = ProposalVote {
+            id: 1,
+            vote: Vote::Yes,
+        };
+        let refused = cast_vote_as(&mut scope, &runtime, &vote, false);
+        let Err(Refusal::Reject(reject)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!((reject.module, reject.code), ("governance", 6));
+        assert!(
+            reject.message.contains("needed: true"),
+            "{}",
+            reject.message
+        );
+    }
+}

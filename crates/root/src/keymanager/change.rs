@@ -2,7 +2,7 @@
 //!
 //! Source: Oasis Core `keymanager/secrets/api.go` (`ConsensusParameterChanges`).
 
-use trilith_protocol::root::governance::KeyManagerChanges;
+use trilith_protocol::root::governance::KeymanagerChanges;
 
 use super::store::{parameters_of, save_parameters};
 use crate::parameters::{Apply, NoChange, check};
@@ -14,8 +14,8 @@ pub(crate) fn change_parameters(
     changes: &[u8],
     apply: Apply,
 ) -> Result<(), NoChange> {
-    let changes = KeyManagerChanges::decode(changes)?;
-    let is_empty = changes == KeyManagerChanges::default();
+    let changes = KeymanagerChanges::decode(changes)?;
+    let is_empty = changes == KeymanagerChanges::default();
     let mut parameters = parameters_of(scope)?;
     parameters.gas_costs = changes.gas_costs;
     if check(is_empty, &parameters, apply)? {

@@ -4,7 +4,7 @@
 
 use trilith_protocol::RootEvent;
 use trilith_protocol::root::keymanager::{
-    KeyManagerEvent, SignedEncryptedMasterSecret, Status, StatusEvent,
+    KeymanagerEvent, SignedEncryptedMasterSecret, Status, StatusEvent,
 };
 use trilith_types::{Hash, StateFault};
 
@@ -42,7 +42,7 @@ pub(crate) fn start_epoch(scope: &mut Scope<'_>) -> Result<(), StateFault> {
 /// Writes a status and tells that it changed.
 pub(super) fn save(scope: &mut Scope<'_>, status: &Status) {
     scope.overlay.put_record(key(STATUSES, &status.id), status);
-    scope.emit(RootEvent::KeyManager(KeyManagerEvent::Status(
+    scope.emit(RootEvent::KeyManager(KeymanagerEvent::Status(
         StatusEvent {
             id: status.id,
             nodes: u32::try_from(status.nodes().len()).unwrap_or(u32::MAX),

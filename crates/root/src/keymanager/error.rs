@@ -32,7 +32,7 @@ pub enum ArgumentRule {
 
 /// Why a transaction is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum KeyManagerError {
+pub enum KeymanagerError {
     /// The argument is wrong by itself.
     #[error(transparent)]
     Argument(#[from] ArgumentRule),
@@ -136,7 +136,7 @@ impl std::fmt::Display for Never<'_> {
     }
 }
 
-impl KeyManagerError {
+impl KeymanagerError {
     /// The number of the reason.
     pub const fn code(&self) -> u32 {
         match self {
@@ -158,14 +158,14 @@ impl KeyManagerError {
     }
 }
 
-impl From<DecodeError> for KeyManagerError {
+impl From<DecodeError> for KeymanagerError {
     fn from(error: DecodeError) -> Self {
         ArgumentRule::Malformed(error).into()
     }
 }
 
-impl From<KeyManagerError> for Reject {
-    fn from(error: KeyManagerError) -> Self {
+impl From<KeymanagerError> for Reject {
+    fn from(error: KeymanagerError) -> Self {
         Self {
             module: MODULE,
             code: error.code(),
@@ -174,14 +174,14 @@ impl From<KeyManagerError> for Reject {
     }
 }
 
-impl From<KeyManagerError> for Refusal {
-    fn from(error: KeyManagerError) -> Self {
+impl From<KeymanagerError> for Refusal {
+    fn from(error: KeymanagerError) -> Self {
         Self::Reject(error.into())
     }
 }
 
 impl From<ArgumentRule> for Refusal {
     fn from(rule: ArgumentRule) -> Self {
-        KeyManagerError::from(rule).into()
+        KeymanagerError::from(rule).into()
     }
 }

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use trilith_params::root::KEY_MANAGER_NODES_MAX;
 use trilith_protocol::Reject;
 use trilith_protocol::root::GenesisError;
-use trilith_protocol::root::keymanager::{KeyManagerGenesis, KeyManagerParameters, Status};
+use trilith_protocol::root::keymanager::{KeymanagerGenesis, KeymanagerParameters, Status};
 use trilith_protocol::root::registry::{KIND_KEY_MANAGER, RegistryGenesis};
 use trilith_types::{RuntimeId, StateFault, StateRead};
 
 use super::store::{self, EPHEMERAL, MASTER, PARAMETERS, STATUSES, key};
-use super::{KeyManagerError, policy};
+use super::{KeymanagerError, policy};
 use crate::overlay::{Entry, Overlay, Values};
 use crate::state::{Record, decoded};
 
@@ -21,13 +21,13 @@ use crate::state::{Record, decoded};
 /// # Errors
 /// [`GenesisError`] if the document breaks a rule.
 pub(crate) fn import(
-    genesis: &KeyManagerGenesis,
+    genesis: &KeymanagerGenesis,
     registry: &RegistryGenesis,
 ) -> Result<Vec<Entry>, GenesisError> {
     let parameters = &genesis.params;
     signers(parameters)?;
     let mut entries = Vec::new();
-    if *parameters != KeyManagerParameters::default() {
+    if *parameters != KeymanagerParameters::default() {
         entries.push((PARAMETERS.to_vec(), parameters.to_bytes()));
     }
     let registered = registry.runtimes.iter().chain(&registry.suspended_runtimes);
@@ -73,7 +73,7 @@ fn refused(rule: String) -> GenesisError {
 }
 
 /// Who signs policies.
-fn signers(parameters: &KeyManagerParameters) -> Result<(), GenesisError> {
+fn signers(parameters: &KeymanagerParameters) -> Result<(), GenesisError> {
     let signers = &parameters.policy_signers;
     if !signers.windows(2).all(|pair| pair[0] < pair[1]) {
         let what = "signers of policies";
@@ -104,18 +104,18 @@ fn of_known(
     }
 }
 
-fn check(status: &Status, parameters: &KeyManagerParameters) -> Result<(), KeyManagerError> {
+fn check(status: &Status, parameters: &KeymanagerParameters) -> Result<(), KeymanagerError> {
     let policies = [&status.policy, &status.next_policy];
     for signed in policies.into_iter().flatten() {
         if signed.policy.id != status.id {
-            return Err(KeyManagerError::NotKeyManager(signed.policy.id));
+            return Err(KeymanagerError::NotKeyManager(signed.policy.id));
         }
         policy::check(signed, parameters)?;
     }
     if let (Some(current), Some(next)) = (&status.policy, &status.next_policy) {
         let (current, found) = (current.policy.serial, next.policy.serial);
         if found <= current {
-            return Err(KeyManagerError::Serial { found, current });
+            return Err(KeymanagerError::Serial { found, current });
         }
     }
     Ok(())
@@ -125,9 +125,9 @@ fn check(status: &Status, parameters: &KeyManagerParameters) -> Result<(), KeyMa
 ///
 /// # Errors
 /// [`StateFault`] if the view cannot be read or holds what the root never wrote there.
-pub fn export(view: &dyn StateRead) -> Result<KeyManagerGenesis, StateFault> {
+pub fn export(view: &dyn StateRead) -> Result<KeymanagerGenesis, StateFault> {
     let overlay = Overlay::new(view, Values::new());
-    Ok(KeyManagerGenesis {
+    Ok(KeymanagerGenesis {
         params: store::parameters(view)?,
         statuses: list(&overlay, STATUSES)?,
         master_secrets: list(&overlay, MASTER)?,

@@ -43,7 +43,7 @@ mod secret;
 mod status;
 mod store;
 
-pub use error::{ArgumentRule, KeyManagerError, MODULE};
+pub use error::{ArgumentRule, KeymanagerError, MODULE};
 pub use genesis::export;
 pub use invariants::check;
 pub use store::{parameters, record, status, summary};

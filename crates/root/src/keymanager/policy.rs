@@ -7,24 +7,24 @@ use std::collections::BTreeSet;
 
 use trilith_params::root::POLICY_SIGNATURES_MAX;
 use trilith_protocol::root::keymanager::{
-    GAS_UPDATE_POLICY, KeyManagerParameters, SignedPolicySgx, Status,
+    GAS_UPDATE_POLICY, KeymanagerParameters, SignedPolicySgx, Status,
 };
 use trilith_types::PublicKey;
 
 use super::epoch::save;
 use super::store::{STATUSES, charge, key, parameters_of, running};
-use super::{ArgumentRule, KeyManagerError};
+use super::{ArgumentRule, KeymanagerError};
 use crate::Refusal;
 use crate::scope::{Call, Scope};
 
 /// `keymanager.UpdatePolicy`.
 pub(super) fn update(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> Result<(), Refusal> {
-    let signed = SignedPolicySgx::decode(body).map_err(KeyManagerError::from)?;
+    let signed = SignedPolicySgx::decode(body).map_err(KeymanagerError::from)?;
     charge(scope, call, GAS_UPDATE_POLICY)?;
     let id = signed.policy.id;
     let runtime = running(scope, &id)?;
     if call.signer != runtime.entity_id {
-        return Err(KeyManagerError::Owner {
+        return Err(KeymanagerError::Owner {
             found: call.signer,
             expected: runtime.entity_id,
         }
@@ -35,7 +35,7 @@ pub(super) fn update(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> Res
     if let Some(current) = &status.policy {
         let (found, current) = (signed.policy.serial, current.policy.serial);
         if found <= current {
-            return Err(KeyManagerError::Serial { found, current }.into());
+            return Err(KeymanagerError::Serial { found, current }.into());
         }
     }
     check(&signed, &parameters_of(scope)?)?;
@@ -47,8 +47,8 @@ pub(super) fn update(scope: &mut Scope<'_>, call: &mut Call, body: &[u8]) -> Res
 /// Checks that a policy is signed as it must be.
 pub(super) fn check(
     signed: &SignedPolicySgx,
-    parameters: &KeyManagerParameters,
-) -> Result<(), KeyManagerError> {
+    parameters: &KeymanagerParameters,
+) -> Result<(), KeymanagerError> {
     // Their count bounds the work.
     let (count, limit) = (signed.signatures().len(), POLICY_SIGNATURES_MAX);
     if count > limit {
@@ -62,10 +62,10 @@ pub(super) fn check(
         .collect();
     let (found, needed) = (signers.len(), usize::from(parameters.policy_threshold));
     if found < needed {
-        return Err(KeyManagerError::Signers { found, needed });
+        return Err(KeymanagerError::Signers { found, needed });
     }
     let what = "policy";
     signed
         .verify()
-        .map_err(|error| KeyManagerError::Signature { what, error })
+        .map_err(|error| KeymanagerError::Signature { what, error })
 }

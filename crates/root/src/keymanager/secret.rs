@@ -9,14 +9,14 @@ use trilith_params::root::SECRET_ENCLAVES_MIN;
 use trilith_protocol::RootEvent;
 use trilith_protocol::root::keymanager::{
     EncryptedSecret, EphemeralSecretEvent, GAS_PUBLISH_EPHEMERAL_SECRET, GAS_PUBLISH_MASTER_SECRET,
-    KeyManagerEvent, MasterSecretEvent, SignedEncryptedEphemeralSecret,
+    KeymanagerEvent, MasterSecretEvent, SignedEncryptedEphemeralSecret,
     SignedEncryptedMasterSecret, Status,
 };
 use trilith_protocol::root::registry::CapabilityTee;
 use trilith_types::{Epoch, NodeId, PublicKey, RuntimeId, SignatureError, StateFault};
 
 use super::store::{EPHEMERAL, MASTER, STATUSES, charge, key, running};
-use super::{ArgumentRule, KeyManagerError};
+use super::{ArgumentRule, KeymanagerError};
 use crate::scope::{Call, Scope};
 use crate::{Refusal, registry};
 
@@ -26,7 +26,7 @@ pub(super) fn publish_master(
     call: &mut Call,
     body: &[u8],
 ) -> Result<(), Refusal> {
-    let signed = SignedEncryptedMasterSecret::decode(body).map_err(KeyManagerError::from)?;
+    let signed = SignedEncryptedMasterSecret::decode(body).map_err(KeymanagerError::from)?;
     charge(scope, call, GAS_PUBLISH_MASTER_SECRET)?;
     let secret = &signed.secret;
     let (id, epoch) = (secret.id, secret.epoch);
@@ -34,21 +34,21 @@ pub(super) fn publish_master(
     let place = key(MASTER, &id);
     let last: Option<SignedEncryptedMasterSecret> = scope.overlay.record(&place)?;
     if last.is_some_and(|last| last.secret.epoch == epoch) {
-        return Err(KeyManagerError::Published(epoch).into());
+        return Err(KeymanagerError::Published(epoch).into());
     }
     let earliest = status.next_rotation();
     if earliest.is_none_or(|earliest| epoch < earliest) {
-        return Err(KeyManagerError::Rotation { epoch, earliest }.into());
+        return Err(KeymanagerError::Rotation { epoch, earliest }.into());
     }
     let (found, expected) = (secret.generation, status.next_generation());
     if found != expected {
-        return Err(KeyManagerError::Generation { found, expected }.into());
+        return Err(KeymanagerError::Generation { found, expected }.into());
     }
     let enclaves = enclaves(scope, &status)?;
     check(scope.epoch, epoch, &secret.secret, &enclaves)?;
     signed.verify(&rak).map_err(wrongly_signed)?;
     scope.overlay.put_record(place, &signed);
-    scope.emit(RootEvent::KeyManager(KeyManagerEvent::MasterSecret(
+    scope.emit(RootEvent::KeyManager(KeymanagerEvent::MasterSecret(
         MasterSecretEvent {
             id,
             node: call.signer,
@@ -65,7 +65,7 @@ pub(super) fn publish_ephemeral(
     call: &mut Call,
     body: &[u8],
 ) -> Result<(), Refusal> {
-    let signed = SignedEncryptedEphemeralSecret::decode(body).map_err(KeyManagerError::from)?;
+    let signed = SignedEncryptedEphemeralSecret::decode(body).map_err(KeymanagerError::from)?;
     charge(scope, call, GAS_PUBLISH_EPHEMERAL_SECRET)?;
     let secret = &signed.secret;
     let (id, epoch) = (secret.id, secret.epoch);
@@ -73,13 +73,13 @@ pub(super) fn publish_ephemeral(
     let place = key(EPHEMERAL, &id);
     let last: Option<SignedEncryptedEphemeralSecret> = scope.overlay.record(&place)?;
     if last.is_some_and(|last| last.secret.epoch == epoch) {
-        return Err(KeyManagerError::Published(epoch).into());
+        return Err(KeymanagerError::Published(epoch).into());
     }
     let enclaves = enclaves(scope, &status)?;
     check(scope.epoch, epoch, &secret.secret, &enclaves)?;
     signed.verify(&rak).map_err(wrongly_signed)?;
     scope.overlay.put_record(place, &signed);
-    scope.emit(RootEvent::KeyManager(KeyManagerEvent::EphemeralSecret(
+    scope.emit(RootEvent::KeyManager(KeymanagerEvent::EphemeralSecret(
         EphemeralSecretEvent {
             id,
             node: call.signer,
@@ -89,9 +89,9 @@ pub(super) fn publish_ephemeral(
     Ok(())
 }
 
-fn wrongly_signed(error: SignatureError) -> KeyManagerError {
+fn wrongly_signed(error: SignatureError) -> KeymanagerError {
     let what = "secret";
-    KeyManagerError::Signature { what, error }
+    KeymanagerError::Signature { what, error }
 }
 
 /// The status of the key manager whose node signed the transaction, and that node's key for
@@ -103,14 +103,14 @@ fn member(
 ) -> Result<(Status, PublicKey), Refusal> {
     running(scope, id)?;
     let status: Option<Status> = scope.overlay.record(&key(STATUSES, id))?;
-    let status = status.ok_or(KeyManagerError::NoSuchStatus(*id))?;
+    let status = status.ok_or(KeymanagerError::NoSuchStatus(*id))?;
     let node = call.signer;
     let known = status.nodes().contains(&node);
     let tee = match known {
         true => capability(scope, &node, id)?,
         false => None,
     };
-    let tee = tee.ok_or(KeyManagerError::NotMember { node, id: *id })?;
+    let tee = tee.ok_or(KeymanagerError::NotMember { node, id: *id })?;
     Ok((status, tee.rak))
 }
 
@@ -144,10 +144,10 @@ fn check(
     found: Epoch,
     secret: &EncryptedSecret,
     enclaves: &BTreeSet<PublicKey>,
-) -> Result<(), KeyManagerError> {
+) -> Result<(), KeymanagerError> {
     let expected = Epoch(running.0.saturating_add(1));
     if found != expected {
-        return Err(KeyManagerError::Epoch { found, expected });
+        return Err(KeymanagerError::Epoch { found, expected });
     }
     let checksum = secret.checksum.0.len();
     if checksum != 32 {
@@ -155,12 +155,12 @@ fn check(
     }
     let mut keys = secret.ciphertexts.keys();
     if let Some(stranger) = keys.find(|key| !enclaves.contains(key)) {
-        return Err(KeyManagerError::Stranger(*stranger));
+        return Err(KeymanagerError::Stranger(*stranger));
     }
     let (found, all) = (secret.ciphertexts.len(), enclaves.len());
     let percent = SECRET_ENCLAVES_MIN;
     if all == 0 || (found as u64 * 100) / (all as u64) < percent {
-        return Err(KeyManagerError::TooFew {
+        return Err(KeymanagerError::TooFew {
             found,
             all,
             percent,

@@ -143,3 +143,205 @@ fn admit(
     }
     Some((agreed, has_next))
 }
+
+#[cfg(test)]
+mod tests {
+    use trilith_protocol::root::keymanager::{PolicySgx, SignedPolicySgx};
+    use trilith_types::RuntimeId;
+
+    use super::*;
+
+    const EPOCH: Epoch = Epoch(10);
+    const CHECKSUM: [u8; 5] = [1, 2, 3, 4, 5];
+
+    fn policy() -> SignedPolicySgx {
+        let policy = PolicySgx {
+            serial: 1,
+            id: RuntimeId::from_bytes([0; 32]),
+            enclaves: None,
+            master_secret_rotation_interval: 0,
+            max_ephemeral_secret_age: 0,
+        };
+        SignedPolicySgx {
+            policy,
+            signatures: None,
+        }
+    }
+
+    fn initialized() -> Status {
+        Status {
+            is_initialized: true,
+            is_secure: true,
+            checksum: Some(Blob(CHECKSUM.to_vec())),
+            ..uninitialized()
+        }
+    }
+
+    fn uninitialized() -> Status {
+        Status {
+            policy: Some(policy()),
+            ..Status::new(RuntimeId::test(1))
+        }
+    }
+
+    fn says(is_secure: bool, checksum: Option<&[u8]>) -> InitResponse {
+        InitResponse {
+            is_secure,
+            checksum: checksum.map(|checksum| Blob(checksum.to_vec())),
+            policy_checksum: Some(Blob(policy().checksum().to_vec())),
+            ..InitResponse::default()
+        }
+    }
+
+    fn node(number: u8) -> NodeId {
+        PublicKey::from_bytes([number; 32])
+    }
+
+    /// Nodes 5 to 9 of Oasis Core `apps/keymanager/secrets/status_test.go`,
+    /// `TestGenerateStatus`, as what their enclaves say: insecure, secure, secure with the
+    /// checksum.
+    fn published() -> Vec<Candidate> {
+        let insecure = says(false, None);
+        let secure = says(true, None);
+        let newest = says(true, Some(&CHECKSUM));
+        vec![
+            (
+                node(5),
+                vec![
+                    insecure.clone(),
+                    secure.clone(),
+                    newest.clone(),
+                    newest.clone(),
+                ],
+            ),
+            (node(6), vec![insecure]),
+            (node(7), vec![secure]),
+            (node(8), vec![newest.clone(), newest.clone()]),
+            (node(9), vec![newest.clone(), newest]),
+        ]
+    }
+
+    fn nodes_of(status: &Status, candidates: &[Candidate]) -> (bool, bool, Vec<NodeId>) {
+        let next = next_status(status, None, candidates, EPOCH);
+        assert_eq!(next.checksum(), status.checksum());
+        (next.is_initialized, next.is_secure, next.nodes().to_vec())
+    }
+
+    /// Cases: Oasis Core `apps/keymanager/secrets/status_test.go`, `TestGenerateStatus`.
+    #[test]
+    fn nodes_are_found_as_published() {
+        let all = published();
+        // Nobody: nothing changes.
+        assert_eq!(
+            next_status(&uninitialized(), None, &all[..1], EPOCH),
+            uninitialized()
+        );
+        assert_eq!(
+            next_status(&initialized(), None, &all[..1], EPOCH),
+            initialized()
+        );
+        // The first node says whether the key manager is secure.
+        let found = nodes_of(&uninitialized(), &all[1..2]);
+        assert_eq!(found, (true, false, vec![node(6)]));
+        let found = nodes_of(&initialized(), &all[1..2]);
+        assert_eq!(found, (true, true, vec![]));
+        let found = nodes_of(&uninitialized(), &all);
+        assert_eq!(found, (true, false, vec![node(6)]));
+        let reversed: Vec<Candidate> = all.iter().rev().cloned().collect();
+        let found = nodes_of(&uninitialized(), &reversed);
+        assert_eq!(found, (true, true, vec![node(7)]));
+        let found = nodes_of(&initialized(), &all);
+        assert_eq!(found, (true, true, vec![node(8), node(9)]));
+    }
+
+    fn proposed(generation: u64, epoch: Epoch) -> EncryptedMasterSecret {
+        EncryptedMasterSecret {
+            id: RuntimeId::test(1),
+            generation,
+            epoch,
+            secret: trilith_protocol::root::keymanager::EncryptedSecret {
+                checksum: Blob(vec![9; 32]),
+                pub_key: node(0),
+                ciphertexts: [].into(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_secret_is_accepted_from_66_percent_on() {
+        let has = InitResponse {
+            next_checksum: Blob(vec![9; 32]),
+            next_rsk: Some(node(77)),
+            ..says(true, Some(&CHECKSUM))
+        };
+        let has_not = says(true, Some(&CHECKSUM));
+        // How many have it, how many have not, and whether it is accepted.
+        let cases = [
+            (2, 1, true),
+            (1, 1, false),
+            (33, 17, true),
+            (65, 35, false),
+            (66, 34, true),
+            (1, 0, true),
+            (0, 3, false),
+        ];
+        for (with, without, accepted) in cases {
+            let says = |number: u8| if number < with { &has } else { &has_not };
+            let candidates: Vec<Candidate> = (0..with + without)
+                .map(|number| (node(number), vec![says(number).clone()]))
+                .collect();
+            let secret = proposed(1, EPOCH);
+            let next = next_status(&initialized(), Some(&secret), &candidates, EPOCH);
+            assert_eq!(
+                next.generation == 1,
+                accepted,
+                "{with} of {}",
+                with + without
+            );
+            let count = if accepted { with } else { with + without };
+            assert_eq!(next.nodes().len(), usize::from(count));
+            assert_eq!(next.rsk, accepted.then_some(node(77)));
+            // Not one of another epoch, and not of another generation.
+            for secret in [
+                proposed(1, Epoch(9)),
+                proposed(2, EPOCH),
+                proposed(0, EPOCH),
+            ] {
+                let next = next_status(&initialized(), Some(&secret), &candidates, EPOCH);
+                assert_eq!((next.generation, next.checksum()), (0, &CHECKSUM[..]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_derives_another_key_does_not_have_the_secret() {
+        let has = |key: u8| InitResponse {
+            next_checksum: Blob(vec![9; 32]),
+            next_rsk: Some(node(key)),
+            ..says(true, Some(&CHECKSUM))
+        };
+        let candidates = [(node(1), vec![has(77)]), (node(2), vec![has(78)])];
+        let secret = proposed(1, EPOCH);
+        let next = next_status(&initialized(), Some(&secret), &candidates, EPOCH);
+        // One of two.
+        assert_eq!((next.generation, next.nodes().len()), (0, 2));
+        let more = [&candidates[..], &[(node(3), vec![has(77)])]].concat();
+        let next = next_status(&initialized(), Some(&secret), &more, EPOCH);
+        assert_eq!((next.generation, next.rsk), (1, Some(node(77))));
+        assert_eq!(next.nodes(), [node(1), node(3)]);
+    }
+
+    #[test]
+    fn a_committee_is_bounded() {
+        let candidates: Vec<Candidate> = (0..KEY_MANAGER_NODES_MAX as u64 + 5)
+            .map(|number| {
+                let mut id = [0; 32];
+                id[..8].copy_from_slice(&number.to_be_bytes());
+                let says = says(true, Some(&CHECKSUM));
+                (PublicKey::from_bytes(id), vec![says])
+            })
+            .collect();
+        let next = next_status(&initialized(), None, &candidates, EPOCH);
+        assert_eq!(next.nodes().len(), KEY_MANAGER_NODES_MAX);
+    }
+}

@@ -1,13 +1,13 @@
 //! Where things of the key manager service stand in the state. See the service for the table.
 
 use trilith_protocol::root::keymanager::{
-    KeyManagerParameters, SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret, Status,
+    KeymanagerParameters, SignedEncryptedEphemeralSecret, SignedEncryptedMasterSecret, Status,
 };
 use trilith_protocol::root::registry::{KIND_KEY_MANAGER, Runtime};
-use trilith_protocol::root::{KeyManagerRecord, KeyManagerSummary};
+use trilith_protocol::root::{KeymanagerRecord, KeymanagerSummary};
 use trilith_types::{RuntimeId, StateFault, StateRead};
 
-use super::KeyManagerError;
+use super::KeymanagerError;
 use crate::overlay::{Overlay, Values};
 use crate::scope::{Call, Scope, broken};
 use crate::state::{Record, read, record_of_encoded};
@@ -18,7 +18,7 @@ pub(super) const STATUSES: &[u8] = b"Ks";
 pub(super) const MASTER: &[u8] = b"Km";
 pub(super) const EPHEMERAL: &[u8] = b"Ke";
 
-record_of_encoded!(KeyManagerParameters, "key manager parameters");
+record_of_encoded!(KeymanagerParameters, "key manager parameters");
 record_of_encoded!(Status, "key manager status");
 record_of_encoded!(SignedEncryptedMasterSecret, "master secret");
 record_of_encoded!(SignedEncryptedEphemeralSecret, "ephemeral secret");
@@ -28,13 +28,13 @@ pub(super) fn key(prefix: &[u8], id: &RuntimeId) -> Vec<u8> {
 }
 
 /// The parameters in a height in the making.
-pub(super) fn parameters_of(scope: &mut Scope<'_>) -> Result<KeyManagerParameters, StateFault> {
+pub(super) fn parameters_of(scope: &mut Scope<'_>) -> Result<KeymanagerParameters, StateFault> {
     Ok(scope.overlay.record(PARAMETERS)?.unwrap_or_default())
 }
 
 /// Writes the parameters, unless they are the default.
-pub(super) fn save_parameters(scope: &mut Scope<'_>, parameters: &KeyManagerParameters) {
-    let is_default = *parameters == KeyManagerParameters::default();
+pub(super) fn save_parameters(scope: &mut Scope<'_>, parameters: &KeymanagerParameters) {
+    let is_default = *parameters == KeymanagerParameters::default();
     let value = (!is_default).then(|| parameters.to_bytes());
     scope.overlay.put(PARAMETERS.to_vec(), value);
 }
@@ -55,14 +55,14 @@ pub(super) fn charge(
 pub(super) fn running(scope: &mut Scope<'_>, id: &RuntimeId) -> Result<Runtime, Refusal> {
     registry::running(scope, id)?
         .filter(|runtime| runtime.kind == KIND_KEY_MANAGER)
-        .ok_or_else(|| KeyManagerError::NotKeyManager(*id).into())
+        .ok_or_else(|| KeymanagerError::NotKeyManager(*id).into())
 }
 
 /// The parameters.
 ///
 /// # Errors
 /// [`StateFault`] if the view cannot be read or holds what the root never wrote there.
-pub fn parameters(view: &dyn StateRead) -> Result<KeyManagerParameters, StateFault> {
+pub fn parameters(view: &dyn StateRead) -> Result<KeymanagerParameters, StateFault> {
     Ok(read(view, PARAMETERS)?.unwrap_or_default())
 }
 
@@ -82,11 +82,11 @@ pub fn status(view: &dyn StateRead, id: &RuntimeId) -> Result<Option<Status>, St
 pub fn record(
     view: &dyn StateRead,
     id: &RuntimeId,
-) -> Result<Option<KeyManagerRecord>, StateFault> {
+) -> Result<Option<KeymanagerRecord>, StateFault> {
     let Some(status) = status(view, id)? else {
         return Ok(None);
     };
-    Ok(Some(KeyManagerRecord {
+    Ok(Some(KeymanagerRecord {
         status,
         master_secret: read(view, &key(MASTER, id))?,
         ephemeral_secret: read(view, &key(EPHEMERAL, id))?,
@@ -97,7 +97,7 @@ pub fn record(
 ///
 /// # Errors
 /// See [`parameters`].
-pub fn summary(view: &dyn StateRead) -> Result<KeyManagerSummary, StateFault> {
+pub fn summary(view: &dyn StateRead) -> Result<KeymanagerSummary, StateFault> {
     let statuses = Overlay::new(view, Values::new()).all(STATUSES)?;
     let ids: Result<Vec<RuntimeId>, StateFault> = statuses
         .iter()
@@ -107,7 +107,7 @@ pub fn summary(view: &dyn StateRead) -> Result<KeyManagerSummary, StateFault> {
                 .map_err(|_| broken("a key of the key manager service has another length"))
         })
         .collect();
-    Ok(KeyManagerSummary {
+    Ok(KeymanagerSummary {
         params: parameters(view)?,
         ids: ids?,
     })

@@ -95,7 +95,7 @@ wire_struct! {
 wire_struct! {
     /// Changes of the key manager service's parameters.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
-    pub struct KeyManagerChanges as "key manager changes", at most TRANSACTION_BYTES_MAX, {
+    pub struct KeymanagerChanges as "key manager changes", at most TRANSACTION_BYTES_MAX, {
         /// Gas of all operations.
         gas_costs: BTreeMap<Name, u64> = unless_empty "gas_costs",
     }

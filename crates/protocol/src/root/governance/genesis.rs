@@ -31,7 +31,7 @@ wire_struct! {
         gas_costs: BTreeMap<Name, u64> = unless_empty "gas_costs",
         /// What is deposited with a proposal, in base units.
         min_proposal_deposit: Quantity = unless_empty "min_proposal_deposit",
-        /// Epochs after which votes are counted.
+        /// Epochs after which votes are counted; 0 counts as 1.
         voting_period: u64 = unless_empty "voting_period",
         /// Part of the voters' stake that must vote yes, in percent, from 67 to 100.
         stake_threshold: u8 = unless_empty "stake_threshold",

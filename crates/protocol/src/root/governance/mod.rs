@@ -12,7 +12,7 @@ mod changes;
 mod genesis;
 mod proposal;
 
-pub use changes::{GovernanceChanges, KeyManagerChanges, RegistryChanges, StakingChanges};
+pub use changes::{GovernanceChanges, KeymanagerChanges, RegistryChanges, StakingChanges};
 pub use genesis::{
     FeatureRecord, GAS_CAST_VOTE, GAS_OPERATIONS, GAS_SUBMIT_PROPOSAL, GovernanceGenesis,
     GovernanceParameters,

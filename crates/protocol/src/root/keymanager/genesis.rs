@@ -31,7 +31,7 @@ wire_struct! {
     /// built into the enclaves, and the root asks for none; here it asks for those of the
     /// genesis document, if that has any.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct KeyManagerParameters as "key manager parameters",
+    pub struct KeymanagerParameters as "key manager parameters",
         at most params::PARAMETERS_BYTES_MAX, {
         /// Gas of each operation; one that is not there is free.
         gas_costs: BTreeMap<Name, u64> = unless_empty "gas_costs",
@@ -42,7 +42,7 @@ wire_struct! {
     }
 }
 
-impl Default for KeyManagerParameters {
+impl Default for KeymanagerParameters {
     fn default() -> Self {
         Self {
             gas_costs: GAS_OPERATIONS.map(|(name, gas)| (name.into(), gas)).into(),
@@ -57,9 +57,9 @@ wire_struct! {
     /// Oasis Core exports neither the nodes of a status nor secrets; here a network that starts
     /// from an export stands where the old one did.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
-    pub struct KeyManagerGenesis as "key manager genesis", at most GENESIS_BYTES_MAX, {
+    pub struct KeymanagerGenesis as "key manager genesis", at most GENESIS_BYTES_MAX, {
         /// The parameters.
-        params: KeyManagerParameters = unless_default "params",
+        params: KeymanagerParameters = unless_default "params",
         /// How the key managers stand, ascending by identifier.
         statuses: Vec<Status> = unless_empty "statuses",
         /// The newest proposed master secrets, ascending by key manager.

@@ -16,7 +16,7 @@ mod status;
 pub use checksum::{ephemeral_secret_checksum, master_secret_checksum};
 pub use genesis::{
     GAS_OPERATIONS, GAS_PUBLISH_EPHEMERAL_SECRET, GAS_PUBLISH_MASTER_SECRET, GAS_UPDATE_POLICY,
-    KeyManagerGenesis, KeyManagerParameters,
+    KeymanagerGenesis, KeymanagerParameters,
 };
 pub use policy::{EnclaveIdentity, EnclavePolicy, PolicySgx, SignedPolicySgx};
 pub use secret::{
@@ -88,7 +88,7 @@ wire_choice! {
     /// Something that happened to a key manager. Deviation from Oasis Core, whose events carry
     /// whole statuses and secrets: these name them.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub enum KeyManagerEvent as "key manager event" {
+    pub enum KeymanagerEvent as "key manager event" {
         /// A status changed.
         Status(StatusEvent) = "status",
         /// A master secret was proposed.

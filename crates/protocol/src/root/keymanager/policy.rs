@@ -101,6 +101,9 @@ impl PolicySgx {
 
     /// Whether keys of an ephemeral secret may be derived in an epoch: not before the epoch that
     /// precedes the secret's own, and not after its age has run out.
+    ///
+    /// Source: Oasis Core `keymanager/src/runtime/secrets.rs` (`validate_ephemeral_key_epoch`),
+    /// whose enclaves have an age of their own instead of the policy's.
     pub fn may_use_ephemeral(&self, of: Epoch, now: Epoch) -> bool {
         let last = of.0.saturating_add(self.max_ephemeral_secret_age);
         of.0 <= now.0.saturating_add(1) && now.0 <= last
