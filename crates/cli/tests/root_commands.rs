@@ -201,18 +201,31 @@ fn an_entity_with_a_node_and_a_runtime_is_registered() {
     let listed = user.json("runtime list");
     assert_eq!(listed["runtimes"].as_array().unwrap().len(), 3);
 
+    let events = user.json("root events");
+    let events = events["events"].as_array().unwrap();
+    let is_node = |event: &&Value| event["event"]["registry"]["node"]["id"] == json!(node);
+    assert_eq!(events.iter().filter(is_node).count(), 1);
+    let status = user.json("root status");
+    assert_eq!(status["chain"], "trilith-dev");
+    assert_eq!(status["epoch_interval"], 3_600);
+}
+
+#[test]
+fn descriptors_that_cannot_be_are_refused_by_field() {
+    let (user, _node) = network();
+    let template = user.json("runtime template");
     // A descriptor that breaks a rule, one that is none, and one that is not JSON.
     let mut bad = template.clone();
     bad["executor"]["group_size"] = json!(0);
     user.write("bad.json", bad.to_string());
-    let error = user.fails(1, "runtime register bad.json --identity me.pem");
+    let error = user.fails(1, "runtime register bad.json");
     has(
         &error,
         &["group_size is 0, it must be from 1 to 100", "reason 107"],
     );
     bad["executor"]["group_size"] = json!("many");
     user.write("bad.json", bad.to_string());
-    let error = user.fails(1, "runtime register bad.json --identity me.pem");
+    let error = user.fails(1, "runtime register bad.json");
     has(
         &error,
         &[
@@ -226,13 +239,6 @@ fn an_entity_with_a_node_and_a_runtime_is_registered() {
         &user.fails(1, "runtime register bad.json"),
         &["no JSON", "runtime template"],
     );
-    let events = user.json("root events");
-    let events = events["events"].as_array().unwrap();
-    let is_node = |event: &&Value| event["event"]["registry"]["node"]["id"] == json!(node);
-    assert_eq!(events.iter().filter(is_node).count(), 1);
-    let status = user.json("root status");
-    assert_eq!(status["chain"], "trilith-dev");
-    assert_eq!(status["epoch_interval"], 3_600);
 }
 
 /// Every command with its subcommands.

@@ -141,7 +141,14 @@ fn documents_are_shown_changed_and_refused() {
     assert_eq!(read, serde_json::from_str::<Value>(&written).unwrap());
     let error = user.fails(2, "genesis show genesis.json --form cbor");
     has(&error, &["--out"]);
+}
 
+#[test]
+fn what_is_wrong_with_a_document_is_named() {
+    let user = User::at("none");
+    user.ok("genesis new --epoch-heights 8 --out genesis.json");
+    let written = std::fs::read_to_string(user.path("genesis.json")).unwrap();
+    let read: Value = serde_json::from_str(&written).unwrap();
     let refused = |change: &dyn Fn(&mut Value), code: i32| {
         let mut document = read.clone();
         change(&mut document);
@@ -196,9 +203,14 @@ fn documents_are_shown_changed_and_refused() {
         1,
     );
     has(&standing, &["there is no such compute runtime"]);
+}
 
-    // A network begins with the changed document, and only with its own keys.
-    let mut document = read.clone();
+#[test]
+fn a_network_begins_with_a_document_and_only_with_its_own_keys() {
+    let user = User::at("none");
+    user.ok("genesis new --epoch-heights 8 --out genesis.json");
+    let written = std::fs::read_to_string(user.path("genesis.json")).unwrap();
+    let mut document: Value = serde_json::from_str(&written).unwrap();
     document["chain"] = json!("mine");
     user.write("mine.json", document.to_string());
     let mine = user.path("mine.json");
@@ -228,6 +240,10 @@ fn documents_are_shown_changed_and_refused() {
     let other = dev_that_ends(&user.path(".trilith"), &arguments);
     let said = String::from_utf8_lossy(&other.stderr).into_owned();
     has(&said, &["holds the network", "--clean"]);
+    // Forgotten, with the seed that the document's keys come from.
+    let arguments = ["--genesis", genesis.to_str().unwrap(), "--clean"];
+    let _node = Node::start_with(&user.path(".trilith"), &arguments);
+    assert_eq!(user.json("root status")["chain"], "trilith-dev");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use trilith_ordering::{
     CertifiedBlock, Follower, FollowerStart, Ordering, OrderingFull, Solo, SoloStart,
 };
 use trilith_protocol::root::{ROOT_RUNTIME as ROOT, RuntimeDescriptor};
-use trilith_protocol::{AttestedSignature, RootGenesis};
+use trilith_protocol::{AttestedSignature, RootGenesis, Runtime};
 use trilith_store::{Store, StoreFault};
 use trilith_types::{Hash, Height, NodeId, RuntimeId, StateFault, TimeNanos, WriteLog};
 
@@ -158,14 +158,10 @@ impl Core {
         let mut ledger = ledger(store, config, membership, &wake)?;
         let mut workers = BTreeMap::new();
         for descriptor in descriptors(&ledger, &genesis)? {
-            let runtime = match registry.get(&descriptor.id) {
-                Some(runtime) => runtime,
-                // A node executes those of the plain list. Which registered ones it executes it
-                // says when it registers itself.
-                None if genesis.runtime(&descriptor.id).is_none() => continue,
-                None => return Err(NodeError::MissingRuntime(descriptor.id)),
+            let Some(runtime) = executed_here(&genesis, registry, &descriptor.id)? else {
+                continue;
             };
-            let worker = Worker::open(&mut ledger, runtime.clone(), &descriptor, pool)?;
+            let worker = Worker::open(&mut ledger, runtime, &descriptor, pool)?;
             workers.insert(descriptor.id, worker);
         }
         ledger.host.store().sync()?;
@@ -389,6 +385,26 @@ fn descriptors(
         descriptors.push(now.unwrap_or_else(|| runtime.descriptor()));
     }
     Ok(descriptors)
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.ledger.port.close();
+    }
+}
+
+/// The runtime with this identifier; `None` if this node does not execute it. A node executes all
+/// of the plain list; which registered ones it executes it says when it registers itself.
+fn executed_here(
+    genesis: &RootGenesis,
+    registry: &RuntimeRegistry,
+    id: &RuntimeId,
+) -> Result<Option<Arc<dyn Runtime>>, NodeError> {
+    match registry.get(id) {
+        Some(runtime) => Ok(Some(runtime.clone())),
+        None if genesis.runtime(id).is_none() => Ok(None),
+        None => Err(NodeError::MissingRuntime(*id)),
+    }
 }
 
 fn earlier(one: Option<TimeNanos>, other: Option<TimeNanos>) -> Option<TimeNanos> {

@@ -87,6 +87,8 @@ struct Intake {
     /// Receipts of executed heights that are not durable yet.
     executed: Vec<RootReceipt>,
     recent: Recent,
+    /// The node has stopped: nothing is taken any more.
+    closed: bool,
 }
 
 /// What transactions of late heights caused.
@@ -175,6 +177,14 @@ impl RootPort {
         }
     }
 
+    /// The node stops: whoever waits gets no receipt.
+    pub(crate) fn close(&self) {
+        let mut intake = self.intake();
+        intake.closed = true;
+        intake.waiting.clear();
+        intake.waiters.clear();
+    }
+
     /// Everything up to this height is durable: it is what queries see, and who waits is answered.
     pub(crate) fn durable(&self, tip: RootTip) {
         self.tips.send_replace(tip);
@@ -258,6 +268,9 @@ impl RootHandle {
         let (sender, receiver) = oneshot::channel();
         {
             let mut intake = self.port.intake();
+            if intake.closed {
+                return Ok(receiver);
+            }
             let is_new = !intake.waiters.contains_key(&id);
             if is_new {
                 let (count, bytes) = (intake.waiters.len(), intake.waiting_bytes);

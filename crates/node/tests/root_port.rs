@@ -91,6 +91,20 @@ fn a_transaction_gets_a_receipt_of_its_height() {
 }
 
 #[test]
+fn nobody_waits_for_a_node_that_has_stopped() {
+    let mut net = Net::open(&SimulatedDisk::new(), &Setup::default(), START);
+    net.step().unwrap();
+    let root = net.core.root();
+    let mut before = root.submit(transfer(&root, 1, 0, 0)).unwrap();
+    drop(net);
+    assert_eq!(before.try_recv(), Err(TryRecvError::Closed));
+    let mut after = root.submit(transfer(&root, 1, 0, 0)).unwrap();
+    assert_eq!(after.try_recv(), Err(TryRecvError::Closed));
+    // What was durable can still be read.
+    assert_eq!(nonce(&root, 1), 0);
+}
+
+#[test]
 fn the_same_transaction_waits_once() {
     let mut net = Net::open(&SimulatedDisk::new(), &Setup::default(), START);
     net.step().unwrap();

@@ -17,6 +17,10 @@ use registered::{
     COMPUTE, FREE, OBSERVER, STORAGE, VALIDATOR, document, entity_of, node_of, real, runtime_of,
     signed_entity, signed_node,
 };
+use trilith_protocol::root::governance::{
+    ActivateFeatures, CAST_VOTE, CancelUpgrade, ChangeParameters, ProposalContent, ProposalVote,
+    ProtocolVersions, SUBMIT_PROPOSAL, StakingChanges, UPGRADE_VERSION, Upgrade, Vote,
+};
 use trilith_protocol::root::registry::{
     DEREGISTER_ENTITY, REGISTER_ENTITY, REGISTER_NODE, REGISTER_RUNTIME, UNFREEZE_NODE,
     UnfreezeNode,
@@ -27,7 +31,7 @@ use trilith_protocol::root::staking::{
     ReclaimEscrow, RewardStep, Slash, SlashReason, StakingEvent, TRANSFER, Transfer, WITHDRAW,
     Withdraw,
 };
-use trilith_protocol::root::{Address, Fee, Quantity, Signed};
+use trilith_protocol::root::{Address, FeatureId, Fee, Quantity, RawItem, Signed};
 use trilith_protocol::{ExecutorCommitment, Outcome, RootEvent, RootGenesis, Runtime as _};
 use trilith_root::{
     Root, check, check_genesis, export_genesis, genesis_write_log, registry, staking, state,
@@ -188,6 +192,62 @@ fn registry_act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// Governance: parameters, upgrades, features, and votes on the first proposals.
+fn governance_act() -> impl Strategy<Value = Act> {
+    let content = prop_oneof![
+        (0..50u128).prop_map(|least| {
+            let changes = StakingChanges {
+                min_transfer: Some(q(least)),
+                debonding_interval: Some(1 + (least % 3) as u64),
+                ..StakingChanges::default()
+            };
+            let changes = RawItem(changes.encode());
+            let module = "staking".into();
+            ProposalContent {
+                change_parameters: Some(ChangeParameters { module, changes }),
+                ..ProposalContent::default()
+            }
+        }),
+        (0..6u8).prop_map(|id| {
+            let ids = vec![FeatureId([id; 32])];
+            ProposalContent {
+                activate_features: Some(ActivateFeatures { ids }),
+                ..ProposalContent::default()
+            }
+        }),
+        (1..8u64).prop_map(|proposal_id| ProposalContent {
+            cancel_upgrade: Some(CancelUpgrade { proposal_id }),
+            ..ProposalContent::default()
+        }),
+        (0..30u64).prop_map(|epoch| {
+            let version = registered::version(1);
+            let upgrade = Upgrade {
+                v: UPGRADE_VERSION,
+                handler: "next".into(),
+                target: ProtocolVersions {
+                    consensus_protocol: version,
+                    runtime_host_protocol: version,
+                    runtime_committee_protocol: version,
+                },
+                epoch: Epoch(epoch),
+            };
+            ProposalContent {
+                upgrade: Some(upgrade),
+                ..ProposalContent::default()
+            }
+        }),
+    ];
+    let vote = prop_oneof![4 => Just(Vote::Yes), 1 => Just(Vote::No), 1 => Just(Vote::Abstain)];
+    prop_oneof![
+        1 => (anybody(), content).prop_map(|(who, content)| {
+            Act::Call(who, SUBMIT_PROPOSAL, content.encode(), FREE)
+        }),
+        3 => (anybody(), 1..8u64, vote).prop_map(|(who, id, vote)| {
+            Act::Call(who, CAST_VOTE, ProposalVote { id, vote }.encode(), FREE)
+        }),
+    ]
+}
+
 /// Rounds of runtimes.
 fn roothash_act() -> impl Strategy<Value = Act> {
     let votes = prop_oneof![
@@ -203,7 +263,7 @@ fn roothash_act() -> impl Strategy<Value = Act> {
 
 /// A transaction of any service with a byte changed.
 fn damaged_act() -> impl Strategy<Value = Act> {
-    let act = prop_oneof![staking_act(), registry_act()];
+    let act = prop_oneof![staking_act(), registry_act(), governance_act()];
     (act, any::<u8>(), any::<Index>()).prop_map(|(act, byte, at)| match act {
         Act::Call(who, method, mut body, fee) if !body.is_empty() => {
             let at = at.index(body.len());
@@ -219,6 +279,7 @@ fn act() -> impl Strategy<Value = Act> {
         5 => staking_act(),
         8 => registry_act(),
         6 => roothash_act(),
+        4 => governance_act(),
         1 => damaged_act(),
         5 => (1..12u64).prop_map(Act::Idle),
     ]
@@ -262,6 +323,11 @@ fn beginning() -> RootGenesis {
         scale: q(10_000),
     }];
     params.commission_schedule_rules.rate_bound_lead = 2;
+    let params = &mut document.services.governance.params;
+    params.min_proposal_deposit = q(100);
+    params.voting_period = 1;
+    params.upgrade_min_epoch_diff = 3;
+    params.upgrade_cancel_min_epoch_diff = 2;
     document
 }
 
@@ -467,10 +533,10 @@ fn goes_on_elsewhere(network: &Network, began: &RootGenesis) -> Result<(), TestC
     elected_were_eligible(&next)
 }
 
-/// The root over what staking and registry keep.
+/// The root over what staking, registry and governance keep.
 fn root_of_services(view: &network::MapView) -> Hash {
     let entries = view.entries.iter();
-    let entries = entries.filter(|(key, _)| key.starts_with(b"S") || key.starts_with(b"R"));
+    let entries = entries.filter(|(key, _)| matches!(key[0], b'S' | b'R' | b'G'));
     trilith_mkvs::root_of(entries.map(|(key, value)| (key.clone(), value.clone()))).unwrap()
 }
 

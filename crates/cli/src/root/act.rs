@@ -327,7 +327,7 @@ fn plain(value: &Value) -> String {
                 items.join(" ")
             }
         }
-        Value::Object(_) => "none".to_owned(),
+        Value::Object(_) => "{}".to_owned(),
         other => other.to_string(),
     }
 }

@@ -403,8 +403,12 @@ fn document(proposal: &Proposal) -> Result<Value> {
             .into_iter()
             .find(|of| of.name() == change.module);
         if let Some(module) = module
-            && let Ok(changes) = json::show(&change.changes.0, &module.shape())
+            && let Ok(mut changes) = json::show(&change.changes.0, &module.shape())
         {
+            // What stays as it is goes without saying.
+            if let Some(fields) = changes.as_object_mut() {
+                fields.retain(|_, value| !value.is_null());
+            }
             document["content"]["change_parameters"]["changes"] = changes;
         }
     }

@@ -60,7 +60,8 @@ enum StateCommand {
     /// Every file is verified before it is used. The runtime must have no version in the data
     /// folder yet; the folder is made if it does not exist. What comes in is the state alone,
     /// without the keys of a node and the genesis of its network: it can be inspected and exported
-    /// again, but `trilith dev` does not go on from it.
+    /// again. A network goes on from it with `trilith dev --genesis` and a document of `trilith
+    /// state export-genesis`.
     Import(ImportArguments),
     /// Check every byte of an exported state against its manifest and its root
     Verify(VerifyArguments),
