@@ -46,7 +46,7 @@ impl RootState {
         }
     }
 
-    pub(crate) fn from_root(&self, runtime: &RuntimeId) -> Result<FromRoot, NodeError> {
+    fn news(&self, runtime: &RuntimeId) -> Result<FromRoot, NodeError> {
         match self.ask(&RootQuery::FromRoot(*runtime))? {
             RootAnswer::FromRoot(news) => Ok(*news),
             other => Err(unexpected(&other)),
@@ -95,7 +95,7 @@ impl RootState {
             epoch: self.epoch()?,
             randomness: Some(tip.randomness),
             committee: committee.workers,
-            from_root: self.from_root(runtime)?,
+            from_root: self.news(runtime)?,
         }))
     }
 

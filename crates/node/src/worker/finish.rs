@@ -14,7 +14,7 @@ use trilith_protocol::{AttestedSignature, Batch, CheckContext};
 use trilith_store::{Store, StoreFault};
 use trilith_types::{Hash, Round, RuntimeId, TimeNanos};
 
-use super::running::{Done, Finished, Known, Owed, Source, stored_proposals};
+use super::running::{Done, Finished, Known, Owed, RANKS_MAX, Source, stored_proposals};
 use super::{Head, REPEAT, Worker};
 use crate::certify::Certifier;
 use crate::ledger::Ledger;
@@ -47,7 +47,7 @@ pub(super) fn time_of(
         })?;
         return Ok(Some(open.batch.time));
     }
-    let stored = stored_proposals(store, runtime, round)?;
+    let stored = stored_proposals(store, (runtime, round), RANKS_MAX)?;
     Ok(stored.first().map(|open| open.batch.time))
 }
 

@@ -495,7 +495,7 @@ impl Cluster {
     }
 
     /// One step of every node, `nanos` later.
-    pub fn try_step(&mut self, nanos: u64) -> Result<(), (usize, NodeError)> {
+    pub fn try_step(&mut self, nanos: u64) -> Result<(), Box<(usize, NodeError)>> {
         let now = self.clock.0.fetch_add(nanos, Ordering::SeqCst) + nanos;
         {
             let mut wires = self.wires.lock().unwrap();
@@ -511,7 +511,7 @@ impl Cluster {
         }
         for (index, member) in self.members.iter_mut().enumerate() {
             if let Some(core) = &mut member.core {
-                core.step().map_err(|error| (index, error))?;
+                core.step().map_err(|error| Box::new((index, error)))?;
             }
         }
         Ok(())
@@ -519,7 +519,7 @@ impl Cluster {
 
     pub fn step(&mut self) {
         self.try_step(10 * MILLISECOND)
-            .unwrap_or_else(|(index, error)| panic!("node {index}: {error}"));
+            .unwrap_or_else(|failed| panic!("node {}: {}", failed.0, failed.1));
     }
 
     /// Steps until `done`; panics after `seconds` of simulated time.
