@@ -134,6 +134,14 @@ impl Worker {
                         return Ok(Some(finished(owed, known, executed)));
                     }
                     owed.proposals[index].1 = Some(Done::fruitless());
+                    if owed.asks > 0 {
+                        // What others say was executed gives something else here: perhaps it is
+                        // they who are wrong, perhaps this node's own execution.
+                        let round = owed.header.round;
+                        tracing::error!(%round, "this node computes another result than is final");
+                        owed.retry = Some(TimeNanos(now.0.saturating_add(ROUND_RETRY_DELAY)));
+                        return Ok(None);
+                    }
                 }
                 Err(HostFault::Store(fault)) if !matches!(fault, StoreFault::Refused(_)) => {
                     return Err(fault.into());

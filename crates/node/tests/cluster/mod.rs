@@ -157,6 +157,7 @@ impl Statements {
 /// How a cluster is set up. Node 0 orders blocks and executes nothing in committees.
 #[derive(Clone)]
 pub struct Plan {
+    pub chain: &'static str,
     pub primaries: u16,
     pub backups: u16,
     pub stragglers: u16,
@@ -171,6 +172,7 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         Self {
+            chain: "cluster",
             primaries: 3,
             backups: 4,
             stragglers: 0,
@@ -228,7 +230,7 @@ impl Plan {
         registry.entities = entities.into_iter().map(|(_, signed)| signed).collect();
         registry.nodes = nodes.into_iter().map(|(_, signed)| signed).collect();
         RootGenesis {
-            chain: "cluster".into(),
+            chain: self.chain.into(),
             time: TimeNanos(START),
             epoch_interval: self.epoch_interval,
             nodes: Vec::new(),
