@@ -76,6 +76,13 @@ async fn canisters_run_on_a_committee_and_go_on_after_a_restart() {
     let client = Client::new(&node);
     assert_eq!(client.query::<u32>(canister, "get", ()).await, 12);
     assert_eq!(client.update::<u32>(canister, "inc", ()).await, 13);
+
+    // Killed in the middle of everything, all of its nodes go on.
+    node.kill();
+    let node = Node::start(folder.path());
+    let client = Client::new(&node);
+    assert_eq!(client.query::<u32>(canister, "get", ()).await, 13);
+    assert_eq!(client.update::<u32>(canister, "inc", ()).await, 14);
 }
 
 #[test]

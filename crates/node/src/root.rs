@@ -49,7 +49,7 @@ impl RootState {
         }
     }
 
-    pub(crate) fn news(&self, runtime: &RuntimeId) -> Result<FromRoot, NodeError> {
+    fn news(&self, runtime: &RuntimeId) -> Result<FromRoot, NodeError> {
         match self.ask(&RootQuery::FromRoot(*runtime))? {
             RootAnswer::FromRoot(news) => Ok(*news),
             other => Err(unexpected(&other)),

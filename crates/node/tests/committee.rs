@@ -168,6 +168,56 @@ fn a_straggler_costs_a_timeout_or_nothing_where_one_is_allowed() {
     }
 }
 
+/// Three of four backups are a majority.
+#[test]
+fn a_straggler_among_the_backups_does_not_matter() {
+    let mut cluster = Cluster::new(Plan::default());
+    cluster.execute(0, add(1, 1));
+    cluster.converge();
+    let committee = cluster.committee().unwrap();
+    let backup = cluster.index_of(&committee.backups[1]);
+    let primary = cluster.scheduler(2);
+    cluster.stop(backup);
+    cluster.stop(primary);
+    cluster.execute(0, add(2, 1));
+    assert!(cluster.has_event(|event| discrepancy(event) == Some(true)));
+    assert!(!cluster.has_event(failed));
+    cluster.reopen(backup).unwrap();
+    cluster.reopen(primary).unwrap();
+    all_counted(&mut cluster, [1, 2]);
+}
+
+/// A batch that is not the one the scheduler signed for is executed by nobody.
+#[test]
+fn a_proposal_with_another_batch_is_refused() {
+    let mut cluster = Cluster::new(Plan::default());
+    cluster.execute(0, add(1, 1));
+    cluster.converge();
+    let liar = cluster.members[cluster.scheduler(0)].id;
+    cluster.disturb(move |from, _, message| match message {
+        Message::Proposal {
+            runtime,
+            height,
+            proposal,
+            batch,
+        } if from == liar => {
+            let mut batch = batch.clone();
+            batch.inputs.clear();
+            Fate::Instead(vec![Message::Proposal {
+                runtime: *runtime,
+                height: *height,
+                proposal: proposal.clone(),
+                batch,
+            }])
+        }
+        _ => Fate::Deliver,
+    });
+    cluster.execute(0, add(2, 1));
+    assert!(!cluster.has_event(|event| discrepancy(event) == Some(false)));
+    cluster.calm();
+    all_counted(&mut cluster, [1, 2]);
+}
+
 /// The proposal names a height that the node knows only from its disk.
 #[test]
 fn a_primary_that_comes_back_in_time_takes_part() {

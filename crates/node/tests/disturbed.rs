@@ -166,7 +166,8 @@ fn crash(who: Who, at: Option<u64>, seed: u64) -> u64 {
             "{who:?} at {at:?}: {}",
             cluster.describe()
         );
-        if let Err((failed, error)) = cluster.try_step(10 * MILLISECOND) {
+        if let Err(ended) = cluster.try_step(10 * MILLISECOND) {
+            let (failed, error) = *ended;
             assert_eq!(failed, index, "{who:?} at {at:?}: {error}");
             assert!(
                 matches!(error, NodeError::Store(_) | NodeError::Host(_)),

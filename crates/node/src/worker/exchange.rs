@@ -45,9 +45,8 @@ impl Worker {
                 ..
             } => self.take_proposal(ledger, from, (height, *proposal, batch), now)?,
             Message::Apply(apply) => {
-                if self.hold(ledger, from, &apply)? {
-                    self.wait(from, Message::Apply(apply));
-                }
+                let early = self.hold(ledger, from, &apply)?;
+                self.early_if(early, from, Message::Apply(apply));
             }
             Message::Receipt {
                 round,
@@ -62,6 +61,12 @@ impl Worker {
             _ => {}
         }
         Ok(())
+    }
+
+    fn early_if(&mut self, early: bool, from: NodeId, message: Message) {
+        if early {
+            self.wait(from, message);
+        }
     }
 
     fn wait(&mut self, from: NodeId, message: Message) {

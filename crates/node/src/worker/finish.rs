@@ -14,7 +14,7 @@ use trilith_protocol::{AttestedSignature, Batch, CheckContext};
 use trilith_store::{Store, StoreFault};
 use trilith_types::{Hash, Round, RuntimeId, TimeNanos};
 
-use super::running::{Done, Finished, Known, Owed, Source, stored_proposals};
+use super::running::{Done, Finished, Known, Owed, RANKS_MAX, Source, stored_proposals};
 use super::{Head, REPEAT, Worker};
 use crate::certify::Certifier;
 use crate::ledger::Ledger;
@@ -47,7 +47,7 @@ pub(super) fn time_of(
         })?;
         return Ok(Some(open.batch.time));
     }
-    let stored = stored_proposals(store, runtime, round)?;
+    let stored = stored_proposals(store, (runtime, round), RANKS_MAX)?;
     Ok(stored.first().map(|open| open.batch.time))
 }
 
@@ -134,6 +134,14 @@ impl Worker {
                         return Ok(Some(finished(owed, known, executed)));
                     }
                     owed.proposals[index].1 = Some(Done::fruitless());
+                    if owed.asks > 0 {
+                        // What others say was executed gives something else here: perhaps it is
+                        // they who are wrong, perhaps this node's own execution.
+                        let round = owed.header.round;
+                        tracing::error!(%round, "this node computes another result than is final");
+                        owed.retry = Some(TimeNanos(now.0.saturating_add(ROUND_RETRY_DELAY)));
+                        return Ok(None);
+                    }
                 }
                 Err(HostFault::Store(fault)) if !matches!(fault, StoreFault::Refused(_)) => {
                     return Err(fault.into());

@@ -123,7 +123,13 @@ impl Running {
             return Ok(());
         };
         let own = committee.rank(&ledger.id(), self.round);
-        let stored = stored_proposals(ledger.host.store(), &self.block.namespace, self.round)?;
+        // The only node of a network follows nobody.
+        let ranks = match ledger.net {
+            Some(_) => committee.workers.len() as u64,
+            None => 0,
+        };
+        let runtime = &self.block.namespace;
+        let stored = stored_proposals(ledger.host.store(), (runtime, self.round), ranks)?;
         for open in stored {
             let Some(rank) = committee.rank(&open.proposal.node_id, self.round) else {
                 continue;
@@ -159,15 +165,17 @@ impl Running {
     }
 }
 
-/// The proposals of a round that this node signed or took up.
+/// Ranks that any committee may have.
+pub(crate) const RANKS_MAX: u64 = trilith_params::root::COMMITTEE_MEMBERS_MAX as u64;
+
+/// The proposals of a round that this node signed or, of schedulers of the first `ranks`, took up.
 pub(crate) fn stored_proposals(
     store: &Store,
-    runtime: &RuntimeId,
-    round: Round,
+    (runtime, round): (&RuntimeId, Round),
+    ranks: u64,
 ) -> Result<Vec<OpenProposal>, NodeError> {
     let own = slot(runtime, round, Slot::Proposal);
-    let followed = (0..trilith_params::root::COMMITTEE_MEMBERS_MAX as u64)
-        .map(|rank| slot_of_rank(runtime, round, Slot::Followed, rank));
+    let followed = (0..ranks).map(|rank| slot_of_rank(runtime, round, Slot::Followed, rank));
     let mut found = Vec::new();
     for name in std::iter::once(own).chain(followed) {
         if let Some(stored) = store.signed(&name) {
@@ -204,7 +212,7 @@ impl Owed {
             since: TimeNanos(0),
             own: false,
         };
-        let stored = stored_proposals(ledger.host.store(), &runtime, round)?;
+        let stored = stored_proposals(ledger.host.store(), (&runtime, round), RANKS_MAX)?;
         Ok(Self {
             header,
             proposals: stored.into_iter().map(|open| (known(open), None)).collect(),

@@ -157,6 +157,7 @@ impl Statements {
 /// How a cluster is set up. Node 0 orders blocks and executes nothing in committees.
 #[derive(Clone)]
 pub struct Plan {
+    pub chain: &'static str,
     pub primaries: u16,
     pub backups: u16,
     pub stragglers: u16,
@@ -171,6 +172,7 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         Self {
+            chain: "cluster",
             primaries: 3,
             backups: 4,
             stragglers: 0,
@@ -228,7 +230,7 @@ impl Plan {
         registry.entities = entities.into_iter().map(|(_, signed)| signed).collect();
         registry.nodes = nodes.into_iter().map(|(_, signed)| signed).collect();
         RootGenesis {
-            chain: "cluster".into(),
+            chain: self.chain.into(),
             time: TimeNanos(START),
             epoch_interval: self.epoch_interval,
             nodes: Vec::new(),
@@ -495,7 +497,7 @@ impl Cluster {
     }
 
     /// One step of every node, `nanos` later.
-    pub fn try_step(&mut self, nanos: u64) -> Result<(), (usize, NodeError)> {
+    pub fn try_step(&mut self, nanos: u64) -> Result<(), Box<(usize, NodeError)>> {
         let now = self.clock.0.fetch_add(nanos, Ordering::SeqCst) + nanos;
         {
             let mut wires = self.wires.lock().unwrap();
@@ -511,7 +513,7 @@ impl Cluster {
         }
         for (index, member) in self.members.iter_mut().enumerate() {
             if let Some(core) = &mut member.core {
-                core.step().map_err(|error| (index, error))?;
+                core.step().map_err(|error| Box::new((index, error)))?;
             }
         }
         Ok(())
@@ -519,7 +521,7 @@ impl Cluster {
 
     pub fn step(&mut self) {
         self.try_step(10 * MILLISECOND)
-            .unwrap_or_else(|(index, error)| panic!("node {index}: {error}"));
+            .unwrap_or_else(|failed| panic!("node {}: {}", failed.0, failed.1));
     }
 
     /// Steps until `done`; panics after `seconds` of simulated time.
