@@ -194,3 +194,54 @@ fn judge(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of Oasis Core's `liveness_test.go`, and what rounding down does.
+    #[test]
+    fn the_line_between_live_and_not() {
+        // Total, least percent, live; most percent, missed, finalised.
+        let cases = [
+            ((100, 90, 91), (0, 21, 80), true),
+            ((100, 90, 90), (0, 21, 80), true),
+            ((100, 90, 89), (0, 21, 80), false),
+            ((100, 90, 91), (20, 20, 80), true),
+            ((100, 90, 91), (20, 21, 80), false),
+            ((100, 90, 91), (20, 0, 80), true),
+            ((3, 50, 1), (0, 0, 0), true),
+            ((3, 50, 0), (0, 0, 0), false),
+            ((7, 0, 0), (100, 9, 0), true),
+            ((1, 100, 1), (1, 0, 0), true),
+            ((1, 100, 1), (1, 1, 98), false),
+            ((1, 100, 1), (1, 1, 99), true),
+            ((u64::MAX, 100, u64::MAX), (100, u64::MAX, 1), true),
+        ];
+        for ((total, least, live), (most, missed, finalized), expected) in cases {
+            let rules = Executor {
+                group_size: 1,
+                group_backup_size: 0,
+                allowed_stragglers: 0,
+                round_timeout: 1,
+                max_messages: 0,
+                min_live_rounds_percent: least,
+                max_missed_proposals_percent: most,
+                min_live_rounds_eval: 0,
+                max_liveness_fails: 0,
+                backup_rule: 0,
+            };
+            let counts = LivenessStatistics {
+                total_rounds: total,
+                live_rounds: vec![live],
+                finalized_proposals: vec![finalized],
+                missed_proposals: vec![missed],
+            };
+            assert_eq!(
+                is_live(&rules, &counts, 0),
+                expected,
+                "{rules:?} {counts:?}"
+            );
+        }
+    }
+}
