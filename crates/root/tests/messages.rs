@@ -7,7 +7,7 @@ mod rounds;
 
 use network::{FEE, Network, OTHER, RUNTIME, address, descriptor, node, rejection, rules};
 use proptest::prelude::*;
-use registered::{ok, real};
+use registered::{EPOCH, ok, real};
 use rounds::{alone, q, refused_as, told_by};
 use trilith_protocol::root::registry::{GOVERNANCE_RUNTIME, Runtime};
 use trilith_protocol::root::staking::{
@@ -20,7 +20,7 @@ use trilith_protocol::root::{
     SubmitMessage, TransferResult, WithdrawResult,
 };
 use trilith_protocol::{HeaderType, Receipt, RootEvent, RootGenesis, io};
-use trilith_root::registry;
+use trilith_root::{registry, state};
 use trilith_types::{Epoch, Hash, RuntimeId};
 
 /// The runtime's own account.
@@ -606,6 +606,11 @@ proptest! {
                     }
                 }
                 Act::Round { taken, sent: list } => {
+                    // At the first height of an epoch the round that ran is over.
+                    let next = state::tip(&network.view).unwrap().height.next();
+                    if next.0.is_multiple_of(EPOCH) {
+                        network.next_epoch();
+                    }
                     let taken = taken.min(waiting);
                     let before = network.supply();
                     let messages: Vec<Vec<u8>> = list.iter().copied().map(sent).collect();
