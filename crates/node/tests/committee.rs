@@ -218,6 +218,77 @@ fn a_proposal_with_another_batch_is_refused() {
     all_counted(&mut cluster, [1, 2]);
 }
 
+/// A scheduler may not move the time of a round out of bounds around the root's.
+#[test]
+fn a_proposal_dated_out_of_bounds_is_refused() {
+    let mut cluster = Cluster::new(Plan::default());
+    cluster.execute(0, add(1, 1));
+    cluster.converge();
+    let chain = cluster.plan.genesis().chain_context();
+    let index = cluster.scheduler(0);
+    let liar = cluster.members[index].id;
+    cluster.disturb(move |from, _, message| match message {
+        Message::Proposal {
+            runtime,
+            height,
+            proposal,
+            batch,
+        } if from == liar && proposal.node_id == liar => {
+            let mut batch = batch.clone();
+            batch.time.0 += 60 * SECOND;
+            let (round, parent) = (proposal.header.round, proposal.header.previous_hash);
+            let key = keys(index).node;
+            let signed =
+                trilith_protocol::Proposal::sign(&key, round, parent, &batch, runtime, &chain);
+            Fate::Instead(vec![Message::Proposal {
+                runtime: *runtime,
+                height: *height,
+                proposal: Box::new(signed),
+                batch,
+            }])
+        }
+        _ => Fate::Deliver,
+    });
+    cluster.execute(0, add(2, 1));
+    let store = cluster.members[0].store.as_ref().unwrap();
+    let (_, root) = store.current(RUNTIME).unwrap();
+    let time = store
+        .view(RUNTIME, root)
+        .unwrap()
+        .get(b"time")
+        .unwrap()
+        .unwrap();
+    assert!(u64::from_be_bytes(time.try_into().unwrap()) <= cluster.now());
+    cluster.calm();
+    all_counted(&mut cluster, [1, 2]);
+}
+
+#[test]
+fn a_storage_node_executes_itself_what_is_too_large_to_be_sent() {
+    let mut cluster = Cluster::new(Plan::default());
+    cluster.execute(0, add(1, 1));
+    cluster.converge();
+    let storage = cluster.plan.nodes() - 1;
+    let executed = |cluster: &Cluster| {
+        let executed = cluster.members[storage].counters.executed.lock().unwrap();
+        executed.len()
+    };
+    let before = executed(&cluster);
+    cluster.execute(0, add(2, 1));
+    assert_eq!(executed(&cluster), before, "it is sent what changed");
+    cluster.disturb(|_, _, message| match message {
+        Message::Apply(apply) => {
+            let mut apply = apply.clone();
+            apply.changes = None;
+            Fate::Instead(vec![Message::Apply(apply)])
+        }
+        _ => Fate::Deliver,
+    });
+    cluster.execute(0, add(3, 1));
+    assert!(executed(&cluster) > before);
+    all_counted(&mut cluster, [1, 2, 3]);
+}
+
 /// The proposal names a height that the node knows only from its disk.
 #[test]
 fn a_primary_that_comes_back_in_time_takes_part() {
