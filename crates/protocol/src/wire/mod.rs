@@ -5,10 +5,10 @@ mod form;
 mod shape;
 
 pub use form::{Blob, Name, RawItem};
-pub use shape::{FieldShape, Presence, Shape};
 pub(crate) use form::{
     Wire, changed, filled, is_default, wire_choice, wire_field, wire_number, wire_struct,
 };
+pub use shape::{FieldShape, Presence, Shape};
 
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Hash, NodeId, PublicKey, RuntimeId, Signature};
