@@ -169,7 +169,7 @@ fn an_entity_with_a_node_and_a_runtime_is_registered() {
     user.ok("entity register --identity me.pem --node second/node.pem");
     let registered = user.json(unlisted);
     assert_eq!(registered["registered"], true);
-    let error = user.fails(1, &unlisted.replace("10", "0").replace("1.0.0", "1.0.0"));
+    let error = user.fails(1, &unlisted.replace("--expiration 10", "--expiration 0"));
     has(&error, &["--expiration"]);
 
     let shown = user.json("node show second/node.pem");

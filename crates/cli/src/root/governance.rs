@@ -1,6 +1,6 @@
 //! `trilith governance` and `trilith feature`: what stake decides.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -292,7 +292,7 @@ fn content(arguments: &ProposeArguments) -> Result<ProposalContent> {
 }
 
 /// A JSON file in its canonical form. A field that may be null can be left out.
-fn encoded(file: &PathBuf, shape: &Shape, what: &str) -> Result<Vec<u8>> {
+fn encoded(file: &Path, shape: &Shape, what: &str) -> Result<Vec<u8>> {
     let bytes = read_file(file, FILE_BYTES_MAX)?;
     let read = || -> Result<Vec<u8>> {
         let mut value: Value = serde_json::from_slice(&bytes).context("it is no JSON")?;

@@ -1,6 +1,6 @@
 //! `trilith runtime`: replicated applications and who executes them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
@@ -103,7 +103,7 @@ fn template(session: &Session, arguments: &TemplateArguments) -> Result<Answer> 
 }
 
 /// Reads a descriptor from a file.
-fn descriptor(file: &PathBuf) -> Result<Runtime> {
+fn descriptor(file: &Path) -> Result<Runtime> {
     let bytes = read_file(file, FILE_BYTES_MAX)?;
     let read = || -> Result<Runtime> {
         let value: Value = serde_json::from_slice(&bytes).context("it is no JSON")?;
