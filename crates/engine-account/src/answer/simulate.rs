@@ -19,7 +19,7 @@ use crate::bank::decode::{Decoded, Sanitized, Tables};
 use crate::bank::processor::{Charged, Checked, Processor as _, Slot, Svm};
 use crate::bank::statuses::Statuses;
 use crate::bank::warm::Rules;
-use crate::bank::{check, decode, told};
+use crate::bank::{budget, check, decode, told};
 use crate::query::{Account, CODE_MALFORMED, Simulate, Simulated};
 use crate::record::TransactionRecord;
 
@@ -48,7 +48,7 @@ impl Session<'_> {
         let tables = Tables::new(&accounts, self.chain.slot, &rules.reserved);
         let resolved = decoded.resolve(&tables);
         accounts.check()?;
-        let budget = resolved.and_then(|resolved| check::budget(&resolved, &rules.features));
+        let budget = resolved.and_then(|resolved| budget::limits(&resolved, &rules));
         let budget = budget.map_err(|error| malformed(error.to_string()))?;
         Ok(Some(budget.fee_details.total_fee()))
     }
@@ -109,15 +109,17 @@ impl Session<'_> {
         replaced: bool,
     ) -> Result<Result<(Sanitized, Box<Charged>), TransactionError>, Fault> {
         let mut desk = self.desk.svm.lock().unwrap_or_else(PoisonError::into_inner);
-        let (rules, mut svm) = match desk.take() {
-            Some(kept) => kept,
+        let chain = &self.chain;
+        let since = chain.rules_since;
+        let kept = desk.take().filter(|(kept, _, _)| *kept == since);
+        let (rules, mut svm) = match kept {
+            Some((_, rules, svm)) => (rules, svm),
             None => {
                 let rules = Rules::load(self.view)?;
-                let svm = Svm::new(rules.features.clone())?;
+                let svm = Svm::new(&rules)?;
                 (rules, svm)
             }
         };
-        let chain = &self.chain;
         svm.begin(
             &Slot {
                 slot: chain.slot,
@@ -130,17 +132,17 @@ impl Session<'_> {
         let resolved = match decoded.resolve(&tables) {
             Ok(resolved) => resolved,
             Err(error) => {
-                *desk = Some((rules, svm));
+                *desk = Some((since, rules, svm));
                 accounts.check()?;
                 return Ok(Err(error));
             }
         };
         let statuses = self.known(&resolved, replaced)?;
         let checked: Result<Checked, TransactionError> =
-            check::check(&resolved, accounts, chain, &statuses, &rules.features);
+            check::check(&resolved, accounts, chain, &statuses, &rules);
         let group = vec![resolved];
         let processed = svm.process(accounts, &group, vec![checked], false)?;
-        *desk = Some((rules, svm));
+        *desk = Some((since, rules, svm));
         accounts.check()?;
         let resolved = group.into_iter().next();
         let processed = processed.into_iter().next();

@@ -13,6 +13,8 @@ use solana_pubkey::Pubkey;
 use trilith_params::account::{BLOCKHASH_SLOTS, BUSY_SLOTS, IDLE_SLOTS, SLOT_NANOS};
 use trilith_types::TimeNanos;
 
+use super::profile::Profile;
+
 /// The leaf [`super::leaf::CHAIN`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ChainState {
@@ -55,6 +57,10 @@ pub(crate) struct ChainState {
     pub(crate) supply: u64,
     /// The last slot with a transaction.
     pub(crate) busy_slot: u64,
+    /// The profile of the gates in force.
+    pub(crate) profile: Profile,
+    /// The slot in which a gate came into force last; 0 for the genesis.
+    pub(crate) rules_since: u64,
 }
 
 impl ChainState {

@@ -17,6 +17,7 @@ use trilith_types::{RuntimeId, TimeNanos};
 use super::accounts::Accounts;
 use super::chain::{ChainState, digest};
 use super::features::{self, InForce};
+use super::profile::Profile;
 use super::sysvar;
 
 /// Lamports of the identity at genesis, so that it is exempt from rent and can receive fees.
@@ -31,6 +32,8 @@ pub struct Genesis {
     pub faucet: Option<Pubkey>,
     /// Slots of an epoch; raised to 32 where it is less.
     pub epoch_slots: u64,
+    /// The rules with which the network begins. Its gates lead on from there.
+    pub profile: Profile,
     /// Further accounts. They come last, so that they replace what else stands at their keys.
     pub accounts: Vec<(Pubkey, Account)>,
 }
@@ -42,6 +45,7 @@ impl Genesis {
             identity,
             faucet,
             epoch_slots: EPOCH_SLOTS,
+            profile: Profile::default(),
             accounts: Vec::new(),
         }
     }
@@ -53,7 +57,7 @@ impl Genesis {
         runtime: RuntimeId,
         time: TimeNanos,
     ) -> (ChainState, InForce) {
-        let in_force = features::at_genesis();
+        let in_force = features::at_genesis(self.profile);
         let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let mut chain = ChainState {
             genesis_hash: Hash::default(),
@@ -75,6 +79,8 @@ impl Genesis {
             transactions: 0,
             supply: 0,
             busy_slot: 0,
+            profile: self.profile,
+            rules_since: 0,
         };
         let before_sysvars = self.accounts_before_sysvars(&in_force);
         chain.genesis_hash = self.hash(runtime, &chain, &before_sysvars);

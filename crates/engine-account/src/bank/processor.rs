@@ -1,18 +1,19 @@
 //! What runs transactions, and `solana-svm` behind it.
 //!
-//! The bank speaks to [`Processor`] only, so that another implementation (the classic profile) can
-//! take its place and a new version of the ecosystem's crates changes this file alone.
+//! The bank speaks to [`Processor`] only, so that a new version of the ecosystem's crates changes
+//! this file alone, and [`super::watch`], which makes the classic profile of it.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use agave_feature_set::FeatureSet;
 use solana_account::{AccountSharedData, ReadableAccount};
 use solana_builtins::BUILTINS;
+use solana_builtins::prototype::BuiltinPrototype;
 use solana_compute_budget::compute_budget::SVMTransactionExecutionBudget;
 use solana_fee_structure::FeeDetails;
 use solana_hash::Hash;
 use solana_precompile_error::PrecompileError;
 use solana_program_runtime::execution_budget::SVMTransactionExecutionAndFeeBudgetLimits;
+use solana_program_runtime::invoke_context::BuiltinFunctionRegisterer;
 use solana_program_runtime::loaded_programs::{
     BlockRelation, ForkGraph, ProgramRuntimeEnvironment, ProgramRuntimeEnvironments,
 };
@@ -35,7 +36,9 @@ use trilith_protocol::Fault;
 
 use super::accounts::Accounts;
 use super::decode::Sanitized;
-use super::{precompile, sysvar};
+use super::profile::Profile;
+use super::warm::Rules;
+use super::{budget, precompile, sysvar, watch};
 use crate::record::{InnerInstruction, InnerInstructions, ReturnData, TokenBalance};
 
 /// A transaction that passed the checks of the bank.
@@ -111,21 +114,27 @@ pub(crate) struct Svm {
     /// The processor holds it weakly.
     line: Arc<RwLock<Line>>,
     programs: ProgramRuntimeEnvironment,
-    features: Arc<FeatureSet>,
+    rules: Rules,
     blockhash: Hash,
     slot: u64,
 }
 
 impl Svm {
-    /// A processor for these gates that has compiled nothing yet.
+    /// A processor for these rules that has compiled nothing yet.
     ///
     /// # Errors
     /// [`Fault`] if the system calls cannot be registered.
-    pub(crate) fn new(features: Arc<FeatureSet>) -> Result<Self, Fault> {
-        let raised = features.snapshot().raise_cpi_nesting_limit_to_8;
+    pub(crate) fn new(rules: &Rules) -> Result<Self, Fault> {
+        let features = &rules.features;
+        let bounds = if rules.profile.is_watched() {
+            budget::classic_bounds()
+        } else {
+            let raised = features.snapshot().raise_cpi_nesting_limit_to_8;
+            SVMTransactionExecutionBudget::new_with_defaults(raised)
+        };
         let programs = solana_syscalls::create_program_runtime_environment(
             &features.runtime_features(),
-            &SVMTransactionExecutionBudget::new_with_defaults(raised),
+            &bounds,
             false,
             false,
         )
@@ -138,13 +147,16 @@ impl Svm {
             .unwrap_or_else(PoisonError::into_inner)
             .set_fork_graph(Arc::downgrade(&line));
         batch.set_program_runtime_environment(programs.clone());
+        if rules.profile.is_watched() {
+            batch.set_execution_cost(watch::costs());
+        }
         for builtin in BUILTINS {
             if builtin
                 .enable_feature_id
                 .is_none_or(|gate| features.is_active(&gate))
             {
-                let entry =
-                    ProgramCacheEntry::new_builtin(0, builtin.name.len(), builtin.register_fn);
+                let register = registerer(builtin, rules.profile)?;
+                let entry = ProgramCacheEntry::new_builtin(0, builtin.name.len(), register);
                 batch.add_builtin(builtin.program_id, entry);
             }
         }
@@ -152,7 +164,7 @@ impl Svm {
             batch,
             line,
             programs,
-            features,
+            rules: rules.clone(),
             blockhash: Hash::default(),
             slot: 0,
         })
@@ -164,7 +176,7 @@ impl Svm {
             blockhash_lamports_per_signature: SIGNATURE_LAMPORTS,
             alpenglow_migration_succeeded: false,
             epoch_total_stake: 0,
-            feature_set: self.features.runtime_features(),
+            feature_set: self.rules.features.runtime_features(),
             program_runtime_environments: ProgramRuntimeEnvironments::new(
                 self.programs.clone(),
                 self.programs.clone(),
@@ -188,6 +200,19 @@ impl Svm {
             }
         }
     }
+}
+
+/// How a program of the processor itself is registered.
+fn registerer(
+    builtin: &BuiltinPrototype,
+    profile: Profile,
+) -> Result<BuiltinFunctionRegisterer, Fault> {
+    if !profile.is_watched() {
+        return Ok(builtin.register_fn);
+    }
+    let each = profile == Profile::Classic;
+    watch::registerer(&builtin.program_id, each)
+        .ok_or_else(|| Fault(format!("nothing watches the program {}", builtin.program_id)))
 }
 
 impl Processor for Svm {
