@@ -159,13 +159,7 @@ mod tests {
     #[test]
     fn our_gates_have_ids_that_never_change() {
         let ids: Vec<String> = own().iter().map(|gate| gate.id.to_string()).collect();
-        assert_eq!(
-            ids,
-            [
-                "TODO",
-                "TODO"
-            ]
-        );
+        assert_eq!(ids, ["TODO", "TODO"]);
         assert_eq!(find(&rules_of_today()), Some(own()[1]));
     }
 

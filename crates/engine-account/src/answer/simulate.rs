@@ -5,7 +5,6 @@ use std::sync::PoisonError;
 use solana_account::ReadableAccount;
 use solana_fee_structure::FeeDetails;
 use solana_message::VersionedMessage;
-use solana_runtime_transaction::transaction_meta::TransactionMeta as _;
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;

@@ -26,7 +26,7 @@ use solana_program_runtime::execution_budget::{
     MAX_HEAP_FRAME_BYTES, MAX_LOADED_ACCOUNTS_DATA_SIZE_BYTES, MIN_HEAP_FRAME_BYTES,
     SVMTransactionExecutionAndFeeBudgetLimits,
 };
-use solana_runtime_transaction::transaction_meta::TransactionMeta as _;
+use solana_runtime_transaction::transaction_meta::TransactionConfiguration;
 use solana_sdk_ids::compute_budget;
 use solana_svm_transaction::svm_message::SVMStaticMessage as _;
 use solana_transaction_error::TransactionError;
@@ -83,8 +83,7 @@ pub(crate) fn limits(
 /// The most units that a transaction asks for. One that asks in an invalid way is not run at all.
 pub(crate) fn units_asked(transaction: &Sanitized, rules: &Rules) -> u64 {
     match rules.profile {
-        Profile::Today => transaction
-            .transaction_configuration(&rules.features)
+        Profile::Today => configuration(transaction, rules)
             .map_or(0, |config| u64::from(config.compute_unit_limit)),
         Profile::Classic => total_of_instructions(transaction),
         Profile::TransactionWide => requested(transaction).map_or(0, |requested| requested.units),
@@ -113,12 +112,20 @@ fn total_of_instructions(transaction: &Sanitized) -> u64 {
     CLASSIC_UNITS.saturating_mul(transaction.num_instructions() as u64)
 }
 
+/// What a transaction asks for by today's rules.
+fn configuration(
+    transaction: &Sanitized,
+    rules: &Rules,
+) -> Result<TransactionConfiguration, TransactionError> {
+    TransactionConfiguration::try_from_sanitized_message(transaction.message(), &rules.features)
+}
+
 fn today(
     transaction: &Sanitized,
     rules: &Rules,
 ) -> Result<SVMTransactionExecutionAndFeeBudgetLimits, TransactionError> {
     let features = &*rules.features;
-    let config = transaction.transaction_configuration(features)?;
+    let config = configuration(transaction, rules)?;
     let raised = features.snapshot().raise_cpi_nesting_limit_to_8;
     Ok(SVMTransactionExecutionAndFeeBudgetLimits {
         budget: SVMTransactionExecutionBudget {
@@ -211,7 +218,10 @@ mod tests {
     }
 
     fn read(list: &[(bool, Vec<u8>)]) -> Result<Requested, TransactionError> {
-        read_requests(list.iter().map(|(is_request, data)| (*is_request, &data[..])))
+        read_requests(
+            list.iter()
+                .map(|(is_request, data)| (*is_request, &data[..])),
+        )
     }
 
     #[test]
@@ -259,13 +269,16 @@ mod tests {
         }
         let list = [(true, [&[1][..], &40_960u32.to_le_bytes(), &[9]].concat())];
         assert_eq!(read(&list).expect("valid").heap_bytes, 40_960);
-        assert_eq!(read(&[(true, units(1_000_000))]).expect("valid").units, 1_000_000);
+        assert_eq!(
+            read(&[(true, units(1_000_000))]).expect("valid").units,
+            1_000_000
+        );
     }
 
     #[test]
     fn a_higher_request_costs_more_by_the_formula() {
-        let fees = [0, 1, 200_000, 200_001, 250_000, 250_001, 300_000, 1_000_000]
-            .map(fee_above_default);
+        let fees =
+            [0, 1, 200_000, 200_001, 250_000, 250_001, 300_000, 1_000_000].map(fee_above_default);
         assert_eq!(fees, [0, 0, 0, 1_250, 1_250, 2_500, 2_500, 20_000]);
     }
 }

@@ -211,8 +211,12 @@ fn registerer(
         return Ok(builtin.register_fn);
     }
     let each = profile == Profile::Classic;
-    watch::registerer(&builtin.program_id, each)
-        .ok_or_else(|| Fault(format!("nothing watches the program {}", builtin.program_id)))
+    watch::registerer(&builtin.program_id, each).ok_or_else(|| {
+        Fault(format!(
+            "nothing watches the program {}",
+            builtin.program_id
+        ))
+    })
 }
 
 impl Processor for Svm {

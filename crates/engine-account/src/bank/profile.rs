@@ -30,11 +30,7 @@ pub enum Profile {
 impl Profile {
     /// The profile to which the gates in force have led.
     pub(crate) fn of(in_force: &InForce) -> Self {
-        let is_in_force = |gate| {
-            in_force
-                .binary_search_by_key(&gate, |(id, _)| *id)
-                .is_ok()
-        };
+        let is_in_force = |gate| in_force.binary_search_by_key(&gate, |(id, _)| *id).is_ok();
         if is_in_force(gates::rules_of_today()) {
             Self::Today
         } else if is_in_force(gates::transaction_wide_budget()) {

@@ -16,7 +16,6 @@ use std::ops::ControlFlow;
 
 use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
 use solana_hash::Hash;
-use solana_runtime_transaction::transaction_meta::TransactionMeta as _;
 use solana_sdk_ids::system_program;
 use solana_transaction_error::TransactionError;
 use trilith_params::account::{BURN_PERCENT, RECORD_SLOTS, SLOT_UNITS_MAX};

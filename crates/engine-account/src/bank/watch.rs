@@ -37,8 +37,8 @@ use solana_program_runtime::solana_sbpf::vm::ContextObject as _;
 use solana_program_runtime::sysvar_cache::SysvarCache;
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::{
-    bpf_loader, bpf_loader_deprecated, bpf_loader_upgradeable, compute_budget, system_program, vote,
-    zk_elgamal_proof_program,
+    bpf_loader, bpf_loader_deprecated, bpf_loader_upgradeable, compute_budget, system_program,
+    vote, zk_elgamal_proof_program,
 };
 use solana_svm_callback::InvokeContextCallback;
 use solana_transaction_context::IndexOfAccount;
@@ -115,14 +115,7 @@ where
 {
     type Error = Failure;
 
-    fn rust(
-        context: &mut Context,
-        a: u64,
-        b: u64,
-        c: u64,
-        d: u64,
-        e: u64,
-    ) -> Result<u64, Failure> {
+    fn rust(context: &mut Context, a: u64, b: u64, c: u64, d: u64, e: u64) -> Result<u64, Failure> {
         enter(context)?;
         let run = |context: &mut Context| P::rust(context, a, b, c, d, e).map_err(Into::into);
         let result = if EACH && context.get_stack_height() == 1 {

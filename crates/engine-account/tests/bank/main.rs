@@ -1,13 +1,19 @@
 //! Rounds of the account engine over a real store, on two replicas that must agree.
 
+mod actor;
+mod classic;
 mod errors;
+mod gates;
 mod harness;
 mod history;
+mod hostile;
+mod policy;
 mod pool;
 mod precompiles;
 mod programs;
 mod random;
 mod refusals;
+mod sbpf;
 mod splits;
 mod today;
 mod transfers;
