@@ -5,7 +5,7 @@ use solana_nonce::NONCED_TX_MARKER_IX_INDEX;
 use solana_nonce::state::DurableNonce;
 use solana_nonce_account::verify_nonce_account;
 use solana_pubkey::Pubkey;
-use solana_svm_transaction::svm_message::{SVMMessage as _, SVMStaticMessage as _};
+use solana_svm_transaction::svm_message::SVMStaticMessage as _;
 use solana_transaction::versioned::TransactionVersion;
 use solana_transaction_error::TransactionError;
 use trilith_params::account::{SIGNATURE_UNITS, WRITE_LOCK_UNITS};

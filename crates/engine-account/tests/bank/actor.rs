@@ -9,8 +9,8 @@ use solana_transaction_error::TransactionError;
 use trilith_engine_account::Profile;
 use trilith_engine_account::record::TransactionRecord;
 
+use super::cases;
 use super::harness::{self, Network, SOL};
-use super::sbpf;
 use super::wire::{key, keypair};
 
 /// The program.
@@ -30,7 +30,7 @@ pub(crate) const LAMPORTS: u64 = 10_000_000;
 
 /// The file of the program.
 pub(crate) fn file() -> Vec<u8> {
-    sbpf::link(include_bytes!("../programs/actor.o"))
+    cases::actor()
 }
 
 /// A program account of the second loader.

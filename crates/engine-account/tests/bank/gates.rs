@@ -76,6 +76,23 @@ fn profile(network: &mut Network) -> Profile {
 }
 
 #[test]
+fn our_gates_have_ids_that_never_change() {
+    let ids: Vec<String> = gates::own()
+        .iter()
+        .map(|gate| gate.id.to_string())
+        .collect();
+    assert_eq!(
+        ids,
+        [
+            "D6TobL2DSPJK4jbdECBxj56yvHt1RhhZeBZEPEMvCk62",
+            "9jPaxwKoFWW2uMpM9J5mR48tZh5Y6hu2Y5TbzmLHVzkq"
+        ]
+    );
+    assert_eq!(gates::find(&gates::rules_of_today()), Some(gates::own()[1]));
+    assert_eq!(key(&own(gates::RULES_OF_TODAY)), gates::rules_of_today());
+}
+
+#[test]
 fn gates_lead_from_the_classic_rules_to_those_of_today() {
     let mut network = stage(Profile::Classic, Vec::new());
     let [wide, today] = [gates::transaction_wide_budget(), gates::rules_of_today()];

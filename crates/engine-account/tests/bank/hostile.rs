@@ -199,39 +199,64 @@ fn deploy(network: &Network, buffer: Pubkey, number: u16, len: usize) -> (Vec<u8
     (bytes, key(&new))
 }
 
-fn put(file: &mut [u8], at: usize, bytes: &[u8]) {
-    file[at..at + bytes.len()].copy_from_slice(bytes);
-}
-
 fn long(file: &[u8], at: usize) -> usize {
     let bytes: [u8; 8] = file[at..at + 8].try_into().expect("8 bytes");
     usize::try_from(u64::from_le_bytes(bytes)).expect("it fits")
 }
 
+/// A file that is in order, and places in it.
+struct Good {
+    file: Vec<u8>,
+    sections: usize,
+    rodata: usize,
+    text: usize,
+    relocation: usize,
+}
+
+impl Good {
+    fn new() -> Self {
+        let file = Program::default()
+            .address_of(1, b"hello")
+            .set(2, 5)
+            .call("sol_log_")
+            .finish();
+        let sections = long(&file, 40);
+        let place = |index: usize| long(&file, sections + index * 64 + 24);
+        let [rodata, text, relocation] = [1, 2, 5].map(place);
+        Self {
+            file,
+            sections,
+            rodata,
+            text,
+            relocation,
+        }
+    }
+
+    fn changed(&self, at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut file = self.file.clone();
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+        file
+    }
+}
+
 /// Files that say what is not so, each with what is wrong.
 fn lies() -> Vec<(&'static str, Vec<u8>)> {
-    let good = Program::default()
-        .address_of(1, b"hello")
-        .set(2, 5)
-        .call("sol_log_")
-        .finish();
-    let sections = long(&good, 40);
-    let section = |index: usize, field: usize| sections + index * 64 + field;
-    let rodata = long(&good, section(1, 24));
-    let text = long(&good, section(2, 24));
-    let relocation = long(&good, section(5, 24));
-    let len = good.len();
-    let changed = |at: usize, bytes: &[u8]| {
-        let mut file = good.clone();
-        put(&mut file, at, bytes);
-        file
-    };
+    let good = Good::new();
+    [of_heads(&good), of_sections(&good), of_code()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn of_heads(good: &Good) -> Vec<(&'static str, Vec<u8>)> {
+    let len = good.file.len();
+    let changed = |at: usize, bytes: &[u8]| good.changed(at, bytes);
     let huge = u64::MAX.to_le_bytes();
     vec![
         ("nothing", Vec::new()),
-        ("half a head", good[..40].to_vec()),
-        ("no table of sections", good[..sections].to_vec()),
-        ("half a table of sections", good[..len - 100].to_vec()),
+        ("half a head", good.file[..40].to_vec()),
+        ("no table of sections", good.file[..good.sections].to_vec()),
+        ("half a table of sections", good.file[..len - 100].to_vec()),
         ("another magic", changed(0, b"\x7fELG")),
         ("32 bits", changed(4, &[1])),
         ("big endian", changed(5, &[2])),
@@ -239,7 +264,7 @@ fn lies() -> Vec<(&'static str, Vec<u8>)> {
         ("not a shared object", changed(16, &2u16.to_le_bytes())),
         (
             "an entry before the code",
-            changed(24, &(rodata as u64).to_le_bytes()),
+            changed(24, &(good.rodata as u64).to_le_bytes()),
         ),
         (
             "an entry after the code",
@@ -247,7 +272,7 @@ fn lies() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "an entry within an instruction",
-            changed(24, &(text as u64 + 4).to_le_bytes()),
+            changed(24, &(good.text as u64 + 4).to_le_bytes()),
         ),
         ("a huge entry", changed(24, &huge)),
         ("a table of sections far away", changed(40, &huge)),
@@ -256,6 +281,19 @@ fn lies() -> Vec<(&'static str, Vec<u8>)> {
             "names in a section that is not there",
             changed(62, &99u16.to_le_bytes()),
         ),
+        (
+            "a version that is not in force",
+            changed(48, &9u32.to_le_bytes()),
+        ),
+    ]
+}
+
+fn of_sections(good: &Good) -> Vec<(&'static str, Vec<u8>)> {
+    let changed = |at: usize, bytes: &[u8]| good.changed(at, bytes);
+    let section = |index: usize, field: usize| good.sections + index * 64 + field;
+    let (rodata, text, relocation) = (good.rodata, good.text, good.relocation);
+    let huge = u64::MAX.to_le_bytes();
+    vec![
         ("code of a huge length", changed(section(2, 32), &huge)),
         ("code far away", changed(section(2, 24), &huge)),
         ("code at a huge address", changed(section(2, 16), &huge)),
@@ -276,11 +314,16 @@ fn lies() -> Vec<(&'static str, Vec<u8>)> {
             changed(relocation + 8, &[99, 0, 0, 0]),
         ),
         ("a relocation far away", changed(relocation, &huge)),
+        ("an instruction that is none", changed(text, &[0xff])),
+    ]
+}
+
+fn of_code() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
         (
             "a call of what is not there",
             Program::default().call("sol_no_such_").finish(),
         ),
-        ("an instruction that is none", changed(text, &[0xff])),
         (
             "a jump out of the code",
             Program::default().op(0x05, 0, 0, 999, 0).finish(),
@@ -302,10 +345,6 @@ fn lies() -> Vec<(&'static str, Vec<u8>)> {
             Program::default().op(0x18, 1, 0, 0, 0).file(),
         ),
         ("no code", Program::default().file()),
-        (
-            "a version that is not in force",
-            changed(48, &9u32.to_le_bytes()),
-        ),
     ]
 }
 

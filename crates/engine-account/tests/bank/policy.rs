@@ -37,13 +37,18 @@ fn breach(
 }
 
 fn breaches() -> Vec<Breach> {
-    let script = Script::default;
-    let give = || script().owner(0, &OTHER);
-    let give_and_take = || script().lamports(0, 5).lamports(1, -5);
+    [of_owners(), of_lamports(), of_data()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn of_owners() -> Vec<Breach> {
+    let give = || Script::default().owner(0, &OTHER);
     vec![
         breach(
             "a stranger changes the owner",
-            script().owner(0, &ACTOR),
+            Script::default().owner(0, &ACTOR),
             &[(FOREIGN, true)],
             (Error::ModifiedProgramId, true),
         ),
@@ -65,6 +70,12 @@ fn breaches() -> Vec<Breach> {
             &[(FULL, true)],
             (Error::ModifiedProgramId, true),
         ),
+    ]
+}
+
+fn of_lamports() -> Vec<Breach> {
+    let give_and_take = || Script::default().lamports(0, 5).lamports(1, -5);
+    vec![
         breach(
             "a stranger debits",
             give_and_take(),
@@ -96,6 +107,18 @@ fn breaches() -> Vec<Breach> {
             (Error::ExecutableLamportChange, false),
         ),
         breach(
+            "lamports are made of nothing",
+            Script::default().lamports(0, 1),
+            &[(OWNED, true)],
+            (Error::UnbalancedInstruction, true),
+        ),
+    ]
+}
+
+fn of_data() -> Vec<Breach> {
+    let script = Script::default;
+    vec![
+        breach(
             "the owner makes data longer",
             script().len(0, 9),
             &[(OWNED, true)],
@@ -124,12 +147,6 @@ fn breaches() -> Vec<Breach> {
             script().write(0, 3, 1),
             &[(EXECUTABLE, true)],
             (Error::ExecutableDataModified, false),
-        ),
-        breach(
-            "lamports are made of nothing",
-            script().lamports(0, 1),
-            &[(OWNED, true)],
-            (Error::UnbalancedInstruction, true),
         ),
     ]
 }

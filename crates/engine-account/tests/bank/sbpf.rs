@@ -68,26 +68,22 @@ impl Program {
 
     /// The file.
     pub fn file(&self) -> Vec<u8> {
+        let names = Names::new(&self.calls);
         let mut file = vec![0; RODATA];
         file.extend(&self.rodata);
         let text = align(&mut file);
         file.extend(&self.text);
-        let names = Names::new(&self.calls);
         let symbols = align(&mut file);
-        file.extend([0; 24]);
-        for offset in &names.offsets {
-            file.extend((*offset as u32).to_le_bytes());
-            // A global without a place.
-            file.extend([0x10, 0, 0, 0]);
-            file.extend([0; 16]);
-        }
+        names.put_symbols(&mut file);
         let strings = align(&mut file);
         file.extend(&names.bytes);
         let relocations = align(&mut file);
         for (position, name) in &self.calls {
-            file.extend(((text + position) as u64).to_le_bytes());
             let symbol = names.symbol(name) as u64;
-            file.extend((symbol << 32 | CALL_BY_NAME).to_le_bytes());
+            put(
+                &mut file,
+                &[(text + position) as u64, symbol << 32 | CALL_BY_NAME],
+            );
         }
         let dynamic = align(&mut file);
         let relocation_bytes = self.calls.len() * 16;
@@ -102,64 +98,65 @@ impl Program {
         }
         entries.push((0, 0));
         for (tag, value) in &entries {
-            file.extend((*tag as u64).to_le_bytes());
-            file.extend((*value as u64).to_le_bytes());
+            put(&mut file, &[*tag, *value as u64]);
         }
+        let dynamic_bytes = entries.len() * 16;
         let section_names = align(&mut file);
-        const NAMES: &[u8] = b"\0.text\0.rodata\0.dynsym\0.dynstr\0.rel.dyn\0.dynamic\0.shstrtab\0";
-        file.extend(NAMES);
+        file.extend(SECTION_NAMES);
         let sections = align(&mut file);
         file.extend([0; SECTION_HEADER]);
-        let name = |name: &[u8]| {
-            let found = NAMES.windows(name.len()).position(|window| window == name);
-            found.expect("a name of a section") as u32
-        };
-        let rodata = text - RODATA;
-        let rows: [(&[u8], u32, u64, usize, usize, u32, u64); 7] = [
-            (b".rodata", 1, 2, RODATA, rodata, 0, 0),
-            (b".text", 1, 6, text, self.text.len(), 0, 0),
-            (
-                b".dynsym",
-                11,
-                2,
-                symbols,
-                24 * (1 + names.offsets.len()),
-                4,
-                24,
-            ),
-            (b".dynstr", 3, 2, strings, names.bytes.len(), 0, 0),
-            (b".rel.dyn", 9, 2, relocations, relocation_bytes, 3, 16),
-            (b".dynamic", 6, 3, dynamic, entries.len() * 16, 4, 16),
-            (b".shstrtab", 3, 0, section_names, NAMES.len(), 0, 0),
-        ];
-        for (section, kind, flags, at, len, link, entry) in rows {
-            file.extend(name(section).to_le_bytes());
-            file.extend(kind.to_le_bytes());
-            for number in [flags, at as u64, at as u64, len as u64] {
-                file.extend(number.to_le_bytes());
-            }
-            file.extend(link.to_le_bytes());
-            // The first symbol that is not local.
-            file.extend(u32::from(kind == 11).to_le_bytes());
-            for number in [8, entry] {
-                file.extend(number.to_le_bytes());
-            }
+        let symbol_bytes = 24 * (1 + names.offsets.len());
+        for row in [
+            Row(".rodata", 1, 2, RODATA, text - RODATA, 0, 0),
+            Row(".text", 1, 6, text, self.text.len(), 0, 0),
+            Row(".dynsym", 11, 2, symbols, symbol_bytes, 4, 24),
+            Row(".dynstr", 3, 2, strings, names.bytes.len(), 0, 0),
+            Row(".rel.dyn", 9, 2, relocations, relocation_bytes, 3, 16),
+            Row(".dynamic", 6, 3, dynamic, dynamic_bytes, 4, 16),
+            Row(".shstrtab", 3, 0, section_names, SECTION_NAMES.len(), 0, 0),
+        ] {
+            row.put(&mut file);
         }
-        let len = file.len();
-        let load = [1, 5, 0, len];
-        let dynamic = [2, 6, dynamic, entries.len() * 16];
-        file[..HEAD].copy_from_slice(&head(text + self.entry, sections));
-        for (index, [kind, flags, at, len]) in [load, dynamic].into_iter().enumerate() {
-            let from = HEAD + index * PROGRAM_HEADER;
-            file[from..from + 4].copy_from_slice(&(kind as u32).to_le_bytes());
-            file[from + 4..from + 8].copy_from_slice(&(flags as u32).to_le_bytes());
-            for (position, number) in [at, at, at, len, len, 8].into_iter().enumerate() {
-                let from = from + 8 + position * 8;
-                file[from..from + 8].copy_from_slice(&(number as u64).to_le_bytes());
-            }
-        }
+        let mut head = head(text + self.entry, sections);
+        segment(&mut head, [1, 5, 0, file.len()]);
+        segment(&mut head, [2, 6, dynamic, dynamic_bytes]);
+        file[..RODATA].copy_from_slice(&head);
         file
     }
+}
+
+/// The names of all sections.
+const SECTION_NAMES: &[u8] = b"\0.rodata\0.text\0.dynsym\0.dynstr\0.rel.dyn\0.dynamic\0.shstrtab\0";
+
+/// A section: its name, kind, flags, place, length, the section it belongs to, and the length of
+/// its entries.
+struct Row(&'static str, u32, u64, usize, usize, u32, u64);
+
+impl Row {
+    /// Writes the header.
+    fn put(self, file: &mut Vec<u8>) {
+        let Self(name, kind, flags, at, len, link, entry) = self;
+        let mut names = SECTION_NAMES.windows(name.len());
+        let found = names.position(|window| window == name.as_bytes());
+        file.extend((found.expect("a name of a section") as u32).to_le_bytes());
+        file.extend(kind.to_le_bytes());
+        put(file, &[flags, at as u64, at as u64, len as u64]);
+        file.extend(link.to_le_bytes());
+        // The first symbol that is not local.
+        file.extend(u32::from(kind == 11).to_le_bytes());
+        put(file, &[8, entry]);
+    }
+}
+
+fn put(file: &mut Vec<u8>, numbers: &[u64]) {
+    file.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+}
+
+/// Adds the header of a segment, which lies in memory where it lies in the file.
+fn segment(head: &mut Vec<u8>, [kind, flags, at, len]: [usize; 4]) {
+    head.extend((kind as u32).to_le_bytes());
+    head.extend((flags as u32).to_le_bytes());
+    put(head, &[at, at, at, len, len, 8].map(|number| number as u64));
 }
 
 /// Fills up to a multiple of 8 bytes and gives the length.
@@ -176,9 +173,7 @@ fn head(entry: usize, sections: usize) -> Vec<u8> {
     head.extend(3u16.to_le_bytes());
     head.extend(247u16.to_le_bytes());
     head.extend(1u32.to_le_bytes());
-    for number in [entry, HEAD, sections] {
-        head.extend((number as u64).to_le_bytes());
-    }
+    put(&mut head, &[entry as u64, HEAD as u64, sections as u64]);
     head.extend(0u32.to_le_bytes());
     let sizes = [HEAD, PROGRAM_HEADER, 2, SECTION_HEADER, 8, 7];
     head.extend(sizes.iter().flat_map(|size| (*size as u16).to_le_bytes()));
@@ -211,6 +206,16 @@ impl Names {
             names,
             offsets,
             bytes,
+        }
+    }
+
+    /// Writes the table of symbols: one of no name, then globals without a place.
+    fn put_symbols(&self, file: &mut Vec<u8>) {
+        file.extend([0; 24]);
+        for offset in &self.offsets {
+            file.extend((*offset as u32).to_le_bytes());
+            file.extend([0x10, 0, 0, 0]);
+            put(file, &[0, 0]);
         }
     }
 

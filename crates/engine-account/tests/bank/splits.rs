@@ -1,6 +1,7 @@
 //! However transactions are cut into batches, they come to the same.
 
 use solana_hash::Hash;
+use trilith_engine_account::Profile;
 use trilith_engine_account::query::{Answer, Question};
 
 use super::harness::{Network, SLOT, SOL};
@@ -65,7 +66,16 @@ fn batches_may_be_cut_anywhere() {
 /// three that is restarted before every round.
 #[test]
 fn random_transactions_come_to_the_same_on_any_replica() {
-    let mut network = prepared();
+    random_transactions(Profile::Today);
+}
+
+#[test]
+fn random_transactions_come_to_the_same_under_the_classic_rules() {
+    random_transactions(Profile::Classic);
+}
+
+fn random_transactions(profile: Profile) {
+    let mut network = prepared(profile);
     let mut source = Source(Random(11));
     let mut tally = [0; 3];
     for round in 0..12 {
