@@ -276,6 +276,33 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_are_read_and_bounded() {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            state >> 33
+        };
+        for _ in 0..20_000 {
+            let list: Vec<(bool, Vec<u8>)> = (0..next() % 6)
+                .map(|_| {
+                    let len = next() % 9;
+                    let mut data: Vec<u8> = (0..len).map(|_| next() as u8).collect();
+                    if let Some(tag) = data.first_mut() {
+                        *tag %= 4;
+                    }
+                    (next() % 2 == 0, data)
+                })
+                .collect();
+            if let Ok(requested) = read(&list) {
+                assert!(requested.units <= 1_000_000);
+                assert!((32 * 1_024..=256 * 1_024).contains(&requested.heap_bytes));
+            }
+        }
+    }
+
+    #[test]
     fn a_higher_request_costs_more_by_the_formula() {
         let fees =
             [0, 1, 200_000, 200_001, 250_000, 250_001, 300_000, 1_000_000].map(fee_above_default);

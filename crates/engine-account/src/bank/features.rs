@@ -175,3 +175,22 @@ pub(crate) fn known_set_id() -> u32 {
     let hash = super::chain::digest(&parts);
     u32::from_le_bytes(std::array::from_fn(|index| hash.as_bytes()[index]))
 }
+
+#[cfg(test)]
+mod tests {
+    use solana_pubkey::Pubkey;
+
+    use super::{at_genesis, require_known};
+    use crate::bank::profile::Profile;
+
+    #[test]
+    fn a_network_with_a_gate_that_is_not_known_is_not_followed() {
+        let mut in_force = at_genesis(Profile::Today);
+        assert_eq!(require_known(&in_force), Ok(()));
+        let unknown = Pubkey::new_from_array([7; 32]);
+        in_force.push((unknown, 99));
+        let fault = require_known(&in_force).expect_err("it is not known");
+        let told = format!("feature {unknown} is in force since slot 99");
+        assert!(fault.to_string().contains(&told), "{fault}");
+    }
+}

@@ -116,16 +116,22 @@ where
     type Error = Failure;
 
     fn rust(context: &mut Context, a: u64, b: u64, c: u64, d: u64, e: u64) -> Result<u64, Failure> {
-        enter(context)?;
-        let run = |context: &mut Context| P::rust(context, a, b, c, d, e).map_err(Into::into);
-        let result = if EACH && context.get_stack_height() == 1 {
+        let run = |context: &mut Context| {
+            enter(context)?;
+            let status = P::rust(context, a, b, c, d, e).map_err(Into::into)?;
+            leave(context)?;
+            Ok(status)
+        };
+        if context.get_stack_height() > 1 {
+            return run(context);
+        }
+        let result = if EACH {
             metered(context, run)
         } else {
             run(context)
         };
-        let status = result?;
-        leave(context)?;
-        Ok(status)
+        JUDGED.with_borrow_mut(BTreeMap::clear);
+        result
     }
 }
 
@@ -202,9 +208,6 @@ fn leave(context: &Context) -> Result<(), InstructionError> {
     let [before, after] = judge(transaction, &instruction, &indices(&instruction))?;
     if before != after {
         return Err(InstructionError::UnbalancedInstruction);
-    }
-    if context.get_stack_height() == 1 {
-        JUDGED.with_borrow_mut(BTreeMap::clear);
     }
     Ok(())
 }

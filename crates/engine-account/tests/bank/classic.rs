@@ -4,14 +4,16 @@
 use solana_account::Account;
 use solana_instruction::Instruction;
 use solana_instruction::error::InstructionError as Error;
+use solana_message::{Message, VersionedMessage};
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::compute_budget;
 use solana_transaction_error::TransactionError;
 use trilith_engine_account::Profile;
+use trilith_engine_account::query::{Answer, Question};
 
 use super::actor::{ACTOR, OTHER, Script, bare, failed, program, remaining, stage};
-use super::harness::Network;
-use super::sbpf::{HEAP, Program};
+use super::harness::{Network, SOL};
+use super::sbpf::{self, HEAP, Program};
 use super::wire::{key, keypair, transaction};
 
 const PROBE: Pubkey = Pubkey::new_from_array([0xc1; 32]);
@@ -236,6 +238,43 @@ fn a_wide_budget_runs_over_all_instructions() {
     let record = network.send(&[request_units(10_000), work()], &[&alice]);
     assert_eq!(record.status, failed(1, Error::ProgramFailedToComplete));
     assert_eq!((record.units, record.fee), (10_000, 5_000));
+}
+
+#[test]
+fn the_fee_of_a_request_is_told_before_it_is_paid() {
+    let network = stage(Profile::TransactionWide, Vec::new());
+    let instructions = [request_units(420_000)];
+    let payer = key(&keypair(10));
+    let message = Message::new_with_blockhash(&instructions, Some(&payer), &network.blockhash());
+    let message = VersionedMessage::Legacy(message).serialize();
+    assert_eq!(
+        network.ask(&Question::Fee { message }),
+        Answer::Fee(Some(5_000 + 5 * 1_250))
+    );
+}
+
+#[test]
+fn a_program_in_assembly_counts_under_all_rules() {
+    let file = sbpf::link(include_bytes!("../programs/counter.o"));
+    let counted = Pubkey::new_from_array([0xc2; 32]);
+    for profile in [Profile::Classic, Profile::TransactionWide, Profile::Today] {
+        let account = Account {
+            lamports: SOL,
+            data: vec![0; 8],
+            owner: PROBE,
+            executable: false,
+            rent_epoch: u64::MAX,
+        };
+        let further = vec![(PROBE, program(file.clone())), (counted, account)];
+        let mut network = stage(profile, further);
+        let count = Script::default().for_program(PROBE, &[(counted, true)]);
+        let record = network.succeed(&[count.clone(), count], &[&keypair(10)]);
+        assert_eq!(record.units, 2 * 7);
+        let data = network.account(&counted).expect("it exists").data;
+        assert_eq!(data, 2u64.to_le_bytes());
+        let record = network.send(&[bare(PROBE)], &[&keypair(10)]);
+        assert_eq!(record.status, failed(0, Error::Custom(1)));
+    }
 }
 
 #[test]
