@@ -27,13 +27,16 @@ pub fn key(case: usize) -> [u8; 32] {
     key
 }
 
+/// The data of an instruction and its accounts, each with whether it is written.
+pub type Call = (Vec<u8>, Vec<(usize, bool)>);
+
 /// What one side runs.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The file of its own program, if it has one.
     pub file: Option<Vec<u8>>,
-    /// Data of the instructions, all for the same program, and whether accounts are written.
-    pub instructions: Vec<(Vec<u8>, Vec<(usize, bool)>)>,
+    /// The instructions, all for the same program.
+    pub instructions: Vec<Call>,
     /// What it requests: then the budget runs over the whole transaction.
     pub units: Option<u32>,
 }
