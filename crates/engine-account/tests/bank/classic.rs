@@ -4,7 +4,7 @@
 use solana_account::Account;
 use solana_instruction::Instruction;
 use solana_instruction::error::InstructionError as Error;
-use solana_message::{Message, VersionedMessage};
+use solana_message::{Message, VersionedMessage, v1};
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::compute_budget;
 use solana_transaction_error::TransactionError;
@@ -14,7 +14,7 @@ use trilith_engine_account::query::{Answer, Question};
 use super::actor::{ACTOR, OTHER, Script, bare, failed, program, remaining, stage};
 use super::harness::{Network, SOL};
 use super::sbpf::{self, HEAP, Program};
-use super::wire::{key, keypair, transaction};
+use super::wire::{key, keypair, sign, transaction, transfer};
 
 const PROBE: Pubkey = Pubkey::new_from_array([0xc1; 32]);
 
@@ -251,6 +251,25 @@ fn the_fee_of_a_request_is_told_before_it_is_paid() {
         network.ask(&Question::Fee { message }),
         Answer::Fee(Some(5_000 + 5 * 1_250))
     );
+}
+
+#[test]
+fn version_1_names_limits_that_the_classic_rules_do_not_know() {
+    let mut network = stage(Profile::Classic, Vec::new());
+    let alice = keypair(10);
+    let config = v1::TransactionConfig {
+        compute_unit_limit: Some(450),
+        ..v1::TransactionConfig::default()
+    };
+    let message = v1::Message::try_compile_with_config(
+        &key(&alice),
+        &[transfer(&key(&alice), &key(&keypair(11)), SOL)],
+        network.blockhash(),
+        config,
+    );
+    let bytes = sign(VersionedMessage::V1(message.expect("it fits")), &[&alice]);
+    let error = TransactionError::UnsupportedVersion;
+    assert_eq!(network.refusal(&bytes), error.to_string());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use trilith_engine_account::gates::{self, FeatureState};
 use trilith_engine_account::query::{Answer, Question, Simulate};
 
 use super::actor::{ACTOR, Script, bare, failed, program, remaining, stage};
-use super::harness::Network;
+use super::harness::{Network, SLOT};
 use super::sbpf::{HEAP, Program};
 use super::wire::{key, keypair, transaction, transfer};
 
@@ -124,6 +124,23 @@ fn gates_lead_from_the_classic_rules_to_those_of_today() {
 }
 
 #[test]
+fn the_round_that_begins_an_epoch_follows_its_rules() {
+    let mut network = stage(Profile::Classic, Vec::new());
+    create(&mut network, &own(gates::TRANSACTION_WIDE_BUDGET));
+    network.approved.push(gates::transaction_wide_budget());
+    let slot = network.chain().slot;
+    network.elapsed += (EPOCH - slot % EPOCH - 1) * SLOT;
+    let work = || Script::default().spin(60_000).on(&[]);
+    let alice = keypair(10);
+    // The last slot of the epoch, and the first of the next, without a round between them.
+    network.succeed(&[work(), work()], &[&alice]);
+    network.elapsed += SLOT;
+    let record = network.send(&[work(), work()], &[&alice]);
+    assert_eq!(record.slot % EPOCH, 0);
+    assert_eq!(record.status, failed(1, Error::ProgramFailedToComplete));
+}
+
+#[test]
 fn simulations_follow_the_rules_in_force() {
     let mut network = stage(Profile::Classic, Vec::new());
     let simulate = |network: &Network| {
@@ -174,7 +191,7 @@ fn an_approved_gate_that_is_not_known_stops_the_node() {
     // Not before it would come into force.
     network.pass(1);
     let slot = network.chain().slot;
-    network.elapsed += (EPOCH - slot % EPOCH) * super::harness::SLOT;
+    network.elapsed += (EPOCH - slot % EPOCH) * SLOT;
     let fault = network.fault();
     let told = format!(
         "fault of this node: feature {id} was approved from root epoch 3 on and comes into force in epoch 2 of the \
@@ -234,7 +251,7 @@ fn a_gate_whose_effect_is_not_the_processors_stops_the_node_too() {
     let mut network = stage(Profile::Today, vec![pending(rent)]);
     network.approved.push(rent);
     let slot = network.chain().slot;
-    network.elapsed += (EPOCH - slot % EPOCH) * super::harness::SLOT;
+    network.elapsed += (EPOCH - slot % EPOCH) * SLOT;
     let fault = network.fault();
     assert!(fault.contains(&rent.to_string()), "{fault}");
 }

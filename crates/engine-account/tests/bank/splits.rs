@@ -74,6 +74,21 @@ fn random_transactions_come_to_the_same_under_the_classic_rules() {
     random_transactions(Profile::Classic);
 }
 
+/// With one transaction a round, the harness checks today's rules of access after each.
+#[test]
+fn random_transactions_keep_todays_rules() {
+    let mut network = prepared(Profile::Today);
+    let mut source = Source(Random(12));
+    let mut charged = 0;
+    for _ in 0..150 {
+        let bytes = source.transaction(network.blockhash());
+        let receipts = network.round(&[bytes]);
+        charged += Network::statuses(&receipts).iter().flatten().count();
+        network.elapsed += SLOT / 2;
+    }
+    assert!(charged > 80, "{charged}");
+}
+
 fn random_transactions(profile: Profile) {
     let mut network = prepared(profile);
     let mut source = Source(Random(11));
