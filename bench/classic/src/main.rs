@@ -84,9 +84,10 @@ fn bank(payer: &Keypair, cases: &[cases::Case], is_wide: bool) -> Bank {
         data(actor, 1),
         data(other, 0),
     ];
-    let own = cases.iter().enumerate().filter_map(|(index, case)| {
-        Some((cases::key(index), program(case.file.clone()?)))
-    });
+    let own = cases
+        .iter()
+        .enumerate()
+        .filter_map(|(index, case)| Some((cases::key(index), program(case.file.clone()?))));
     for (at, account) in cases::KEYS.into_iter().zip(stage).chain(own) {
         bank.store_account(&key(at), &AccountSharedData::from(account));
     }
