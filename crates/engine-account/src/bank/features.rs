@@ -150,20 +150,25 @@ pub(crate) fn set_of(in_force: &InForce) -> FeatureSet {
     FeatureSet::new(active, inactive)
 }
 
-/// The accounts that show gates in force: an option with the slot, owned by the feature program.
+/// A feature account.
+pub(crate) fn account(state: FeatureState) -> Account {
+    let data = state.encode().to_vec();
+    Account {
+        lamports: sysvar::rent().minimum_balance(data.len()),
+        data,
+        owner: feature::ID,
+        executable: false,
+        rent_epoch: u64::MAX,
+    }
+}
+
+/// The accounts that show gates in force.
 pub(crate) fn accounts(in_force: &InForce) -> Vec<(Pubkey, AccountSharedData)> {
     in_force
         .iter()
         .map(|(id, slot)| {
-            let data = FeatureState::Active(*slot).encode().to_vec();
-            let account = AccountSharedData::from(Account {
-                lamports: sysvar::rent().minimum_balance(data.len()),
-                data,
-                owner: feature::ID,
-                executable: false,
-                rent_epoch: u64::MAX,
-            });
-            (*id, account)
+            let account = account(FeatureState::Active(*slot));
+            (*id, AccountSharedData::from(account))
         })
         .collect()
 }

@@ -19,6 +19,7 @@ use super::chain::{ChainState, digest};
 use super::features::{self, InForce};
 use super::profile::Profile;
 use super::sysvar;
+use crate::gates::FeatureState;
 
 /// Lamports of the identity at genesis, so that it is exempt from rent and can receive fees.
 const IDENTITY_LAMPORTS: u64 = 1_000_000_000;
@@ -48,6 +49,13 @@ impl Genesis {
             profile: Profile::default(),
             accounts: Vec::new(),
         }
+    }
+
+    /// Adds a pending feature account, for a gate whose key nobody of the network holds: those of
+    /// the ecosystem. It comes into force as any other, when the root approves its id.
+    pub fn add_pending_feature(&mut self, id: Pubkey) {
+        let account = features::account(FeatureState::Pending);
+        self.accounts.push((id, account));
     }
 
     /// The state of the chain at genesis, its gates, and its accounts written to `accounts`.

@@ -12,7 +12,7 @@ use trilith_engine_account::gates::{self, FeatureState};
 use trilith_engine_account::query::{Answer, Question, Simulate};
 
 use super::actor::{ACTOR, Script, bare, failed, program, remaining, stage};
-use super::harness::{Network, SLOT};
+use super::harness::{self, Network, SLOT};
 use super::sbpf::{HEAP, Program};
 use super::wire::{key, keypair, transaction, transfer};
 
@@ -205,16 +205,11 @@ fn an_approved_gate_that_is_not_known_stops_the_node() {
     assert_eq!(state(&network, &id), Some(FeatureState::Pending));
 }
 
-/// A pending feature account for gates whose keys nobody here holds.
+/// A pending feature account for a gate whose key nobody here holds.
 fn pending(id: Pubkey) -> (Pubkey, Given) {
-    let account = Given {
-        lamports: RENT,
-        data: FeatureState::Pending.encode().to_vec(),
-        owner: feature::ID,
-        executable: false,
-        rent_epoch: u64::MAX,
-    };
-    (id, account)
+    let mut genesis = harness::genesis();
+    genesis.add_pending_feature(id);
+    genesis.accounts.remove(0)
 }
 
 #[test]
