@@ -109,8 +109,7 @@ impl Session<'_> {
     ) -> Result<Result<(Sanitized, Box<Charged>), TransactionError>, Fault> {
         let mut desk = self.desk.svm.lock().unwrap_or_else(PoisonError::into_inner);
         let chain = &self.chain;
-        let since = chain.rules_since;
-        let kept = desk.take().filter(|(kept, _, _)| *kept == since);
+        let kept = desk.take().filter(|(kept, _, _)| *kept == chain.rules);
         let (rules, mut svm) = match kept {
             Some((_, rules, svm)) => (rules, svm),
             None => {
@@ -131,7 +130,7 @@ impl Session<'_> {
         let resolved = match decoded.resolve(&tables) {
             Ok(resolved) => resolved,
             Err(error) => {
-                *desk = Some((since, rules, svm));
+                *desk = Some((chain.rules, rules, svm));
                 accounts.check()?;
                 return Ok(Err(error));
             }
@@ -141,7 +140,7 @@ impl Session<'_> {
             check::check(&resolved, accounts, chain, &statuses, &rules);
         let group = vec![resolved];
         let processed = svm.process(accounts, &group, vec![checked], false)?;
-        *desk = Some((since, rules, svm));
+        *desk = Some((chain.rules, rules, svm));
         accounts.check()?;
         let resolved = group.into_iter().next();
         let processed = processed.into_iter().next();

@@ -13,6 +13,7 @@ use solana_pubkey::Pubkey;
 use trilith_params::account::{BLOCKHASH_SLOTS, BUSY_SLOTS, IDLE_SLOTS, SLOT_NANOS};
 use trilith_types::TimeNanos;
 
+use super::features::InForce;
 use super::profile::Profile;
 
 /// The leaf [`super::leaf::CHAIN`].
@@ -59,8 +60,8 @@ pub(crate) struct ChainState {
     pub(crate) busy_slot: u64,
     /// The profile of the gates in force.
     pub(crate) profile: Profile,
-    /// The slot in which a gate came into force last; 0 for the genesis.
-    pub(crate) rules_since: u64,
+    /// Digest of the gates in force.
+    pub(crate) rules: Hash,
 }
 
 impl ChainState {
@@ -137,6 +138,12 @@ impl ChainState {
         self.slot_transactions = 0;
         self.slot_units = 0;
         self.slot_rewards = 0;
+    }
+
+    /// Takes other gates into account.
+    pub(crate) fn follow(&mut self, in_force: &InForce) {
+        self.profile = Profile::of(in_force);
+        self.rules = digest(&[b"trilith-account-gates", &super::leaf::encode(in_force)]);
     }
 
     /// Takes what a round did into the digest of its slot.

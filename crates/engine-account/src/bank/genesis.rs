@@ -88,8 +88,9 @@ impl Genesis {
             supply: 0,
             busy_slot: 0,
             profile: self.profile,
-            rules_since: 0,
+            rules: Hash::default(),
         };
+        chain.follow(&in_force);
         let before_sysvars = self.accounts_before_sysvars(&in_force);
         chain.genesis_hash = self.hash(runtime, &chain, &before_sysvars);
         chain.blockhashes.push((chain.genesis_hash, 0));

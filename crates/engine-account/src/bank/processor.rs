@@ -123,9 +123,14 @@ impl Svm {
     /// A processor for these rules that has compiled nothing yet.
     ///
     /// # Errors
-    /// [`Fault`] if the system calls cannot be registered.
+    /// [`Fault`] if the system calls cannot be registered, or nothing watches a program that must
+    /// be watched.
     pub(crate) fn new(rules: &Rules) -> Result<Self, Fault> {
         let features = &rules.features;
+        if let Some((builtin, _)) = builtins(rules).find(|(_, register)| register.is_none()) {
+            let program = builtin.program_id;
+            return Err(Fault(format!("nothing watches the program {program}")));
+        }
         let bounds = if rules.profile.is_watched() {
             budget::classic_bounds()
         } else {
@@ -139,6 +144,11 @@ impl Svm {
             false,
         )
         .map_err(|error| Fault(format!("cannot register system calls: {error}")))?;
+        Ok(Self::with_environment(rules.clone(), programs))
+    }
+
+    /// A processor for these rules and the environment made for them.
+    fn with_environment(rules: Rules, programs: ProgramRuntimeEnvironment) -> Self {
         let mut batch = TransactionBatchProcessor::new_uninitialized(0, 0);
         let line = Arc::new(RwLock::new(Line));
         batch
@@ -150,24 +160,20 @@ impl Svm {
         if rules.profile.is_watched() {
             batch.set_execution_cost(watch::costs());
         }
-        for builtin in BUILTINS {
-            if builtin
-                .enable_feature_id
-                .is_none_or(|gate| features.is_active(&gate))
-            {
-                let register = registerer(builtin, rules.profile)?;
+        for (builtin, register) in builtins(&rules) {
+            if let Some(register) = register {
                 let entry = ProgramCacheEntry::new_builtin(0, builtin.name.len(), register);
                 batch.add_builtin(builtin.program_id, entry);
             }
         }
-        Ok(Self {
+        Self {
             batch,
             line,
             programs,
-            rules: rules.clone(),
+            rules,
             blockhash: Hash::default(),
             slot: 0,
-        })
+        }
     }
 
     fn environment(&self) -> TransactionProcessingEnvironment {
@@ -202,20 +208,24 @@ impl Svm {
     }
 }
 
-/// How a program of the processor itself is registered.
-fn registerer(
-    builtin: &BuiltinPrototype,
-    profile: Profile,
-) -> Result<BuiltinFunctionRegisterer, Fault> {
-    if !profile.is_watched() {
-        return Ok(builtin.register_fn);
-    }
-    let each = profile == Profile::Classic;
-    watch::registerer(&builtin.program_id, each).ok_or_else(|| {
-        Fault(format!(
-            "nothing watches the program {}",
-            builtin.program_id
-        ))
+/// The programs of the processor itself that are in force, each with how it is registered; with
+/// nothing where it must be watched and no watch knows it.
+fn builtins(
+    rules: &Rules,
+) -> impl Iterator<Item = (&'static BuiltinPrototype, Option<BuiltinFunctionRegisterer>)> {
+    let each = rules.profile == Profile::Classic;
+    let in_force = BUILTINS.iter().filter(|builtin| {
+        builtin
+            .enable_feature_id
+            .is_none_or(|gate| rules.features.is_active(&gate))
+    });
+    in_force.map(move |builtin| {
+        let register = if rules.profile.is_watched() {
+            watch::registerer(&builtin.program_id, each)
+        } else {
+            Some(builtin.register_fn)
+        };
+        (builtin, register)
     })
 }
 

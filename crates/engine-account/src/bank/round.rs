@@ -28,7 +28,6 @@ use super::chain::ChainState;
 use super::decode::{self, Decoded, Sanitized, Tables, Verified};
 use super::genesis::Genesis;
 use super::processor::{Checked, Processed, Processor as _, Slot, Svm};
-use super::profile::Profile;
 use super::told::{receipt, record};
 use super::warm::{Rules, Warm};
 use super::{check, features, leaf, plan, statuses, sysvar};
@@ -200,8 +199,7 @@ impl<'a> RoundRun<'a> {
         }
         self.leaves
             .insert(leaf::FEATURES.to_vec(), Some(leaf::encode(&in_force)));
-        self.chain.profile = Profile::of(&in_force);
-        self.chain.rules_since = at.0;
+        self.chain.follow(&in_force);
         self.warm.rules = Rules::new(in_force);
         // Programs compiled under other rules are of no use.
         self.warm.svm = Svm::new(&self.warm.rules)?;
