@@ -7,6 +7,7 @@
 mod admit;
 mod answer;
 mod bank;
+pub mod gates;
 mod index;
 mod parallel;
 pub mod policy;
@@ -18,6 +19,7 @@ mod token;
 pub use bank::decode::fuzz_transaction;
 pub use bank::genesis::Genesis;
 pub use bank::leaf::{account_image, account_key, is_large};
+pub use bank::profile::Profile;
 pub use runtime::{AccountConfig, AccountEngine};
 /// Most bytes of an encoded transaction of any version.
 pub use trilith_params::account::TRANSACTION_V1_BYTES_MAX as TRANSACTION_BYTES_MAX;

@@ -351,7 +351,6 @@ const PRODUCED: &[(u32, &str, &str)] = &[
         "messages_that_cannot_wait_are_refused_and_paid_for",
     ),
     (29, "messages", "each_message_takes_effect_by_itself"),
-    (30, "messages", "each_message_takes_effect_by_itself"),
     (
         31,
         "roothash",

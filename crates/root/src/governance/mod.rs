@@ -61,6 +61,7 @@ pub use store::{parameters, proposal, proposals, summary, votes};
 
 pub(crate) use closing::{end_height, start_epoch};
 pub(crate) use genesis::import;
+pub(crate) use store::parameters_of;
 pub(crate) use submit::submit_proposal_as;
 pub(crate) use vote::cast_vote_as;
 

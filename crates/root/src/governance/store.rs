@@ -102,7 +102,7 @@ pub(super) fn index_until(
 }
 
 /// The parameters in a height in the making.
-pub(super) fn parameters_of(scope: &mut Scope<'_>) -> Result<GovernanceParameters, StateFault> {
+pub(crate) fn parameters_of(scope: &mut Scope<'_>) -> Result<GovernanceParameters, StateFault> {
     Ok(scope.overlay.record(PARAMETERS)?.unwrap_or_default())
 }
 

@@ -13,7 +13,9 @@
 //! Source: Oasis Core `apps/roothash/messages.go` (`processRuntimeMessages`), `apps/staking`,
 //! `apps/registry` (`ExecuteMessage`).
 
-use trilith_protocol::root::governance::{ProposalContent, ProposalVote};
+use trilith_protocol::root::governance::{
+    GAS_CAST_VOTE, GAS_SUBMIT_PROPOSAL, ProposalContent, ProposalVote,
+};
 use trilith_protocol::root::registry::GAS_REGISTER_RUNTIME;
 use trilith_protocol::root::staking as methods;
 use trilith_protocol::root::staking::StakingEvent;
@@ -231,7 +233,15 @@ pub(super) fn charge(
                 let costs = registry::parameters_of(scope)?.gas_costs;
                 costs.get(&GAS_REGISTER_RUNTIME.into()).copied()
             }
-            Ok(RuntimeMessage::Governance(_)) | Err(_) => None,
+            Ok(RuntimeMessage::Governance(message)) => {
+                let costs = governance::parameters_of(scope)?.gas_costs;
+                let operation = match message {
+                    GovernanceMessage::CastVote(_) => GAS_CAST_VOTE,
+                    GovernanceMessage::SubmitProposal(_) => GAS_SUBMIT_PROPOSAL,
+                };
+                costs.get(&operation.into()).copied()
+            }
+            Err(_) => None,
         };
         call.charge(scope, gas.unwrap_or(0))?;
     }

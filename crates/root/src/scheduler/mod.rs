@@ -262,7 +262,6 @@ pub(crate) fn begin_height(scope: &mut Scope<'_>) -> Result<(), StateFault> {
     if !scope.events().iter().any(slashed) {
         return Ok(());
     }
-    roothash::before_election(scope)?;
     let nodes = registry::all_nodes(scope)?;
     let mut elections = Elections::begin(scope, &nodes)?;
     elections.validators(scope)?;
