@@ -301,6 +301,10 @@ params! {
     /// Rounds after which the bytes of all canisters are added up again.
     METRICS_ROUNDS: u64 = 10, Count, v 1,
         "interface specification 0.66, Subnet information: refreshed every 10 blocks";
+
+    /// How many rounds after it was made a request for randomness is answered at the earliest.
+    RANDOMNESS_ROUNDS: u64 = 2, Count, v 1,
+        "own choice: the height that fixes a round comes with randomness known before it; that of the next does not";
 }
 
 const _: () = assert!(SLICE_INSTRUCTIONS <= ROUND_INSTRUCTIONS);

@@ -106,9 +106,10 @@ pub struct RoundContext {
     /// validators that signed for the height before, the proposer of this one first; empty where
     /// the ordering does not tell.
     pub committee: Vec<NodeId>,
-    /// Randomness that was unknown when the previous round was fixed: 32 bytes from a threshold
-    /// signature over a height finalised after it; `None` where there is none yet. May only answer
-    /// requests made in earlier rounds.
+    /// Randomness that was unknown when the round before the previous one was fixed: 32 bytes from
+    /// a threshold signature over the height before the one that fixed the previous round, or a
+    /// later one; `None` where there is none yet. May only answer requests that were made two
+    /// rounds earlier or before: whoever proposed the previous round may have known it.
     pub randomness: Option<[u8; 32]>,
     /// What the root's state of that height says of the round. Empty for the root itself.
     pub from_root: FromRoot,

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use candid::Principal;
-use trilith_params::canister::METRICS_ROUNDS;
+use trilith_params::canister::{METRICS_ROUNDS, RANDOMNESS_ROUNDS};
 use trilith_protocol::{
     AttestedForm, AttestedLeaf, Batch, Fault, Outcome, Receipt, ReceiptStatus, Reject,
     RoundContext, Usage,
@@ -241,8 +241,8 @@ impl Round<'_> {
         }
     }
 
-    /// Answers requests for randomness that were made in earlier rounds, whose randomness nobody
-    /// knew then. Each answer is its own value.
+    /// Answers requests for randomness that were fixed before anybody knew what answers them. Each
+    /// answer is its own value.
     fn answer_randomness(&mut self) {
         let Some(randomness) = self.context.randomness else {
             return;
@@ -254,7 +254,7 @@ impl Round<'_> {
             .meta
             .randomness
             .front()
-            .is_some_and(|(asked, _)| *asked < round)
+            .is_some_and(|(asked, _)| asked.saturating_add(RANDOMNESS_ROUNDS) <= round)
         {
             let Some((_, request)) = self.state.meta.randomness.pop_front() else {
                 break;
