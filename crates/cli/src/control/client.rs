@@ -72,9 +72,13 @@ impl Client {
     }
 
     fn exchange(&mut self, framed: &[u8]) -> io::Result<Vec<u8>> {
-        self.stream.write_all(framed)?;
+        let written = self.stream.write_all(framed);
         let mut head = [0; LENGTH_BYTES];
-        self.stream.read_exact(&mut head)?;
+        // A node that hangs up without reading may have said why before.
+        match (written, self.stream.read_exact(&mut head)) {
+            (Err(error), Err(_)) | (Ok(()), Err(error)) => return Err(error),
+            (_, Ok(())) => {}
+        }
         let length = frame_length(head, ANSWER_BYTES_MAX)
             .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))?;
         // Grown as bytes arrive, not by what the length says.
