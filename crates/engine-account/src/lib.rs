@@ -17,7 +17,8 @@ mod token;
 
 pub use bank::decode::fuzz_transaction;
 pub use bank::genesis::Genesis;
-pub use bank::leaf::account_key;
+pub use bank::leaf::{account_key, read_account};
+pub use runtime::embedded::{ACCOUNT_BYTES_MAX, Edit, EditError, is_known_gate};
 pub use runtime::{AccountConfig, AccountEngine};
 
 /// `Reject::module` and the module of rejected receipts.

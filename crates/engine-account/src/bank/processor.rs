@@ -3,6 +3,8 @@
 //! The bank speaks to [`Processor`] only, so that another implementation (the classic profile) can
 //! take its place and a new version of the ecosystem's crates changes this file alone.
 
+mod fork;
+
 use std::sync::{Arc, PoisonError, RwLock};
 
 use agave_feature_set::FeatureSet;
@@ -130,6 +132,11 @@ impl Svm {
             false,
         )
         .map_err(|error| Fault(format!("cannot register system calls: {error}")))?;
+        Ok(Self::with_environment(features, programs))
+    }
+
+    /// A processor for these gates and the environment made for them.
+    fn with_environment(features: Arc<FeatureSet>, programs: ProgramRuntimeEnvironment) -> Self {
         let mut batch = TransactionBatchProcessor::new_uninitialized(0, 0);
         let line = Arc::new(RwLock::new(Line));
         batch
@@ -148,14 +155,14 @@ impl Svm {
                 batch.add_builtin(builtin.program_id, entry);
             }
         }
-        Ok(Self {
+        Self {
             batch,
             line,
             programs,
             features,
             blockhash: Hash::default(),
             slot: 0,
-        })
+        }
     }
 
     fn environment(&self) -> TransactionProcessingEnvironment {
