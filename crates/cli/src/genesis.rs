@@ -84,7 +84,8 @@ impl NodeSecrets {
         };
         Self {
             consensus: of(b"consensus"),
-            vrf: of(b"vrf"),
+            // The one with which the node proves for a beacon.
+            vrf: keys.vrf(),
             tls: of(b"tls"),
             p2p: of(b"p2p"),
             node,

@@ -1,5 +1,7 @@
 //! The engine as a [`Runtime`], and its caches.
 
+pub(crate) mod embedded;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use solana_transaction_error::TransactionError;

@@ -75,7 +75,10 @@ pub enum OutcomeError {
 }
 
 /// Checks `outcome` against the rules, on the state `view` it starts from.
-pub(crate) fn outcome(
+///
+/// # Errors
+/// [`OutcomeError`] of the first rule that is broken.
+pub fn outcome(
     outcome: &Outcome,
     view: &dyn StateRead,
     batch: &Batch,

@@ -21,7 +21,7 @@ use trilith_protocol::{
 use trilith_store::{ImageUpdate, ImageUpdateKind, Store, StoreFault, View};
 use trilith_types::{Hash, Round, RuntimeId, WriteLog};
 
-pub use check::OutcomeError;
+pub use check::{OutcomeError, outcome as check_outcome};
 
 /// Executes batches over one store.
 #[derive(Clone)]

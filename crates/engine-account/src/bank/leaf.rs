@@ -90,7 +90,10 @@ pub(crate) fn encode_account(account: &AccountSharedData) -> Vec<u8> {
 }
 
 /// An account read from its leaf and, where its data is large, its image.
-pub(crate) fn read_account(
+///
+/// # Errors
+/// [`Fault`] if the state cannot be read or the leaf is damaged.
+pub fn read_account(
     view: &dyn StateRead,
     key: &Pubkey,
 ) -> Result<Option<AccountSharedData>, Fault> {

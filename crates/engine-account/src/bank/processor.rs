@@ -3,6 +3,8 @@
 //! The bank speaks to [`Processor`] only, so that a new version of the ecosystem's crates changes
 //! this file alone, and [`super::watch`], which makes the classic profile of it.
 
+mod fork;
+
 use std::sync::{Arc, PoisonError, RwLock};
 
 use solana_account::{AccountSharedData, ReadableAccount};

@@ -1,0 +1,9 @@
+//! What an application's tests see of an instance.
+
+mod rpc;
+mod sending;
+mod speed;
+mod state;
+mod time;
+mod units;
+mod wire;
