@@ -46,8 +46,8 @@ pub struct DevArguments {
     /// Refuse to start where the host cannot isolate sandboxes completely
     #[arg(long)]
     pub require_sandbox: bool,
-    /// Begin a network of several nodes in this process: one that orders blocks and serves the
-    /// gateways, so many primaries and backups, and storage nodes; 3+4 for example
+    /// Begin a network of several nodes in this process: one that orders blocks, so many primaries
+    /// and backups, and storage nodes; 3+4 for example
     #[arg(long, value_name = "P+B")]
     pub committee: Option<CommitteeSize>,
     /// With --committee: how many storage nodes; commitments need the receipt of one

@@ -24,7 +24,8 @@ pub struct RoundReport {
     pub scheduler: Option<NodeId>,
     /// Who committed to what became final, ascending.
     pub agreed: Vec<NodeId>,
-    /// Who committed to something else or to a failure, ascending.
+    /// Who executed the same proposal, or any where none became final, and committed to something
+    /// else or to a failure, ascending.
     pub differed: Vec<NodeId>,
     /// Whose storage receipts the commitments carried, ascending.
     pub receipts: Vec<NodeId>,
@@ -121,8 +122,13 @@ impl RoundLog {
         let normal = header.header_type == HeaderType::Normal;
         let roots = (Some(header.io_root), Some(header.state_root));
         let fits = |vote: &Vote| normal && vote.roots == roots;
+        let scheduler = tally.votes.iter().find(|vote| fits(vote));
+        let scheduler = scheduler.map(|vote| vote.scheduler);
+        // A vote for the proposal of another rank is none against this one.
+        let counts = |vote: &&Vote| scheduler.is_none_or(|id| vote.scheduler == id);
         let nodes = |agreed: bool| -> Vec<NodeId> {
-            let chosen = tally.votes.iter().filter(|vote| fits(vote) == agreed);
+            let votes = tally.votes.iter().filter(counts);
+            let chosen = votes.filter(|vote| fits(vote) == agreed);
             let set: BTreeSet<NodeId> = chosen.map(|vote| vote.node).collect();
             set.into_iter().collect()
         };
@@ -130,11 +136,7 @@ impl RoundLog {
             runtime: header.namespace,
             round: header.round,
             header_type: header.header_type,
-            scheduler: tally
-                .votes
-                .iter()
-                .find(|vote| fits(vote))
-                .map(|vote| vote.scheduler),
+            scheduler,
             agreed: nodes(true),
             differed: nodes(false),
             receipts: tally.receipts.iter().copied().collect(),

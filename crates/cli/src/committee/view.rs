@@ -83,8 +83,11 @@ impl Watched {
 
 fn line(report: &RoundReport, ids: &[NodeId]) -> String {
     let nodes = |list: &[NodeId]| -> String {
-        let numbers: Vec<String> = list.iter().map(|id| name(id, ids)).collect();
-        numbers.join(", ")
+        let number = |id: &NodeId| ids.iter().position(|known| known == id);
+        let mut sorted: Vec<&NodeId> = list.iter().collect();
+        sorted.sort_by_key(|id| number(id));
+        let names: Vec<String> = sorted.iter().map(|id| name(id, ids)).collect();
+        names.join(", ")
     };
     let mut text = format!("{} round {}: ", runtime_name(&report.runtime), report.round);
     match report.header_type {

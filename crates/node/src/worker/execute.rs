@@ -36,6 +36,10 @@ impl Worker {
             return Ok(false);
         }
         self.retry = None;
+        if *began && ledger.net.is_none() && self.running.own.is_none() {
+            // The only node of a network has done its round; what is next is the next step's.
+            return Ok(false);
+        }
         self.note_work(now)?;
         let Some(committee) = &self.running.committee else {
             if self.running.since.is_some() {
