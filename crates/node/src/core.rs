@@ -14,8 +14,9 @@ use trilith_protocol::{AttestedSignature, RootGenesis, Runtime};
 use trilith_store::{Store, StoreFault};
 use trilith_types::{Hash, Height, NodeId, RuntimeId, StateFault, TimeNanos, WriteLog};
 
+use crate::accuser::Accuser;
 use crate::certify::Certifier;
-use crate::ledger::{Equivocation, Ledger, Net};
+use crate::ledger::{Ledger, Net};
 use crate::net::message::{Leaf, Message};
 use crate::prover::Prover;
 use crate::root::RootState;
@@ -109,6 +110,7 @@ pub struct Core {
     ledger: Ledger,
     workers: BTreeMap<RuntimeId, Worker>,
     prover: Prover,
+    accuser: Accuser,
     clock: Arc<dyn Clock>,
     wake: SyncSender<()>,
 }
@@ -155,6 +157,7 @@ impl Core {
         let pool = config.pool;
         let genesis = config.genesis.clone();
         let prover = Prover::new(&config.keys, &genesis);
+        let accuser = Accuser::new(&config.keys, &genesis);
         let mut ledger = ledger(store, config, membership, &wake)?;
         let mut workers = BTreeMap::new();
         for descriptor in descriptors(&ledger, &genesis)? {
@@ -169,6 +172,7 @@ impl Core {
             ledger,
             workers,
             prover,
+            accuser,
             clock,
             wake,
         })
@@ -183,12 +187,6 @@ impl Core {
             clock: self.clock.clone(),
             key: self.ledger.key.clone(),
         })
-    }
-
-    /// Proposals with which schedulers contradicted themselves, as far as this node saw since the
-    /// last call: what evidence for the root is made of.
-    pub fn take_equivocations(&mut self) -> Vec<Equivocation> {
-        std::mem::take(&mut self.ledger.equivocations)
     }
 
     /// The handle of the root.
@@ -236,6 +234,10 @@ impl Core {
         self.ledger.order(now)?;
         if let Some(proof) = self.prover.due(&self.ledger.root()?)? {
             self.ledger.submit(proof, now)?;
+        }
+        let seen = std::mem::take(&mut self.ledger.equivocations);
+        for evidence in self.accuser.transactions(&self.ledger.root()?, &seen)? {
+            self.ledger.submit(evidence, now)?;
         }
         report.wake = earlier(report.wake, self.ledger.wake());
         Ok(report)

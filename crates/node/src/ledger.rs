@@ -38,13 +38,13 @@ const EQUIVOCATIONS_MAX: usize = 64;
 
 /// Two proposals of one scheduler for one round, both signed by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Equivocation {
+pub(crate) struct Equivocation {
     /// The runtime.
-    pub runtime: RuntimeId,
+    pub(crate) runtime: RuntimeId,
     /// The proposal that this node saw first.
-    pub first: Proposal,
+    pub(crate) first: Proposal,
     /// The other one.
-    pub second: Proposal,
+    pub(crate) second: Proposal,
 }
 
 /// This node's connection to the others, and its part in ordering.
@@ -109,7 +109,7 @@ impl Ledger {
         }
     }
 
-    /// Takes note that a scheduler contradicted itself. The owner of the core takes it from there.
+    /// Takes note that a scheduler contradicted itself, until the root is told.
     pub(crate) fn report(&mut self, equivocation: Equivocation) {
         let node = equivocation.first.node_id;
         let round = equivocation.first.header.round;

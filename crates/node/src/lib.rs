@@ -18,6 +18,7 @@
 //! bytes are in the log before they are used, and the same slot is never signed differently; after a
 //! restart an open proposal is executed again, not replaced.
 
+mod accuser;
 mod certify;
 mod clock;
 mod core;
@@ -40,7 +41,6 @@ pub use clock::{Clock, SystemClock};
 pub use core::{Core, NodeError, StepReport};
 pub use handle::{RuntimeHandle, SubmitError, Submitted};
 pub use identity::{NodeConfig, NodeKeys};
-pub use ledger::Equivocation;
 pub use net::Membership;
 pub use pool::{Pool, PoolError, PoolLimits};
 pub use registry::RuntimeRegistry;

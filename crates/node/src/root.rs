@@ -6,8 +6,8 @@ use std::sync::Arc;
 use trilith_protocol::root::beacon::{BeaconRecord, VrfDelivered};
 use trilith_protocol::root::staking::Account;
 use trilith_protocol::root::{
-    Address, Committee, FromRoot, NodeRecord, NodeRoles, ROOT_RUNTIME, RunningRound,
-    RuntimeDescriptor,
+    Address, Committee, FromRoot, NodeRecord, NodeRoles, ROOT_RUNTIME, RoothashParameters,
+    RunningRound, RuntimeDescriptor,
 };
 use trilith_protocol::{
     BlockHeader, Demand, QueryContext, QueryError, RootAnswer, RootQuery, Runtime,
@@ -117,6 +117,13 @@ impl RootState {
     pub(crate) fn node(&self, node: &NodeId) -> Result<Option<NodeRecord>, NodeError> {
         match self.ask(&RootQuery::Node(*node))? {
             RootAnswer::Node(record) => Ok(record.map(|record| *record)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) fn roothash_parameters(&self) -> Result<RoothashParameters, NodeError> {
+        match self.ask(&RootQuery::Roothash)? {
+            RootAnswer::Roothash(parameters) => Ok(*parameters),
             other => Err(unexpected(&other)),
         }
     }

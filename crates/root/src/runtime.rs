@@ -205,6 +205,7 @@ fn answer(view: &dyn StateRead, query: RootQuery) -> Result<RootAnswer, StateFau
             });
             RootAnswer::Runtime(record.map(Box::new))
         }
+        RootQuery::Roothash => RootAnswer::Roothash(Box::new(roothash::parameters(view)?)),
         RootQuery::Registry => RootAnswer::Registry(Box::new(registry::parameters(view)?)),
         RootQuery::Beacon => RootAnswer::Beacon(Box::new(beacon::record(view)?)),
         RootQuery::VrfProof(node) => RootAnswer::VrfProof(beacon::delivered(view, &node)?),

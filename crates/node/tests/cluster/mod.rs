@@ -286,7 +286,11 @@ impl Plan {
             },
             constraints: BTreeMap::new(),
             staking: RuntimeStaking {
-                slashing: [(SlashReason::RuntimeIncorrectResults, slash)].into(),
+                slashing: [
+                    (SlashReason::RuntimeIncorrectResults, slash),
+                    (SlashReason::RuntimeEquivocation, slash),
+                ]
+                .into(),
                 ..RuntimeStaking::default()
             },
             governance_model: GOVERNANCE_ENTITY,

@@ -13,7 +13,8 @@ use super::registry::{Entity, Node, NodeStatus, RegistryParameters, Runtime};
 use super::scheduler::Validators;
 use super::staking::{Account, Delegation, StakingParameters};
 use super::{
-    Address, Committee, FROM_ROOT_BYTES_MAX, FromRoot, Quantity, RootEvent, read_variant, variant,
+    Address, Committee, FROM_ROOT_BYTES_MAX, FromRoot, Quantity, RootEvent, RoothashParameters,
+    read_variant, variant,
 };
 use crate::BlockHeader;
 use crate::wire::{self, Wire, put, wire_struct};
@@ -90,6 +91,8 @@ pub enum RootQuery {
     KeyManager(RuntimeId),
     /// What was committed to the running round of this runtime?
     RunningRound(RuntimeId),
+    /// What do the roothash service's rules depend on?
+    Roothash,
 }
 
 impl RootQuery {
@@ -134,6 +137,7 @@ impl RootQuery {
             Self::KeyManagers => of("keymanagers", &None::<u64>),
             Self::KeyManager(id) => of("keymanager", id),
             Self::RunningRound(id) => of("running_round", id),
+            Self::Roothash => of("roothash", &None::<u64>),
         }
         .finish()
     }
@@ -178,6 +182,7 @@ impl RootQuery {
                 "keymanagers" if d.null() => Ok(Self::KeyManagers),
                 "keymanager" => Ok(Self::KeyManager(wire::runtime(d, "runtime")?)),
                 "running_round" => Ok(Self::RunningRound(wire::runtime(d, "runtime")?)),
+                "roothash" if d.null() => Ok(Self::Roothash),
                 _ => Err(DecodeError::Field("query")),
             })
         })
@@ -392,6 +397,8 @@ pub enum RootAnswer {
     KeyManager(Option<Box<KeymanagerRecord>>),
     /// What was committed to the running round.
     RunningRound(Box<RunningRound>),
+    /// The roothash service's parameters.
+    Roothash(Box<RoothashParameters>),
 }
 
 /// A map of one field, null where there is no value.
@@ -454,6 +461,7 @@ impl RootAnswer {
             Self::KeyManagers(summary) => of("keymanagers", &**summary).finish(),
             Self::KeyManager(record) => boxed("keymanager", record.as_deref()),
             Self::RunningRound(round) => of("running_round", &**round).finish(),
+            Self::Roothash(params) => of("roothash", &**params).finish(),
         }
     }
 
@@ -503,6 +511,7 @@ impl RootAnswer {
                     Option::read(d, "keymanager")?.map(Box::new),
                 )),
                 "running_round" => Ok(Self::RunningRound(Box::new(Wire::read(d, "round")?))),
+                "roothash" => Ok(Self::Roothash(Box::new(Wire::read(d, "roothash")?))),
                 _ => Err(DecodeError::Field("answer")),
             })
         })
