@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use trilith_protocol::root::{
     BackupRule, ExecutorParameters, GenesisError, GenesisNode, NodeRoles, RoundFailure,
-    RuntimeDescriptor, SchedulerParameters, Services, ThresholdKey,
+    RunningRound, RuntimeDescriptor, SchedulerParameters, Services, ThresholdKey, VoteOf,
 };
 use trilith_protocol::{
     Batch, BlockHeader, Committee, ComputeResultsHeader, ExecutorCommitment,
@@ -342,8 +342,20 @@ fn queries_come_back() {
         RootQuery::Tip,
         RootQuery::Committee(RUNTIME),
         RootQuery::LatestBlock(RUNTIME),
+        RootQuery::RunningRound(RUNTIME),
     ] {
         assert_eq!(RootQuery::decode(&query.encode()), Ok(query));
+    }
+    for best in [None, Some(1)] {
+        let node = key(1).public();
+        let answer = RootAnswer::RunningRound(Box::new(RunningRound {
+            best,
+            disputed: best.is_some(),
+            votes: best.map(|rank| VoteOf { rank, node }).into_iter().collect(),
+        }));
+        let bytes = answer.encode();
+        assert_eq!(RootAnswer::decode(&bytes), Ok(answer));
+        assert!(RootAnswer::decode(&bytes[..bytes.len() - 1]).is_err());
     }
 }
 
