@@ -252,7 +252,7 @@ pub fn developer_network(beginning: &Beginning<'_>) -> RootGenesis {
 }
 
 /// An address of the Internet, version 4.
-fn address(ip: [u8; 4], port: u16) -> NodeAddress {
+pub(crate) fn address(ip: [u8; 4], port: u16) -> NodeAddress {
     NodeAddress {
         ip: Blob(ip.to_vec()),
         port,
@@ -296,7 +296,7 @@ fn stakes(entity: &PublicKey) -> StakingGenesis {
 }
 
 /// The version of the built-in runtimes.
-const VERSION: Version = Version {
+pub(crate) const VERSION: Version = Version {
     major: 1,
     minor: 0,
     patch: 0,
