@@ -10,6 +10,7 @@ use trilith_protocol::Fault;
 
 use crate::bank::chain::ChainState;
 use crate::bank::decode::{self, Verified};
+use crate::bank::profile::Profile;
 use crate::bank::{check, leaf};
 use crate::query::CODE_NOT_STARTED;
 use crate::{CODE_FAULT, CODE_TRANSACTION, MODULE};
@@ -52,7 +53,11 @@ pub(crate) fn check(
     let admission = Admission {
         id: Hash::of(transaction),
         sender: payer.map_or_else(Vec::new, |key| key.as_array().to_vec()),
-        priority: check::price(message),
+        // A price is not charged where budgets are older than prices.
+        priority: match chain.profile {
+            Profile::Today => check::price(message),
+            Profile::Classic | Profile::TransactionWide => 0,
+        },
         expires: chain.time_of(last.saturating_add(1)),
     };
     Ok((admission, signature.copied().unwrap_or_default()))

@@ -7,6 +7,7 @@
 mod admit;
 mod answer;
 mod bank;
+pub mod gates;
 mod index;
 mod parallel;
 pub mod policy;
@@ -18,6 +19,7 @@ mod token;
 pub use bank::decode::fuzz_transaction;
 pub use bank::genesis::Genesis;
 pub use bank::leaf::{account_key, read_account};
+pub use bank::profile::Profile;
 pub use runtime::embedded::{ACCOUNT_BYTES_MAX, Edit, EditError, is_known_gate};
 pub use runtime::{AccountConfig, AccountEngine};
 

@@ -43,7 +43,7 @@ pub fn judge(
     rent: &Rent,
 ) -> Result<(), InstructionError> {
     for account in accounts {
-        account.judge(program, rent)?;
+        judge_one(program, account, rent)?;
     }
     let sum = |of: fn(&Touched<'_>) -> u64| {
         accounts
@@ -55,6 +55,18 @@ pub fn judge(
         return Err(InstructionError::UnbalancedInstruction);
     }
     Ok(())
+}
+
+/// Judges what an instruction of `program` did to one account, whatever became of the others.
+///
+/// # Errors
+/// The first breach.
+pub fn judge_one(
+    program: &Pubkey,
+    account: &Touched<'_>,
+    rent: &Rent,
+) -> Result<(), InstructionError> {
+    account.judge(program, rent)
 }
 
 impl Touched<'_> {

@@ -83,6 +83,68 @@ params! {
     /// Lamports for each byte of an account and its 128 bytes of overhead that exempt it from rent.
     RENT_LAMPORTS_PER_BYTE: u64 = 5_080, Lamports, v 1,
         "Solana, gate set_lamports_per_byte_to_5080, in force on mainnet-beta in October 2026";
+
+    /// Classic profile: what each instruction of a transaction may use, programs it calls included.
+    CLASSIC_UNITS: u64 = 200_000, ComputeUnits, v 1,
+        "Solana 1.9 Runtime chapter, max_units";
+
+    /// Classic profile: price of logging a line of up to 100 bytes; each byte above costs a unit.
+    CLASSIC_LOG_UNITS: u64 = 100, ComputeUnits, v 1,
+        "Solana 1.9 Runtime chapter, log_units; bytes above as today, so that long lines are not free";
+
+    /// Classic profile: price of logging five numbers.
+    CLASSIC_LOG_64_UNITS: u64 = 100, ComputeUnits, v 1,
+        "Solana 1.9 Runtime chapter, log_u64_units";
+
+    /// Classic profile: price of logging a key.
+    CLASSIC_LOG_PUBKEY_UNITS: u64 = 100, ComputeUnits, v 1,
+        "Solana 1.9 Runtime chapter, log_pubkey_units";
+
+    /// Classic profile: price of deriving an address of a program.
+    CLASSIC_CREATE_ADDRESS_UNITS: u64 = 1_500, ComputeUnits, v 1,
+        "Solana 1.9 Runtime chapter, create_program_address units";
+
+    /// Classic profile: price of calling another program, beside what that program uses.
+    CLASSIC_INVOKE_UNITS: u64 = 1_000, ComputeUnits, v 1,
+        "Solana 1.9 Runtime chapter, invoke_units";
+
+    /// Classic profile: bytes of memory or of accounts that a unit pays for.
+    CLASSIC_BYTES_PER_UNIT: u64 = 250, Bytes, v 1,
+        "solana-program-runtime 1.9.5, cpi_bytes_per_unit";
+
+    /// Classic profile: levels of calls between programs below an instruction.
+    CLASSIC_INVOKE_DEPTH: usize = 4, Count, v 1,
+        "Solana 1.9 Runtime chapter, max_invoke_depth";
+
+    /// Classic profile: levels of calls within a program.
+    CLASSIC_CALL_DEPTH: usize = 64, Count, v 1,
+        "Solana 1.9 Runtime chapter, max_call_depth";
+
+    /// Classic profile: bytes of a frame of a program's stack.
+    CLASSIC_FRAME_BYTES: usize = 4_096, Bytes, v 1,
+        "Solana 1.9 Runtime chapter, stack_frame_size";
+
+    /// Transaction-wide budget: what all instructions of a transaction together may use unless it
+    /// requests otherwise.
+    WIDE_UNITS: u64 = 200_000, ComputeUnits, v 1,
+        "Solana 1.9 Runtime chapter, Transaction-wide Compute Budget";
+
+    /// Transaction-wide budget: most a transaction may request.
+    WIDE_UNITS_MAX: u64 = 1_000_000, ComputeUnits, v 1,
+        "solana-program-runtime 1.9.5, MAX_UNITS of compute_budget";
+
+    /// Transaction-wide budget: first instructions among which requests are honoured.
+    WIDE_REQUEST_INSTRUCTIONS: usize = 3, Count, v 1,
+        "Solana 1.9 Runtime chapter, Transaction-wide Compute Budget";
+
+    /// Transaction-wide budget: a request above the default costs WIDE_STEP_LAMPORTS for each
+    /// begun step of so many units.
+    WIDE_STEP_UNITS: u64 = 50_000, ComputeUnits, v 1,
+        "own choice: a quarter of the default, so that a slightly higher request costs little more";
+
+    /// Transaction-wide budget: lamports for each begun step above the default.
+    WIDE_STEP_LAMPORTS: u64 = 1_250, Lamports, v 1,
+        "own choice: a unit above the default costs what one within it costs, a signature's 5,000 lamports for 200,000";
 }
 
 const _: () = {
@@ -90,4 +152,6 @@ const _: () = {
     assert!(BLOCKHASH_SLOTS < RECORD_SLOTS);
     assert!(EPOCH_SLOTS >= EPOCH_SLOTS_MIN);
     assert!(BURN_PERCENT <= 100);
+    assert!(WIDE_UNITS < WIDE_UNITS_MAX);
+    assert!(WIDE_STEP_LAMPORTS * WIDE_UNITS == SIGNATURE_LAMPORTS * WIDE_STEP_UNITS);
 };

@@ -35,8 +35,8 @@ type KnownPart = ((u64, u64), Arc<BlockPart>);
 pub(crate) struct Desk {
     index: RwLock<Index>,
     parts: Mutex<Vec<KnownPart>>,
-    /// A processor for simulations, with the programs it has compiled.
-    svm: Mutex<Option<(Rules, Svm)>>,
+    /// A processor for simulations, with the programs it has compiled and the digest of its rules.
+    svm: Mutex<Option<(BlockHash, Rules, Svm)>>,
 }
 
 /// One question being answered.

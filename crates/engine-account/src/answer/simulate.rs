@@ -5,7 +5,6 @@ use std::sync::PoisonError;
 use solana_account::ReadableAccount;
 use solana_fee_structure::FeeDetails;
 use solana_message::VersionedMessage;
-use solana_runtime_transaction::transaction_meta::TransactionMeta as _;
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
@@ -19,7 +18,7 @@ use crate::bank::decode::{Decoded, Sanitized, Tables};
 use crate::bank::processor::{Charged, Checked, Processor as _, Slot, Svm};
 use crate::bank::statuses::Statuses;
 use crate::bank::warm::Rules;
-use crate::bank::{check, decode, told};
+use crate::bank::{budget, check, decode, told};
 use crate::query::{Account, CODE_MALFORMED, Simulate, Simulated};
 use crate::record::TransactionRecord;
 
@@ -48,7 +47,7 @@ impl Session<'_> {
         let tables = Tables::new(&accounts, self.chain.slot, &rules.reserved);
         let resolved = decoded.resolve(&tables);
         accounts.check()?;
-        let budget = resolved.and_then(|resolved| check::budget(&resolved, &rules.features));
+        let budget = resolved.and_then(|resolved| budget::limits(&resolved, &rules));
         let budget = budget.map_err(|error| malformed(error.to_string()))?;
         Ok(Some(budget.fee_details.total_fee()))
     }
@@ -109,15 +108,16 @@ impl Session<'_> {
         replaced: bool,
     ) -> Result<Result<(Sanitized, Box<Charged>), TransactionError>, Fault> {
         let mut desk = self.desk.svm.lock().unwrap_or_else(PoisonError::into_inner);
-        let (rules, mut svm) = match desk.take() {
-            Some(kept) => kept,
+        let chain = &self.chain;
+        let kept = desk.take().filter(|(kept, _, _)| *kept == chain.rules);
+        let (rules, mut svm) = match kept {
+            Some((_, rules, svm)) => (rules, svm),
             None => {
                 let rules = Rules::load(self.view)?;
-                let svm = Svm::new(rules.features.clone())?;
+                let svm = Svm::new(&rules)?;
                 (rules, svm)
             }
         };
-        let chain = &self.chain;
         svm.begin(
             &Slot {
                 slot: chain.slot,
@@ -130,17 +130,17 @@ impl Session<'_> {
         let resolved = match decoded.resolve(&tables) {
             Ok(resolved) => resolved,
             Err(error) => {
-                *desk = Some((rules, svm));
+                *desk = Some((chain.rules, rules, svm));
                 accounts.check()?;
                 return Ok(Err(error));
             }
         };
         let statuses = self.known(&resolved, replaced)?;
         let checked: Result<Checked, TransactionError> =
-            check::check(&resolved, accounts, chain, &statuses, &rules.features);
+            check::check(&resolved, accounts, chain, &statuses, &rules);
         let group = vec![resolved];
         let processed = svm.process(accounts, &group, vec![checked], false)?;
-        *desk = Some((rules, svm));
+        *desk = Some((chain.rules, rules, svm));
         accounts.check()?;
         let resolved = group.into_iter().next();
         let processed = processed.into_iter().next();

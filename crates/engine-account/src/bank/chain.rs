@@ -13,6 +13,9 @@ use solana_pubkey::Pubkey;
 use trilith_params::account::{BLOCKHASH_SLOTS, BUSY_SLOTS, IDLE_SLOTS, SLOT_NANOS};
 use trilith_types::TimeNanos;
 
+use super::features::InForce;
+use super::profile::Profile;
+
 /// The leaf [`super::leaf::CHAIN`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ChainState {
@@ -55,6 +58,10 @@ pub(crate) struct ChainState {
     pub(crate) supply: u64,
     /// The last slot with a transaction.
     pub(crate) busy_slot: u64,
+    /// The profile of the gates in force.
+    pub(crate) profile: Profile,
+    /// Digest of the gates in force.
+    pub(crate) rules: Hash,
 }
 
 impl ChainState {
@@ -131,6 +138,12 @@ impl ChainState {
         self.slot_transactions = 0;
         self.slot_units = 0;
         self.slot_rewards = 0;
+    }
+
+    /// Takes other gates into account.
+    pub(crate) fn follow(&mut self, in_force: &InForce) {
+        self.profile = Profile::of(in_force);
+        self.rules = digest(&[b"trilith-account-gates", &super::leaf::encode(in_force)]);
     }
 
     /// Takes what a round did into the digest of its slot.

@@ -1,25 +1,23 @@
-//! Age, duplicates, budget and fees: what is decided before a transaction is run.
+//! Age, duplicates and work: what is decided before a transaction is run.
 
-use agave_feature_set::FeatureSet;
-use solana_compute_budget::compute_budget::SVMTransactionExecutionBudget;
-use solana_fee::{FeeFeatures, calculate_fee_details};
 use solana_message::VersionedMessage;
 use solana_nonce::NONCED_TX_MARKER_IX_INDEX;
 use solana_nonce::state::DurableNonce;
 use solana_nonce_account::verify_nonce_account;
-use solana_program_runtime::execution_budget::SVMTransactionExecutionAndFeeBudgetLimits;
 use solana_pubkey::Pubkey;
-use solana_runtime_transaction::transaction_meta::TransactionMeta as _;
-use solana_svm_transaction::svm_message::{SVMMessage as _, SVMStaticMessage as _};
+use solana_svm_transaction::svm_message::SVMStaticMessage as _;
 use solana_transaction::versioned::TransactionVersion;
 use solana_transaction_error::TransactionError;
-use trilith_params::account::{SIGNATURE_LAMPORTS, SIGNATURE_UNITS, WRITE_LOCK_UNITS};
+use trilith_params::account::{SIGNATURE_UNITS, WRITE_LOCK_UNITS};
 
 use super::accounts::Accounts;
+use super::budget;
 use super::chain::ChainState;
 use super::decode::Sanitized;
 use super::processor::Checked;
+use super::profile::Profile;
 use super::statuses::Statuses;
+use super::warm::Rules;
 
 /// Checks in the order of the ecosystem: version, budget, age, duplicate.
 ///
@@ -30,13 +28,15 @@ pub(crate) fn check(
     accounts: &Accounts<'_>,
     chain: &ChainState,
     statuses: &Statuses,
-    features: &FeatureSet,
+    rules: &Rules,
 ) -> Result<Checked, TransactionError> {
     let is_v1 = transaction.version() == TransactionVersion::Number(1);
-    if is_v1 && !features.snapshot().enable_tx_v1 {
+    // Version 1 names limits of today's in its head.
+    let takes_v1 = rules.profile == Profile::Today && rules.features.snapshot().enable_tx_v1;
+    if is_v1 && !takes_v1 {
         return Err(TransactionError::UnsupportedVersion);
     }
-    let budget = budget(transaction, features)?;
+    let budget = budget::limits(transaction, rules)?;
     let nonce = if chain.is_recent(transaction.recent_blockhash(), chain.slot) {
         None
     } else {
@@ -61,37 +61,8 @@ pub(crate) fn work(transaction: &Sanitized, units: u64) -> u64 {
 }
 
 /// The most work a transaction asks for. One that asks in a malformed way is not run at all.
-pub(crate) fn work_asked(transaction: &Sanitized, features: &FeatureSet) -> u64 {
-    let units = transaction
-        .transaction_configuration(features)
-        .map_or(0, |config| u64::from(config.compute_unit_limit));
-    work(transaction, units)
-}
-
-/// Limits and fees that a transaction asks for.
-///
-/// # Errors
-/// [`TransactionError`] if its compute budget instructions are invalid.
-pub(crate) fn budget(
-    transaction: &Sanitized,
-    features: &FeatureSet,
-) -> Result<SVMTransactionExecutionAndFeeBudgetLimits, TransactionError> {
-    let config = transaction.transaction_configuration(features)?;
-    let raised = features.snapshot().raise_cpi_nesting_limit_to_8;
-    Ok(SVMTransactionExecutionAndFeeBudgetLimits {
-        budget: SVMTransactionExecutionBudget {
-            compute_unit_limit: u64::from(config.compute_unit_limit),
-            heap_size: config.updated_heap_bytes,
-            ..SVMTransactionExecutionBudget::new_with_defaults(raised)
-        },
-        loaded_accounts_data_size_limit: config.loaded_accounts_data_size_limit,
-        fee_details: calculate_fee_details(
-            transaction,
-            SIGNATURE_LAMPORTS,
-            config.priority_fee_lamports,
-            FeeFeatures::from(features),
-        ),
-    })
+pub(crate) fn work_asked(transaction: &Sanitized, rules: &Rules) -> u64 {
+    work(transaction, budget::units_asked(transaction, rules))
 }
 
 /// The account of a durable nonce that stands for the transaction's blockhash. The processor

@@ -12,18 +12,19 @@ use solana_hash::Hash;
 use solana_message::v0::{LoadedAddresses, MessageAddressTableLookup};
 use solana_message::{AddressLoader, VersionedMessage};
 use solana_pubkey::Pubkey;
-use solana_runtime_transaction::runtime_transaction::RuntimeTransaction;
 use solana_sdk_ids::address_lookup_table;
-use solana_transaction::sanitized::{MessageHash, SanitizedTransaction};
+use solana_transaction::sanitized::SanitizedTransaction;
 use solana_transaction::versioned::VersionedTransaction;
+use solana_transaction::versioned::sanitized::SanitizedVersionedTransaction;
+use solana_transaction_context::{MAX_ACCOUNTS_PER_INSTRUCTION, MAX_INSTRUCTION_TRACE_LENGTH};
 use solana_transaction_error::{AddressLoaderError, TransactionError};
 use trilith_params::account::{LOCKS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_V1_BYTES_MAX};
 
 use super::accounts::Accounts;
 use super::sysvar;
 
-/// A transaction that may be executed.
-pub(crate) type Sanitized = RuntimeTransaction<SanitizedTransaction>;
+/// A transaction that may be executed. What it asks for is read later, by the rules in force.
+pub(crate) type Sanitized = SanitizedTransaction;
 
 /// First byte of a transaction of version 1, whose signatures come last.
 const V1: u8 = 0x81;
@@ -154,13 +155,21 @@ impl Decoded {
     /// # Errors
     /// [`TransactionError`] of the first rule that is broken.
     pub(crate) fn resolve(self, tables: &Tables<'_>) -> Result<Sanitized, TransactionError> {
-        let transaction = Sanitized::try_create(
-            self.transaction,
-            MessageHash::Precomputed(self.message_hash),
-            None,
+        let instructions = self.transaction.message.instructions();
+        let is_bounded = instructions.len() <= MAX_INSTRUCTION_TRACE_LENGTH
+            && instructions
+                .iter()
+                .all(|instruction| instruction.accounts.len() <= MAX_ACCOUNTS_PER_INSTRUCTION);
+        if !is_bounded {
+            return Err(TransactionError::SanitizeFailure);
+        }
+        let transaction = Sanitized::try_new(
+            SanitizedVersionedTransaction::try_from(self.transaction)?,
+            self.message_hash,
+            // Votes have no ways of their own here.
+            false,
             tables,
             &tables.reserved.active,
-            true,
         )?;
         SanitizedTransaction::validate_account_locks(transaction.message(), LOCKS_MAX)?;
         Ok(transaction)

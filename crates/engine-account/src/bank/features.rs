@@ -1,21 +1,28 @@
-//! Feature gates: which rules are in force.
+//! Feature gates: which rules are in force, and how they come into force.
 //!
 //! The gates in force are a leaf of their own. Feature accounts show them to stock tools; creating
-//! such an account is open to anyone and activates nothing.
+//! such an account is open to anyone and activates nothing. At the first slot of an epoch of the
+//! account runtime, those that are pending and whose ids the root's governance approved come into
+//! force, on every node in the same slot.
 
 use std::collections::BTreeSet;
 
 use agave_feature_set::{self as gates, FEATURE_NAMES, FeatureSet};
-use solana_account::{Account, AccountSharedData};
+use solana_account::{Account, AccountSharedData, ReadableAccount};
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::feature;
+use trilith_protocol::Fault;
+use trilith_protocol::root::ActiveFeature;
 
+use super::accounts::Accounts;
+use super::profile::Profile;
 use super::sysvar;
+use crate::gates::{FeatureState, find, own};
 
 /// Gates that are known to version 4.2.2 of the processor and not in force on mainnet-beta on
 /// 2026-10-15 (list of crate `litesvm` 0.18.1), and the gates that shorten slots, which are always
 /// 400 ms here. All other gates are in force from genesis.
-const NOT_IN_FORCE: [Pubkey; 38] = [
+pub(crate) const NOT_IN_FORCE: [Pubkey; 38] = [
     gates::account_data_direct_mapping::ID,
     gates::alpenglow::ID,
     gates::alpenglow_fast_leader_handover::ID,
@@ -59,19 +66,82 @@ const NOT_IN_FORCE: [Pubkey; 38] = [
 /// Ids of gates with the slots at which they came into force, ascending by id.
 pub(crate) type InForce = Vec<(Pubkey, u64)>;
 
-/// The gates in force at genesis.
-pub(crate) fn at_genesis() -> InForce {
-    let known: BTreeSet<Pubkey> = FEATURE_NAMES.keys().copied().collect();
-    known
-        .into_iter()
+/// The gates in force at the genesis of a network that starts in a profile.
+pub(crate) fn at_genesis(profile: Profile) -> InForce {
+    let known: BTreeSet<Pubkey> = FEATURE_NAMES
+        .keys()
+        .copied()
         .filter(|id| !NOT_IN_FORCE.contains(id))
-        .map(|id| (id, 0))
-        .collect()
+        .chain(profile.gates().iter().map(|gate| gate.id))
+        .collect();
+    known.into_iter().map(|id| (id, 0)).collect()
+}
+
+/// Whether this build can follow a network on which these gates are in force.
+///
+/// # Errors
+/// [`Fault`] that names the first gate it does not know.
+pub(crate) fn require_known(in_force: &InForce) -> Result<(), Fault> {
+    match in_force.iter().find(|(id, _)| find(id).is_none()) {
+        Some((id, slot)) => Err(Fault(format!(
+            "feature {id} is in force since slot {slot} and this build does not know it: install \
+             a version that does"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Puts into force, in the first slot of an epoch, what is pending and approved. Gives whether
+/// anything changed.
+///
+/// # Errors
+/// [`Fault`] if this build cannot do what an approved, pending feature asks: going on would lead
+/// to another state than that of nodes that can.
+pub(crate) fn activate(
+    in_force: &mut InForce,
+    accounts: &mut Accounts<'_>,
+    approved: &[ActiveFeature],
+    (slot, epoch): (u64, u64),
+) -> Result<bool, Fault> {
+    let mut changed = false;
+    for approval in approved {
+        let id = Pubkey::new_from_array(approval.id.0);
+        let Err(position) = in_force.binary_search_by_key(&id, |(id, _)| *id) else {
+            continue;
+        };
+        let account = accounts.get(&id);
+        accounts.check()?;
+        let pending = account.filter(|account| {
+            *account.owner() == feature::ID
+                && FeatureState::decode(account.data()) == Some(FeatureState::Pending)
+        });
+        let Some(mut account) = pending else {
+            continue;
+        };
+        if !find(&id).is_some_and(|gate| gate.is_supported) {
+            return Err(Fault(format!(
+                "feature {id} was approved from root epoch {} on and comes into force in epoch \
+                 {epoch} of the account runtime, at slot {slot}, but this build does not know what \
+                 it changes: install a version that does",
+                approval.since.0
+            )));
+        }
+        account.set_data_from_slice(&FeatureState::Active(slot).encode());
+        accounts.put(id, account);
+        in_force.insert(position, (id, slot));
+        changed = true;
+    }
+    Ok(changed)
 }
 
 /// The form in which the processor asks for gates.
 pub(crate) fn set_of(in_force: &InForce) -> FeatureSet {
-    let active = in_force.iter().copied().collect();
+    let is_ours = |id: &Pubkey| own().iter().any(|gate| gate.id == *id);
+    let active = in_force
+        .iter()
+        .copied()
+        .filter(|(id, _)| !is_ours(id))
+        .collect();
     let inactive = FEATURE_NAMES
         .keys()
         .filter(|id| !in_force.iter().any(|(active, _)| active == *id))
@@ -80,20 +150,25 @@ pub(crate) fn set_of(in_force: &InForce) -> FeatureSet {
     FeatureSet::new(active, inactive)
 }
 
-/// The accounts that show gates in force: an option with the slot, owned by the feature program.
+/// A feature account.
+pub(crate) fn account(state: FeatureState) -> Account {
+    let data = state.encode().to_vec();
+    Account {
+        lamports: sysvar::rent().minimum_balance(data.len()),
+        data,
+        owner: feature::ID,
+        executable: false,
+        rent_epoch: u64::MAX,
+    }
+}
+
+/// The accounts that show gates in force.
 pub(crate) fn accounts(in_force: &InForce) -> Vec<(Pubkey, AccountSharedData)> {
     in_force
         .iter()
         .map(|(id, slot)| {
-            let data = [&[1][..], &slot.to_le_bytes()].concat();
-            let account = AccountSharedData::from(Account {
-                lamports: sysvar::rent().minimum_balance(data.len()),
-                data,
-                owner: feature::ID,
-                executable: false,
-                rent_epoch: u64::MAX,
-            });
-            (*id, account)
+            let account = account(FeatureState::Active(*slot));
+            (*id, AccountSharedData::from(account))
         })
         .collect()
 }
@@ -104,4 +179,23 @@ pub(crate) fn known_set_id() -> u32 {
     let parts: Vec<&[u8]> = ids.iter().map(|id| id.as_ref()).collect();
     let hash = super::chain::digest(&parts);
     u32::from_le_bytes(std::array::from_fn(|index| hash.as_bytes()[index]))
+}
+
+#[cfg(test)]
+mod tests {
+    use solana_pubkey::Pubkey;
+
+    use super::{at_genesis, require_known};
+    use crate::bank::profile::Profile;
+
+    #[test]
+    fn a_network_with_a_gate_that_is_not_known_is_not_followed() {
+        let mut in_force = at_genesis(Profile::Today);
+        assert_eq!(require_known(&in_force), Ok(()));
+        let unknown = Pubkey::new_from_array([7; 32]);
+        in_force.push((unknown, 99));
+        let fault = require_known(&in_force).expect_err("it is not known");
+        let told = format!("feature {unknown} is in force since slot 99");
+        assert!(fault.to_string().contains(&told), "{fault}");
+    }
 }

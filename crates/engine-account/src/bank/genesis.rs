@@ -17,7 +17,9 @@ use trilith_types::{RuntimeId, TimeNanos};
 use super::accounts::Accounts;
 use super::chain::{ChainState, digest};
 use super::features::{self, InForce};
+use super::profile::Profile;
 use super::sysvar;
+use crate::gates::FeatureState;
 
 /// Lamports of the identity at genesis, so that it is exempt from rent and can receive fees.
 const IDENTITY_LAMPORTS: u64 = 1_000_000_000;
@@ -31,6 +33,8 @@ pub struct Genesis {
     pub faucet: Option<Pubkey>,
     /// Slots of an epoch; raised to 32 where it is less.
     pub epoch_slots: u64,
+    /// The rules with which the network begins. Its gates lead on from there.
+    pub profile: Profile,
     /// Further accounts. They come last, so that they replace what else stands at their keys.
     pub accounts: Vec<(Pubkey, Account)>,
 }
@@ -42,8 +46,16 @@ impl Genesis {
             identity,
             faucet,
             epoch_slots: EPOCH_SLOTS,
+            profile: Profile::default(),
             accounts: Vec::new(),
         }
+    }
+
+    /// Adds a pending feature account, for a gate whose key nobody of the network holds: those of
+    /// the ecosystem. It comes into force as any other, when the root approves its id.
+    pub fn add_pending_feature(&mut self, id: Pubkey) {
+        let account = features::account(FeatureState::Pending);
+        self.accounts.push((id, account));
     }
 
     /// The state of the chain at genesis, its gates, and its accounts written to `accounts`.
@@ -53,7 +65,7 @@ impl Genesis {
         runtime: RuntimeId,
         time: TimeNanos,
     ) -> (ChainState, InForce) {
-        let in_force = features::at_genesis();
+        let in_force = features::at_genesis(self.profile);
         let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let mut chain = ChainState {
             genesis_hash: Hash::default(),
@@ -75,7 +87,10 @@ impl Genesis {
             transactions: 0,
             supply: 0,
             busy_slot: 0,
+            profile: self.profile,
+            rules: Hash::default(),
         };
+        chain.follow(&in_force);
         let before_sysvars = self.accounts_before_sysvars(&in_force);
         chain.genesis_hash = self.hash(runtime, &chain, &before_sysvars);
         chain.blockhashes.push((chain.genesis_hash, 0));

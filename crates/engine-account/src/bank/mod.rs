@@ -5,6 +5,7 @@
 //! whatever is remembered; every round keeps the sum of all lamports, but for what it burns.
 
 pub(crate) mod accounts;
+pub(crate) mod budget;
 pub(crate) mod chain;
 pub(crate) mod check;
 pub(crate) mod decode;
@@ -14,8 +15,10 @@ pub(crate) mod leaf;
 mod plan;
 mod precompile;
 pub(crate) mod processor;
+pub(crate) mod profile;
 pub(crate) mod round;
 pub(crate) mod statuses;
 pub(crate) mod sysvar;
 pub(crate) mod told;
 pub(crate) mod warm;
+mod watch;

@@ -1,20 +1,21 @@
 //! What runs transactions, and `solana-svm` behind it.
 //!
-//! The bank speaks to [`Processor`] only, so that another implementation (the classic profile) can
-//! take its place and a new version of the ecosystem's crates changes this file alone.
+//! The bank speaks to [`Processor`] only, so that a new version of the ecosystem's crates changes
+//! this file alone, and [`super::watch`], which makes the classic profile of it.
 
 mod fork;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use agave_feature_set::FeatureSet;
 use solana_account::{AccountSharedData, ReadableAccount};
 use solana_builtins::BUILTINS;
+use solana_builtins::prototype::BuiltinPrototype;
 use solana_compute_budget::compute_budget::SVMTransactionExecutionBudget;
 use solana_fee_structure::FeeDetails;
 use solana_hash::Hash;
 use solana_precompile_error::PrecompileError;
 use solana_program_runtime::execution_budget::SVMTransactionExecutionAndFeeBudgetLimits;
+use solana_program_runtime::invoke_context::BuiltinFunctionRegisterer;
 use solana_program_runtime::loaded_programs::{
     BlockRelation, ForkGraph, ProgramRuntimeEnvironment, ProgramRuntimeEnvironments,
 };
@@ -37,7 +38,9 @@ use trilith_protocol::Fault;
 
 use super::accounts::Accounts;
 use super::decode::Sanitized;
-use super::{precompile, sysvar};
+use super::profile::Profile;
+use super::warm::Rules;
+use super::{budget, precompile, sysvar, watch};
 use crate::record::{InnerInstruction, InnerInstructions, ReturnData, TokenBalance};
 
 /// A transaction that passed the checks of the bank.
@@ -113,30 +116,41 @@ pub(crate) struct Svm {
     /// The processor holds it weakly.
     line: Arc<RwLock<Line>>,
     programs: ProgramRuntimeEnvironment,
-    features: Arc<FeatureSet>,
+    rules: Rules,
     blockhash: Hash,
     slot: u64,
 }
 
 impl Svm {
-    /// A processor for these gates that has compiled nothing yet.
+    /// A processor for these rules that has compiled nothing yet.
     ///
     /// # Errors
-    /// [`Fault`] if the system calls cannot be registered.
-    pub(crate) fn new(features: Arc<FeatureSet>) -> Result<Self, Fault> {
-        let raised = features.snapshot().raise_cpi_nesting_limit_to_8;
+    /// [`Fault`] if the system calls cannot be registered, or nothing watches a program that must
+    /// be watched.
+    pub(crate) fn new(rules: &Rules) -> Result<Self, Fault> {
+        let features = &rules.features;
+        if let Some((builtin, _)) = builtins(rules).find(|(_, register)| register.is_none()) {
+            let program = builtin.program_id;
+            return Err(Fault(format!("nothing watches the program {program}")));
+        }
+        let bounds = if rules.profile.is_watched() {
+            budget::classic_bounds()
+        } else {
+            let raised = features.snapshot().raise_cpi_nesting_limit_to_8;
+            SVMTransactionExecutionBudget::new_with_defaults(raised)
+        };
         let programs = solana_syscalls::create_program_runtime_environment(
             &features.runtime_features(),
-            &SVMTransactionExecutionBudget::new_with_defaults(raised),
+            &bounds,
             false,
             false,
         )
         .map_err(|error| Fault(format!("cannot register system calls: {error}")))?;
-        Ok(Self::with_environment(features, programs))
+        Ok(Self::with_environment(rules.clone(), programs))
     }
 
-    /// A processor for these gates and the environment made for them.
-    fn with_environment(features: Arc<FeatureSet>, programs: ProgramRuntimeEnvironment) -> Self {
+    /// A processor for these rules and the environment made for them.
+    fn with_environment(rules: Rules, programs: ProgramRuntimeEnvironment) -> Self {
         let mut batch = TransactionBatchProcessor::new_uninitialized(0, 0);
         let line = Arc::new(RwLock::new(Line));
         batch
@@ -145,13 +159,12 @@ impl Svm {
             .unwrap_or_else(PoisonError::into_inner)
             .set_fork_graph(Arc::downgrade(&line));
         batch.set_program_runtime_environment(programs.clone());
-        for builtin in BUILTINS {
-            if builtin
-                .enable_feature_id
-                .is_none_or(|gate| features.is_active(&gate))
-            {
-                let entry =
-                    ProgramCacheEntry::new_builtin(0, builtin.name.len(), builtin.register_fn);
+        if rules.profile.is_watched() {
+            batch.set_execution_cost(watch::costs());
+        }
+        for (builtin, register) in builtins(&rules) {
+            if let Some(register) = register {
+                let entry = ProgramCacheEntry::new_builtin(0, builtin.name.len(), register);
                 batch.add_builtin(builtin.program_id, entry);
             }
         }
@@ -159,7 +172,7 @@ impl Svm {
             batch,
             line,
             programs,
-            features,
+            rules,
             blockhash: Hash::default(),
             slot: 0,
         }
@@ -171,7 +184,7 @@ impl Svm {
             blockhash_lamports_per_signature: SIGNATURE_LAMPORTS,
             alpenglow_migration_succeeded: false,
             epoch_total_stake: 0,
-            feature_set: self.features.runtime_features(),
+            feature_set: self.rules.features.runtime_features(),
             program_runtime_environments: ProgramRuntimeEnvironments::new(
                 self.programs.clone(),
                 self.programs.clone(),
@@ -195,6 +208,27 @@ impl Svm {
             }
         }
     }
+}
+
+/// The programs of the processor itself that are in force, each with how it is registered; with
+/// nothing where it must be watched and no watch knows it.
+fn builtins(
+    rules: &Rules,
+) -> impl Iterator<Item = (&'static BuiltinPrototype, Option<BuiltinFunctionRegisterer>)> {
+    let each = rules.profile == Profile::Classic;
+    let in_force = BUILTINS.iter().filter(|builtin| {
+        builtin
+            .enable_feature_id
+            .is_none_or(|gate| rules.features.is_active(&gate))
+    });
+    in_force.map(move |builtin| {
+        let register = if rules.profile.is_watched() {
+            watch::registerer(&builtin.program_id, each)
+        } else {
+            Some(builtin.register_fn)
+        };
+        (builtin, register)
+    })
 }
 
 impl Processor for Svm {

@@ -16,10 +16,10 @@ use std::ops::ControlFlow;
 
 use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
 use solana_hash::Hash;
-use solana_runtime_transaction::transaction_meta::TransactionMeta as _;
 use solana_sdk_ids::system_program;
 use solana_transaction_error::TransactionError;
 use trilith_params::account::{BURN_PERCENT, RECORD_SLOTS, SLOT_UNITS_MAX};
+use trilith_protocol::root::ActiveFeature;
 use trilith_protocol::{Batch, Fault, Input, Outcome, Receipt, RoundContext, Usage};
 use trilith_types::{StateRead, WriteLog, WriteLogEntry};
 
@@ -27,10 +27,10 @@ use super::accounts::{Accounts, Change, image_writes, lamports_added};
 use super::chain::ChainState;
 use super::decode::{self, Decoded, Sanitized, Tables, Verified};
 use super::genesis::Genesis;
-use super::processor::{Checked, Processed, Processor as _, Slot};
+use super::processor::{Checked, Processed, Processor as _, Slot, Svm};
 use super::told::{receipt, record};
 use super::warm::{Rules, Warm};
-use super::{check, leaf, plan, statuses, sysvar};
+use super::{check, features, leaf, plan, statuses, sysvar};
 use crate::parallel::in_runs;
 use crate::record::{BlockHeader, BlockPart};
 
@@ -108,7 +108,8 @@ impl<'a> RoundRun<'a> {
                 let genesis = circumstances.genesis;
                 let (chain, gates) = genesis.begin(&mut accounts, context.runtime, context.time);
                 leaves.insert(leaf::FEATURES.to_vec(), Some(leaf::encode(&gates)));
-                warm.rules = Rules::new(&gates);
+                warm.rules = Rules::new(gates);
+                warm.svm = Svm::new(&warm.rules)?;
                 (chain, true)
             }
         };
@@ -130,7 +131,7 @@ impl<'a> RoundRun<'a> {
         round.chain.time = round.chain.time.max(context.time.0);
         let slot = round.chain.slot_at(round.chain.time);
         if slot > round.chain.slot {
-            round.begin_slot(slot)?;
+            round.begin_slot(slot, &context.from_root.features)?;
         }
         if round.warm.prepared != Some(round.chain.slot) {
             let slot = Slot {
@@ -146,7 +147,7 @@ impl<'a> RoundRun<'a> {
     }
 
     /// Ends the slot of the round before and begins a later one.
-    fn begin_slot(&mut self, slot: u64) -> Result<(), Fault> {
+    fn begin_slot(&mut self, slot: u64, approved: &[ActiveFeature]) -> Result<(), Fault> {
         let chain = &mut self.chain;
         let (ended, previous) = (chain.slot, chain.blockhash());
         let is_genesis = ended == 0;
@@ -176,13 +177,34 @@ impl<'a> RoundRun<'a> {
         }
         let seconds = i64::try_from(chain.time / 1_000_000_000).unwrap_or(i64::MAX);
         let schedule = chain.schedule();
-        if schedule.get_epoch(slot) > schedule.get_epoch(ended) {
+        let epoch = schedule.get_epoch(slot);
+        let is_new_epoch = epoch > schedule.get_epoch(ended);
+        if is_new_epoch {
             chain.epoch_time = seconds;
         }
         chain.begin_slot(slot, blockhash);
         chain.slot_time = seconds;
         sysvar::begin_slot(&mut self.accounts, chain, (ended, blockhash));
+        if is_new_epoch {
+            self.activate(approved, (slot, epoch))?;
+        }
         self.forget()
+    }
+
+    /// Puts approved gates into force in the first slot of an epoch.
+    fn activate(&mut self, approved: &[ActiveFeature], at: (u64, u64)) -> Result<(), Fault> {
+        let mut in_force = (*self.warm.rules.in_force).clone();
+        if !features::activate(&mut in_force, &mut self.accounts, approved, at)? {
+            return Ok(());
+        }
+        self.leaves
+            .insert(leaf::FEATURES.to_vec(), Some(leaf::encode(&in_force)));
+        self.chain.follow(&in_force);
+        self.warm.rules = Rules::new(in_force);
+        // Programs compiled under other rules are of no use.
+        self.warm.svm = Svm::new(&self.warm.rules)?;
+        self.warm.prepared = None;
+        Ok(())
     }
 
     /// Removes what is too old to be needed.
@@ -273,7 +295,7 @@ impl<'a> RoundRun<'a> {
             .iter()
             .take_while(|position| {
                 let asked = waiting[**position].as_ref().map_or(0, |transaction| {
-                    check::work_asked(transaction, &self.warm.rules.features)
+                    check::work_asked(transaction, &self.warm.rules)
                 });
                 left = left.and_then(|left| left.checked_sub(asked));
                 left.is_some()
@@ -283,13 +305,13 @@ impl<'a> RoundRun<'a> {
 
     /// Runs transactions that do not conflict.
     fn run_group(&self, group: Vec<Sanitized>) -> Result<Vec<Ran>, Fault> {
-        let features = &self.warm.rules.features;
+        let rules = &self.warm.rules;
         let statuses = &self.warm.statuses;
         let runs = in_runs(self.threads, RUN_LEAST, group, |run| {
             let checked: Vec<Result<Checked, TransactionError>> = run
                 .iter()
                 .map(|transaction| {
-                    check::check(transaction, &self.accounts, &self.chain, statuses, features)
+                    check::check(transaction, &self.accounts, &self.chain, statuses, rules)
                 })
                 .collect();
             let processed = self.warm.svm.process(&self.accounts, &run, checked, true)?;

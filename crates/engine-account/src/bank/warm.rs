@@ -13,6 +13,7 @@ use super::chain::ChainState;
 use super::features::{self, InForce};
 use super::leaf;
 use super::processor::Svm;
+use super::profile::Profile;
 use super::statuses::Statuses;
 
 /// Memory of one version of the state.
@@ -30,26 +31,36 @@ pub(crate) struct Warm {
 /// What the gates in force mean.
 #[derive(Clone)]
 pub(crate) struct Rules {
+    pub(crate) in_force: Arc<InForce>,
+    pub(crate) profile: Profile,
     pub(crate) features: Arc<FeatureSet>,
     pub(crate) reserved: Arc<ReservedAccountKeys>,
 }
 
 impl Rules {
     /// The rules under these gates.
-    pub(crate) fn new(in_force: &InForce) -> Self {
-        let features = features::set_of(in_force);
+    pub(crate) fn new(in_force: InForce) -> Self {
+        let features = features::set_of(&in_force);
         let mut reserved = ReservedAccountKeys::default();
         reserved.update_active_set(&features);
         Self {
+            profile: Profile::of(&in_force),
+            in_force: Arc::new(in_force),
             features: Arc::new(features),
             reserved: Arc::new(reserved),
         }
     }
 
-    /// The rules of a state; those of genesis before the first round.
+    /// The rules of a state. Before the first round they are of no account, as the genesis sets
+    /// them.
+    ///
+    /// # Errors
+    /// [`Fault`] if this build does not know a gate that is in force.
     pub(crate) fn load(view: &dyn StateRead) -> Result<Self, Fault> {
         let in_force = leaf::read(view, leaf::FEATURES, "feature gates")?;
-        Ok(Self::new(&in_force.unwrap_or_else(features::at_genesis)))
+        let in_force = in_force.unwrap_or_else(|| features::at_genesis(Profile::Today));
+        features::require_known(&in_force)?;
+        Ok(Self::new(in_force))
     }
 }
 
@@ -59,7 +70,7 @@ impl Warm {
         let rules = Rules::load(view)?;
         Ok(Self {
             chain: leaf::read(view, leaf::CHAIN, "the chain")?,
-            svm: Svm::new(rules.features.clone())?,
+            svm: Svm::new(&rules)?,
             rules,
             known: nothing_known(),
             statuses: Statuses::load(view)?,

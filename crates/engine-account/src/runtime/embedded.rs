@@ -156,7 +156,7 @@ impl AccountEngine {
     /// What the loader says against it; [`Fault`] of this node as text.
     pub fn check_program(&self, view: &dyn StateRead, elf: &[u8]) -> Result<(), String> {
         let rules = Rules::load(view).map_err(|fault| fault.to_string())?;
-        let svm = Svm::new(rules.features).map_err(|fault| fault.to_string())?;
+        let svm = Svm::new(&rules).map_err(|fault| fault.to_string())?;
         svm.check_program(elf)
     }
 
@@ -251,8 +251,8 @@ impl<'a> Editing<'a> {
         }
         let leaf = Some(leaf::encode(&in_force));
         self.leaves.insert(leaf::FEATURES.to_vec(), leaf);
-        self.warm.rules = Rules::new(&in_force);
-        self.warm.svm = Svm::new(self.warm.rules.features.clone())?;
+        self.warm.rules = Rules::new(in_force);
+        self.warm.svm = Svm::new(&self.warm.rules)?;
         Ok(())
     }
 

@@ -13,8 +13,9 @@ use solana_transaction_error::TransactionResult;
 use tempfile::TempDir;
 use trilith_engine_account::query::{Account, Answer, Chain, Question};
 use trilith_engine_account::record::TransactionRecord;
-use trilith_engine_account::{AccountConfig, AccountEngine, Genesis};
+use trilith_engine_account::{AccountConfig, AccountEngine, Genesis, Profile};
 use trilith_host::Host;
+use trilith_protocol::root::{ActiveFeature, FeatureId, FromRoot};
 use trilith_protocol::{
     Admission, Batch, CheckContext, Input, QueryContext, Receipt, ReceiptStatus, Reject,
     RoundContext, RoundLimits, Runtime as _,
@@ -34,15 +35,17 @@ struct Replica {
     folder: TempDir,
     host: Option<Host>,
     engine: AccountEngine,
+    genesis: Genesis,
     threads: usize,
 }
 
 impl Replica {
-    fn new(threads: usize) -> Self {
+    fn new(genesis: Genesis, threads: usize) -> Self {
         let mut replica = Self {
             folder: TempDir::new().expect("a temporary folder"),
             host: None,
-            engine: engine(threads),
+            engine: engine(&genesis, threads),
+            genesis,
             threads,
         };
         replica.restart();
@@ -53,7 +56,7 @@ impl Replica {
         self.host = None;
         let (store, _) = Store::open_dir(self.folder.path()).expect("a store");
         self.host = Some(Host::new(Arc::new(store)));
-        self.engine = engine(self.threads);
+        self.engine = engine(&self.genesis, self.threads);
     }
 
     fn host(&self) -> &Host {
@@ -61,10 +64,24 @@ impl Replica {
     }
 }
 
-fn engine(threads: usize) -> AccountEngine {
+fn engine(genesis: &Genesis, threads: usize) -> AccountEngine {
+    let genesis = genesis.clone();
+    AccountEngine::new(AccountConfig { genesis, threads })
+}
+
+/// The genesis of a network with short epochs.
+pub(crate) fn genesis() -> Genesis {
     let mut genesis = Genesis::new(key(&keypair(1)), Some(key(&keypair(2))));
     genesis.epoch_slots = 64;
-    AccountEngine::new(AccountConfig { genesis, threads })
+    genesis
+}
+
+/// The approval of a feature from root epoch 3 on.
+fn approval(id: &Pubkey) -> ActiveFeature {
+    ActiveFeature {
+        id: FeatureId(id.to_bytes()),
+        since: Epoch(3),
+    }
 }
 
 /// A network of two replicas.
@@ -75,17 +92,25 @@ pub(crate) struct Network {
     round: u64,
     /// Agreed time since the start, nanoseconds.
     pub(crate) elapsed: u64,
+    /// Features that the root approved.
+    pub(crate) approved: Vec<Pubkey>,
 }
 
 impl Network {
     /// A network that has had its first round.
     pub(crate) fn new() -> Self {
+        Self::with(genesis())
+    }
+
+    /// A network with a genesis of its own that has had its first round.
+    pub(crate) fn with(genesis: Genesis) -> Self {
         let mut network = Self {
-            steady: Replica::new(1),
-            restarted: Replica::new(3),
+            steady: Replica::new(genesis.clone(), 1),
+            restarted: Replica::new(genesis, 3),
             root: Hash::EMPTY,
             round: 0,
             elapsed: 0,
+            approved: Vec::new(),
         };
         network.round(&[]);
         network
@@ -96,15 +121,8 @@ impl Network {
         keypair(2)
     }
 
-    /// Executes a batch on both replicas.
-    pub(crate) fn round(&mut self, transactions: &[Vec<u8>]) -> Vec<Receipt> {
-        self.round += 1;
-        self.restarted.restart();
-        let parent = self
-            .steady
-            .host()
-            .view(RUNTIME, self.root)
-            .expect("the state");
+    /// The batch of the next round and its circumstances.
+    fn next(&self, transactions: &[Vec<u8>]) -> (Batch, RoundContext) {
         let time = TimeNanos(START + self.elapsed);
         let batch = Batch {
             time,
@@ -123,8 +141,45 @@ impl Network {
             epoch: Epoch(0),
             committee: Vec::new(),
             randomness: None,
-            from_root: trilith_protocol::root::FromRoot::default(),
+            from_root: FromRoot {
+                features: self.approved.iter().map(approval).collect(),
+                ..FromRoot::default()
+            },
         };
+        (batch, context)
+    }
+
+    /// What both replicas say that cannot execute the next round. Nothing changes.
+    pub(crate) fn fault(&mut self) -> String {
+        self.round += 1;
+        let (batch, context) = self.next(&[]);
+        self.round -= 1;
+        let faults = [&self.steady, &self.restarted].map(|replica| {
+            let view = replica.host().view(RUNTIME, self.root).expect("the state");
+            let limits = RoundLimits {
+                batch_inputs_max: 1,
+                batch_bytes_max: 1,
+                messages_max: 0,
+            };
+            let executed = replica.engine.execute(&*view, &batch, &context, &limits);
+            executed
+                .expect_err("the round does not execute")
+                .to_string()
+        });
+        assert_eq!(faults[0], faults[1]);
+        faults[0].clone()
+    }
+
+    /// Executes a batch on both replicas.
+    pub(crate) fn round(&mut self, transactions: &[Vec<u8>]) -> Vec<Receipt> {
+        self.round += 1;
+        self.restarted.restart();
+        let parent = self
+            .steady
+            .host()
+            .view(RUNTIME, self.root)
+            .expect("the state");
+        let (batch, context) = self.next(transactions);
         let limits = RoundLimits {
             batch_inputs_max: 10_000,
             batch_bytes_max: 10_000_000,
@@ -148,7 +203,9 @@ impl Network {
         assert_eq!(first.0, second.0, "the state roots of round {}", self.round);
         assert_eq!(first.1, second.1, "the I/O roots of round {}", self.round);
         self.root = first.0;
-        self.check_today(&*parent);
+        if self.steady.genesis.profile == Profile::Today {
+            self.check_today(&*parent);
+        }
         first.2
     }
 

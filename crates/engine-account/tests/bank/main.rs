@@ -1,13 +1,21 @@
 //! Rounds of the account engine over a real store, on two replicas that must agree.
 
+mod actor;
+mod cases;
+mod classic;
 mod errors;
+mod gates;
 mod harness;
 mod history;
+mod hostile;
+mod oracle;
+mod policy;
 mod pool;
 mod precompiles;
 mod programs;
 mod random;
 mod refusals;
+mod sbpf;
 mod splits;
 mod today;
 mod transfers;

@@ -5,6 +5,7 @@ use solana_message::{AddressLookupTableAccount, VersionedMessage, v0};
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::{address_lookup_table, bpf_loader_upgradeable, system_program, sysvar};
 use solana_transaction_error::TransactionError;
+use trilith_engine_account::Profile;
 use trilith_engine_account::query::{Account, Answer, Filter, Question, Simulate, TokenScope};
 
 use trilith_engine_account::record::{TokenBalance, TransactionRecord};
@@ -296,4 +297,90 @@ fn a_simulation_shows_what_would_be_and_changes_nothing() {
         Some(network.blockhash())
     );
     assert_eq!(network.account(&key(&bob)), None);
+}
+
+#[test]
+fn programs_are_deployed_upgraded_and_closed_under_the_classic_rules() {
+    let mut genesis = super::harness::genesis();
+    genesis.profile = Profile::Classic;
+    let elf = memo_program();
+    let (alice, program) = (keypair(10), keypair(12));
+    let owner = bpf_loader_upgradeable::ID;
+    // Two buffers of Alice's, ready.
+    let buffers = [61, 62].map(|byte| Pubkey::new_from_array([byte; 32]));
+    for buffer in buffers {
+        let mut data = vec![1, 0, 0, 0, 1];
+        data.extend(key(&alice).as_ref());
+        data.extend(&elf);
+        let account = solana_account::Account {
+            lamports: SOL,
+            data,
+            owner,
+            executable: false,
+            rent_epoch: u64::MAX,
+        };
+        genesis.accounts.push((buffer, account));
+    }
+    let mut network = Network::with(genesis);
+    network.airdrop(&key(&alice), 5 * SOL);
+    let (data, _) = Pubkey::find_program_address(&[key(&program).as_ref()], &owner);
+    let readonly = |key| AccountMeta::new_readonly(key, false);
+    let deploy = loader(
+        2,
+        &(elf.len() as u64).to_le_bytes(),
+        vec![
+            AccountMeta::new(key(&alice), true),
+            AccountMeta::new(data, false),
+            AccountMeta::new(key(&program), false),
+            AccountMeta::new(buffers[0], false),
+            readonly(sysvar::rent::ID),
+            readonly(sysvar::clock::ID),
+            readonly(system_program::ID),
+            AccountMeta::new_readonly(key(&alice), true),
+        ],
+    );
+    let made = create(&key(&alice), &key(&program), SOL, 36, &owner);
+    network.succeed(&[made, deploy], &[&alice, &program]);
+    assert!(
+        network
+            .account(&key(&program))
+            .expect("it exists")
+            .executable
+    );
+    assert_eq!(network.account(&buffers[0]), None);
+    network.pass(1);
+    let call = Instruction::new_with_bytes(key(&program), b"hello", Vec::new());
+    network.succeed(std::slice::from_ref(&call), &[&alice]);
+    let upgrade = loader(
+        3,
+        &[],
+        vec![
+            AccountMeta::new(data, false),
+            AccountMeta::new(key(&program), false),
+            AccountMeta::new(buffers[1], false),
+            AccountMeta::new(key(&alice), false),
+            readonly(sysvar::rent::ID),
+            readonly(sysvar::clock::ID),
+            AccountMeta::new_readonly(key(&alice), true),
+        ],
+    );
+    network.succeed(&[upgrade], &[&alice]);
+    assert_eq!(network.account(&buffers[1]), None);
+    network.pass(1);
+    network.succeed(std::slice::from_ref(&call), &[&alice]);
+    let close = loader(
+        5,
+        &[],
+        vec![
+            AccountMeta::new(data, false),
+            AccountMeta::new(key(&alice), false),
+            AccountMeta::new_readonly(key(&alice), true),
+            AccountMeta::new(key(&program), false),
+        ],
+    );
+    network.succeed(&[close], &[&alice]);
+    assert_eq!(network.account(&data), None);
+    network.pass(1);
+    let record = network.send(&[call], &[&alice]);
+    assert!(record.status.is_err());
 }

@@ -5,8 +5,9 @@ use solana_hash::Hash;
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::system_program;
+use trilith_engine_account::Profile;
 
-use super::harness::{Network, SOL};
+use super::harness::{self, Network, SOL};
 use super::wire::{
     Random, TOKEN, associated, create, create_associated, initialize_mint, key, keypair, mint_to,
     token_transfer, transaction, transfer, unit_limit, unit_price,
@@ -21,9 +22,11 @@ const MEMO: [Pubkey; 3] = [
     Pubkey::from_str_const("Memo4c2pN8afCj432Lb7RMVKi9PbQnnW7ewFFaV3oAH"),
 ];
 
-/// A network with wallets, two mints and some token accounts.
-pub(crate) fn prepared() -> Network {
-    let mut network = Network::new();
+/// A network of a profile with wallets, two mints and some token accounts.
+pub(crate) fn prepared(profile: Profile) -> Network {
+    let mut genesis = harness::genesis();
+    genesis.profile = profile;
+    let mut network = Network::with(genesis);
     // Wallets past the first nine stay empty.
     for seed in 100..109 {
         network.airdrop(&key(&keypair(seed)), 1_000 * SOL);

@@ -1,6 +1,7 @@
 //! However transactions are cut into batches, they come to the same.
 
 use solana_hash::Hash;
+use trilith_engine_account::Profile;
 use trilith_engine_account::query::{Answer, Question};
 
 use super::harness::{Network, SLOT, SOL};
@@ -65,7 +66,31 @@ fn batches_may_be_cut_anywhere() {
 /// three that is restarted before every round.
 #[test]
 fn random_transactions_come_to_the_same_on_any_replica() {
-    let mut network = prepared();
+    random_transactions(Profile::Today);
+}
+
+#[test]
+fn random_transactions_come_to_the_same_under_the_classic_rules() {
+    random_transactions(Profile::Classic);
+}
+
+/// With one transaction a round, the harness checks today's rules of access after each.
+#[test]
+fn random_transactions_keep_todays_rules() {
+    let mut network = prepared(Profile::Today);
+    let mut source = Source(Random(12));
+    let mut charged = 0;
+    for _ in 0..150 {
+        let bytes = source.transaction(network.blockhash());
+        let receipts = network.round(&[bytes]);
+        charged += Network::statuses(&receipts).iter().flatten().count();
+        network.elapsed += SLOT / 2;
+    }
+    assert!(charged > 80, "{charged}");
+}
+
+fn random_transactions(profile: Profile) {
+    let mut network = prepared(profile);
     let mut source = Source(Random(11));
     let mut tally = [0; 3];
     for round in 0..12 {

@@ -17,7 +17,7 @@ use super::Svm;
 impl Svm {
     /// A processor of its own for the same gates, with the compiled programs that `keep` names.
     pub(crate) fn fork(&self, keep: &dyn Fn(&Pubkey) -> bool) -> Self {
-        let mut fork = Self::with_environment(self.features.clone(), self.programs.clone());
+        let mut fork = Self::with_environment(self.rules.clone(), self.programs.clone());
         fork.adopt(self, keep);
         fork
     }
