@@ -29,6 +29,8 @@ pub(crate) struct Line<R> {
     pub(crate) round: u64,
     /// Agreed time of the newest round.
     pub(crate) time: TimeNanos,
+    /// What rounds see of the root.
+    pub(crate) from_root: FromRoot,
 }
 
 impl<R: Runtime> Line<R> {
@@ -40,6 +42,7 @@ impl<R: Runtime> Line<R> {
             state: Arc::default(),
             round: 0,
             time,
+            from_root: FromRoot::default(),
         }
     }
 
@@ -63,7 +66,7 @@ impl<R: Runtime> Line<R> {
             epoch: Epoch(0),
             committee: Vec::new(),
             randomness: None,
-            from_root: FromRoot::default(),
+            from_root: self.from_root.clone(),
         };
         let outcome = self
             .runtime

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use agave_feature_set::FEATURE_NAMES;
 use solana_account::{Account, AccountSharedData, ReadableAccount};
 use solana_hash::Hash;
 use solana_pubkey::Pubkey;
@@ -26,6 +25,7 @@ use crate::bank::leaf;
 use crate::bank::processor::Svm;
 use crate::bank::round::Left;
 use crate::bank::warm::{Rules, Warm};
+use crate::gates;
 use crate::record::BlockPart;
 
 /// Most bytes of an account's data. Source: Solana `system-interface`,
@@ -204,9 +204,9 @@ impl AccountEngine {
     }
 }
 
-/// Whether this version knows a feature gate.
+/// Whether this version knows a feature gate and can do what it asks.
 pub fn is_known_gate(id: &Pubkey) -> bool {
-    FEATURE_NAMES.contains_key(id)
+    gates::find(id).is_some_and(|gate| gate.is_supported)
 }
 
 /// A state that is being written to.

@@ -80,6 +80,7 @@ pub(crate) fn fork(line: &Line<AccountEngine>) -> Line<AccountEngine> {
         state: Arc::new(line.state.fork()),
         round: line.round,
         time: line.time,
+        from_root: line.from_root.clone(),
     }
 }
 

@@ -3,11 +3,9 @@
 //! Shared by [`super::Local`] and the server of its RPC address, under one lock: a call is one
 //! step for both.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use solana_hash::Hash as BlockHash;
-use solana_pubkey::Pubkey;
 use solana_transaction_error::TransactionError;
 use tokio::sync::watch;
 use trilith_engine_account::query::{Answer, Chain, Question};
@@ -49,8 +47,6 @@ pub(crate) struct Settings {
     pub(crate) blockhash_checks: bool,
     /// Seconds by which the clock's time is moved against agreed time.
     pub(crate) clock_shift: i64,
-    /// Gates that come into force with the next epoch.
-    pub(crate) gates: BTreeSet<Pubkey>,
 }
 
 impl Instance {

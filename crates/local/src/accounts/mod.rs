@@ -22,7 +22,6 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use solana_account::Account;
@@ -132,7 +131,6 @@ impl Local {
         let settings = Settings {
             blockhash_checks: options.blockhash_checks,
             clock_shift: 0,
-            gates: BTreeSet::new(),
         };
         let mut instance = Instance::new(line, settings);
         time::check_gates(options.gates.iter().map(|(id, _)| id))?;

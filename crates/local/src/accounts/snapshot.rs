@@ -61,6 +61,7 @@ impl Local {
             state: then.state.clone(),
             round: then.round,
             time: then.time,
+            from_root: then.from_root.clone(),
         };
         instance.line = line;
         instance.settings = snapshot.settings.clone();

@@ -10,7 +10,8 @@ use solana_sdk_ids::{feature, sysvar};
 use trilith_engine_account::query::Chain;
 use trilith_engine_account::{Edit, is_known_gate};
 use trilith_params::account::SLOT_NANOS;
-use trilith_types::TimeNanos;
+use trilith_protocol::root::{ActiveFeature, FeatureId};
+use trilith_types::{Epoch, TimeNanos};
 
 use super::Local;
 use super::error::LocalError;
@@ -171,7 +172,13 @@ impl Local {
             rent_epoch: u64::MAX,
         };
         self.set_account(id, pending)?;
-        self.instance().settings.gates.insert(id);
+        // As if the root's governance had approved it.
+        let approved = &mut self.instance().line.from_root.features;
+        let id = FeatureId(id.to_bytes());
+        if let Err(position) = approved.binary_search_by_key(&id, |feature| feature.id) {
+            let since = Epoch(0);
+            approved.insert(position, ActiveFeature { id, since });
+        }
         Ok(())
     }
 }
@@ -200,13 +207,10 @@ impl Instance {
             });
         }
         let next_epoch = chain.epoch_start.saturating_add(chain.epoch_slots);
-        if !self.settings.gates.is_empty() && slot >= next_epoch {
+        if !self.line.from_root.features.is_empty() && slot >= next_epoch {
+            // Gates come into force with the first slot of an epoch, and that is this one.
             self.begin_slot(&chain, next_epoch)?;
-            let gates = std::mem::take(&mut self.settings.gates);
-            self.edit(&Edit {
-                gates: gates.into_iter().map(|id| (id, true)).collect(),
-                ..Edit::default()
-            })?;
+            self.line.from_root.features.clear();
         }
         let chain = self.chain()?;
         if slot > chain.slot {
