@@ -5,9 +5,10 @@
 //! registry:  indexes and claims are those of what is registered
 //! governance, key managers: what they say of themselves
 //! roothash:  every runtime has a descriptor and a block of its own, and only runtimes have any;
-//!            commitments are only there where somebody may commit
+//!            commitments are only there where somebody may commit; queues have all their messages
 //! scheduler: committees are of the running epoch and of the size that is asked for, nobody is in
-//!            one twice, all members are known, and separate backups are separate
+//!            one twice, all members are known, separate backups are separate, and there are enough
+//!            storage nodes for the receipts that are asked for
 //! ```
 //!
 //! It reads all of the state: it is for tests, for documents and for operators who ask, not for
@@ -23,7 +24,7 @@ use crate::genesis::{Document, genesis_write_log};
 use crate::overlay::{Overlay, Values};
 use crate::staking::Violation;
 use crate::state::OfRuntime;
-use crate::{governance, keymanager, registry, staking, state};
+use crate::{governance, keymanager, registry, roothash, staking, state};
 
 /// Checks the whole state at the end of a height.
 ///
@@ -49,6 +50,11 @@ pub fn check(view: &dyn StateRead) -> Result<(), Violation> {
         let block = block.ok_or_else(|| broken("it has no block"))?;
         if descriptor.id != id || block.namespace != id {
             return Err(broken("its descriptor or block is another one's"));
+        }
+        if !roothash::queue_is_whole(view, &id)? {
+            return Err(broken(
+                "the messages that wait for it are not those of its queue",
+            ));
         }
         let committee = state::committee(view, &id)?;
         match &committee {
@@ -115,7 +121,16 @@ fn elected(
     if executor.backup_rule == BackupRule::Separate && !primary.is_disjoint(&backup) {
         return Err(broken("a primary of its committee is a backup too"));
     }
-    for member in primary.union(&backup) {
+    let storage: BTreeSet<&NodeId> = committee.storage.iter().collect();
+    if storage.len() != committee.storage.len() {
+        return Err(broken("somebody is in its storage committee twice"));
+    }
+    if (storage.len() as u64) < u64::from(descriptor.storage_receipts_min) {
+        return Err(broken(
+            "its storage committee cannot give the receipts it asks for",
+        ));
+    }
+    for member in primary.union(&backup).chain(storage.iter()) {
         let registered = registry::node(view, member)?.is_some();
         if !registered && state::node(view, member)?.is_none() {
             return Err(broken("somebody in its committee is not known"));

@@ -219,6 +219,31 @@ fn states_that_are_not_sound_are_found() {
         with(&|committee| committee.backups[0] = node(99)),
         "somebody in its committee is not known"
     );
+    assert_eq!(
+        with(&|committee| committee.storage = vec![node(99)]),
+        "somebody in its committee is not known"
+    );
+    assert_eq!(
+        with(&|committee| committee.storage = vec![committee.workers[0]; 2]),
+        "somebody is in its storage committee twice"
+    );
+    let receipts = broken(&|view| {
+        let mut asking = descriptor(RUNTIME, rules(3, 4, 0));
+        asking.storage_receipts_min = 1;
+        view.entries.insert(key(b'r', &RUNTIME), asking.encode());
+    });
+    assert_eq!(
+        receipts,
+        "its storage committee cannot give the receipts it asks for"
+    );
+    let queue = broken(&|view| {
+        let queue = [b"Hm", RUNTIME.as_bytes().as_slice()].concat();
+        view.entries.insert(queue, vec![0x82, 0x00, 0x01]);
+    });
+    assert_eq!(
+        queue,
+        "the messages that wait for it are not those of its queue"
+    );
 }
 
 fn ask(network: &Network, query: &RootQuery) -> RootAnswer {

@@ -18,8 +18,8 @@ use trilith_types::{Round, RuntimeId, StateFault, StateRead};
 
 use super::Rejection;
 use super::parameters::{charge, parameters_of};
-use super::store::{Queue, message_key, queue_key};
-use crate::overlay::Overlay;
+use super::store::{Queue, message_key, messages_prefix, queue_key};
+use crate::overlay::{Overlay, Values};
 use crate::scope::{Call, Scope};
 use crate::state::{OfRuntime, read, read_required};
 use crate::{Refusal, registry, staking};
@@ -160,4 +160,20 @@ pub fn incoming_messages(
         messages.push(message);
     }
     Ok(messages)
+}
+
+/// Whether exactly the messages of a runtime's queue are there.
+pub(crate) fn queue_is_whole(
+    view: &dyn StateRead,
+    runtime: &RuntimeId,
+) -> Result<bool, StateFault> {
+    let queue: Queue = read(view, &queue_key(runtime))?.unwrap_or_default();
+    let prefix = messages_prefix(runtime);
+    let mut numbers = queue.oldest..queue.next;
+    let found = Overlay::new(view, Values::new()).all(&prefix)?;
+    let in_order = found.iter().all(|(key, _)| {
+        let next = numbers.next();
+        next.is_some_and(|number| *key == message_key(runtime, number))
+    });
+    Ok(in_order && numbers.is_empty())
 }

@@ -43,6 +43,7 @@ pub use parameters::parameters;
 pub use reject::{EvidenceRule, MODULE, Rejection};
 
 pub(crate) use genesis::import;
+pub(crate) use incoming::queue_is_whole;
 pub(crate) use liveness::before_election;
 pub(crate) use parameters::{change_parameters, check_runtime};
 pub(crate) use round::end_height;

@@ -32,6 +32,10 @@ pub(super) fn queue_key(runtime: &RuntimeId) -> Vec<u8> {
     [QUEUE, runtime.as_bytes()].concat()
 }
 
+pub(super) fn messages_prefix(runtime: &RuntimeId) -> Vec<u8> {
+    [MESSAGES, runtime.as_bytes()].concat()
+}
+
 pub(super) fn message_key(runtime: &RuntimeId, id: u64) -> Vec<u8> {
     [MESSAGES, runtime.as_bytes(), &id.to_be_bytes()].concat()
 }
