@@ -27,8 +27,13 @@ use crate::{beacon, governance, keymanager, registry, roothash, scheduler, staki
 pub(crate) struct Document(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Document {
-    pub(crate) const fn new(entries: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
-        Self(entries)
+    /// The entries that a log writes.
+    pub(crate) fn of(log: WriteLog) -> Self {
+        let written = log.into_iter().filter_map(|entry| {
+            let value = entry.value?;
+            Some((entry.key, value))
+        });
+        Self(written.collect())
     }
 }
 

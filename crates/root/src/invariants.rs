@@ -145,10 +145,5 @@ fn elected(
 /// # Errors
 /// [`Violation`] naming the first rule that does not hold.
 pub fn check_genesis(genesis: &RootGenesis) -> Result<(), Violation> {
-    let log = genesis_write_log(genesis)?;
-    let entries = log.into_iter().filter_map(|entry| {
-        let value = entry.value?;
-        Some((entry.key, value))
-    });
-    check(&Document::new(entries.collect()))
+    check(&Document::of(genesis_write_log(genesis)?))
 }

@@ -87,50 +87,21 @@ fn may_vote(scope: &mut Scope<'_>, account: &Address) -> Result<bool, StateFault
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::ops::ControlFlow;
-
     use trilith_protocol::RootGenesis;
     use trilith_protocol::root::governance::{
         ActivateFeatures, ProposalContent, ProposalState, Vote,
     };
     use trilith_protocol::root::staking::{Account, StakingGenesis};
     use trilith_protocol::root::{FeatureId, Quantity, Services, ThresholdKey};
-    use trilith_types::state::Visitor;
-    use trilith_types::{Epoch, Hash, Height, Image, ImageId, RuntimeId, StateRead, TimeNanos};
+    use trilith_types::{Epoch, Height, RuntimeId, TimeNanos};
 
     use super::super::submit::submit_proposal_as;
     use super::*;
-    use crate::genesis_write_log;
+    use crate::genesis::{Document, genesis_write_log};
     use crate::overlay::{Overlay, Values};
 
-    struct Entries(BTreeMap<Vec<u8>, Vec<u8>>);
-
-    impl StateRead for Entries {
-        fn root(&self) -> Hash {
-            Hash::EMPTY
-        }
-
-        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
-            Ok(self.0.get(key).cloned())
-        }
-
-        fn iterate(&self, prefix: &[u8], visitor: &mut Visitor<'_>) -> Result<(), StateFault> {
-            for (key, value) in self.0.range(prefix.to_vec()..) {
-                if !key.starts_with(prefix) || visitor(key, value) == ControlFlow::Break(()) {
-                    break;
-                }
-            }
-            Ok(())
-        }
-
-        fn image(&self, _: &ImageId) -> Result<Option<Image>, StateFault> {
-            Ok(None)
-        }
-    }
-
     /// A network where a runtime's account has 100 base units and a proposal costs 60.
-    fn state_of(runtime: &Address) -> Entries {
+    fn state_of(runtime: &Address) -> Document {
         let mut account = Account::default();
         account.general.balance = Quantity::new(100);
         let mut services = Services {
@@ -152,11 +123,7 @@ mod tests {
             certification_key: ThresholdKey([2; 96]),
             services,
         };
-        let log = genesis_write_log(&genesis).unwrap();
-        let entries = log
-            .into_iter()
-            .map(|entry| (entry.key, entry.value.unwrap()));
-        Entries(entries.collect())
+        Document::of(genesis_write_log(&genesis).unwrap())
     }
 
     #[test]

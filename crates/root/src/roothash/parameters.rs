@@ -150,50 +150,20 @@ pub(crate) fn check_runtime(scope: &mut Scope<'_>, runtime: &Runtime) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::genesis_write_log;
+    use crate::genesis::{Document, genesis_write_log};
     use crate::overlay::{Overlay, Values};
     use crate::state::{OfRuntime, Record as _};
-    use std::collections::BTreeMap;
     use trilith_protocol::root::{
         BackupRule, ExecutorParameters, RootGenesis, RuntimeDescriptor, SchedulerParameters,
         Services, ThresholdKey,
     };
     use trilith_protocol::{BlockHeader, HeaderType};
-    use trilith_types::state::Visitor;
-    use trilith_types::{
-        Epoch, Hash, Height, Image, ImageId, Round, RuntimeId, TimeNanos, WriteLogEntry,
-    };
+    use trilith_types::{Epoch, Hash, Height, Round, RuntimeId, TimeNanos};
 
     const RUNTIME: RuntimeId = RuntimeId::test(1);
 
-    struct Entries(BTreeMap<Vec<u8>, Vec<u8>>);
-
-    impl StateRead for Entries {
-        fn root(&self) -> Hash {
-            Hash::EMPTY
-        }
-
-        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
-            Ok(self.0.get(key).cloned())
-        }
-
-        fn iterate(&self, prefix: &[u8], visitor: &mut Visitor<'_>) -> Result<(), StateFault> {
-            let mut found = self.0.range(prefix.to_vec()..);
-            let in_range = |(key, _): &(&Vec<u8>, &Vec<u8>)| key.starts_with(prefix);
-            let _ = found
-                .by_ref()
-                .take_while(in_range)
-                .try_for_each(|(key, value)| visitor(key, value));
-            Ok(())
-        }
-
-        fn image(&self, _: &ImageId) -> Result<Option<Image>, StateFault> {
-            Ok(None)
-        }
-    }
-
     /// The state of a network with one runtime.
-    fn entries() -> Entries {
+    fn entries() -> Document {
         let runtime = RuntimeDescriptor {
             id: RUNTIME,
             genesis_state_root: Hash::EMPTY,
@@ -224,9 +194,7 @@ mod tests {
             certification_key: ThresholdKey([2; 96]),
             services: Services::default(),
         };
-        let log = genesis_write_log(&genesis).expect("the document keeps the rules");
-        let entry = |WriteLogEntry { key, value }| value.map(|value| (key, value));
-        Entries(log.into_iter().filter_map(entry).collect())
+        Document::of(genesis_write_log(&genesis).expect("the document keeps the rules"))
     }
 
     fn code<T: std::fmt::Debug>(result: Result<T, Refusal>) -> u32 {

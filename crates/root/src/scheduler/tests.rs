@@ -1,46 +1,17 @@
 //! Elections after a slash, which nothing outside can ask for yet: no fault of a validator is
 //! punished at the begin of a height so far.
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-
 use trilith_protocol::root::staking::TakeEscrowEvent;
 use trilith_protocol::root::{
     ExecutorParameters, GenesisNode, RootGenesis, SchedulerParameters, Services, ThresholdKey,
 };
 use trilith_protocol::{BlockHeader, root::BackupRule};
-use trilith_types::state::Visitor;
-use trilith_types::{Epoch, Height, Image, ImageId, SecretKey, TimeNanos};
+use trilith_types::{Epoch, Height, SecretKey, TimeNanos};
 
 use super::*;
+use crate::genesis::{Document, genesis_write_log};
 use crate::overlay::{Overlay, Values};
 use crate::state::node_key;
-
-/// A state held in memory.
-struct View(BTreeMap<Vec<u8>, Vec<u8>>);
-
-impl StateRead for View {
-    fn root(&self) -> Hash {
-        Hash::EMPTY
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
-        Ok(self.0.get(key).cloned())
-    }
-
-    fn iterate(&self, prefix: &[u8], visitor: &mut Visitor<'_>) -> Result<(), StateFault> {
-        for (key, value) in self.0.range(prefix.to_vec()..) {
-            if !key.starts_with(prefix) || visitor(key, value) == ControlFlow::Break(()) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn image(&self, _: &ImageId) -> Result<Option<Image>, StateFault> {
-        Ok(None)
-    }
-}
 
 /// Two runtimes of three workers, on four nodes of the plain list.
 fn genesis() -> RootGenesis {
@@ -83,17 +54,11 @@ fn genesis() -> RootGenesis {
     }
 }
 
-fn view() -> View {
-    let log = crate::genesis_write_log(&genesis()).expect("the document is valid");
-    let entries = log.into_iter();
-    View(
-        entries
-            .filter_map(|entry| Some((entry.key, entry.value?)))
-            .collect(),
-    )
+fn view() -> Document {
+    Document::of(genesis_write_log(&genesis()).expect("the document keeps the rules"))
 }
 
-fn scope(view: &View) -> Scope<'_> {
+fn scope(view: &Document) -> Scope<'_> {
     let network = state::network(view).expect("the state has a network");
     let randomness = *network.chain_context.as_bytes();
     Scope::new(
