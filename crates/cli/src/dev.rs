@@ -200,7 +200,7 @@ fn banner(network: &Network, address: SocketAddr, accounts: Addresses, data: &Pa
   dashboard          http://{address}/_/dashboard
   root key           {}
   data folder        {}
-  control socket     control.sock in it, for `trilith entity`, `node`, `runtime`, `stake`
+  control socket     control.sock in it, for `trilith entity`, `node`, `stake`, `governance` and others
 {members}
 Use any IC agent with the canister endpoint and root key (agents can fetch the key: this is a
 developer network), and any Solana client with the account endpoint.

@@ -50,9 +50,6 @@ impl Accuser {
         root: &RootState,
         seen: &[Equivocation],
     ) -> Result<Vec<Vec<u8>>, NodeError> {
-        if seen.is_empty() {
-            return Ok(Vec::new());
-        }
         let own = self.node.public();
         let costs = root.roothash_parameters()?.gas_costs;
         let gas = costs.get(&GAS_EVIDENCE.into()).copied().unwrap_or_default();

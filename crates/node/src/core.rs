@@ -236,8 +236,10 @@ impl Core {
             self.ledger.submit(proof, now)?;
         }
         let seen = std::mem::take(&mut self.ledger.equivocations);
-        for evidence in self.accuser.transactions(&self.ledger.root()?, &seen)? {
-            self.ledger.submit(evidence, now)?;
+        if !seen.is_empty() {
+            for evidence in self.accuser.transactions(&self.ledger.root()?, &seen)? {
+                self.ledger.submit(evidence, now)?;
+            }
         }
         report.wake = earlier(report.wake, self.ledger.wake());
         Ok(report)
