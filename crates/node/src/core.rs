@@ -14,10 +14,11 @@ use trilith_protocol::{AttestedSignature, RootGenesis, Runtime};
 use trilith_store::{Store, StoreFault};
 use trilith_types::{Hash, Height, NodeId, RuntimeId, StateFault, TimeNanos, WriteLog};
 
-use crate::accuser::Accuser;
+use crate::accuser;
 use crate::certify::Certifier;
 use crate::ledger::{Ledger, Net};
 use crate::net::message::{Leaf, Message};
+use crate::own::OwnAccount;
 use crate::prover::Prover;
 use crate::root::RootState;
 use crate::root_port::{RootPort, RootTip};
@@ -110,7 +111,7 @@ pub struct Core {
     ledger: Ledger,
     workers: BTreeMap<RuntimeId, Worker>,
     prover: Prover,
-    accuser: Accuser,
+    own: OwnAccount,
     clock: Arc<dyn Clock>,
     wake: SyncSender<()>,
 }
@@ -157,7 +158,7 @@ impl Core {
         let pool = config.pool;
         let genesis = config.genesis.clone();
         let prover = Prover::new(&config.keys, &genesis);
-        let accuser = Accuser::new(&config.keys, &genesis);
+        let own = OwnAccount::new(&config.keys, &genesis);
         let mut ledger = ledger(store, config, membership, &wake)?;
         let mut workers = BTreeMap::new();
         for descriptor in descriptors(&ledger, &genesis)? {
@@ -172,7 +173,7 @@ impl Core {
             ledger,
             workers,
             prover,
-            accuser,
+            own,
             clock,
             wake,
         })
@@ -232,17 +233,21 @@ impl Core {
         let now = self.clock.now();
         self.ledger.submit_waiting(now)?;
         self.ledger.order(now)?;
-        if let Some(proof) = self.prover.due(&self.ledger.root()?)? {
-            self.ledger.submit(proof, now)?;
-        }
-        let seen = std::mem::take(&mut self.ledger.equivocations);
-        if !seen.is_empty() {
-            for evidence in self.accuser.transactions(&self.ledger.root()?, &seen)? {
-                self.ledger.submit(evidence, now)?;
-            }
-        }
+        self.tell_root(now)?;
         report.wake = earlier(report.wake, self.ledger.wake());
         Ok(report)
+    }
+
+    /// Submits what this node has to tell the root of itself and of others.
+    fn tell_root(&mut self, now: TimeNanos) -> Result<(), NodeError> {
+        let seen = std::mem::take(&mut self.ledger.equivocations);
+        let root = self.ledger.root()?;
+        let mut calls = accuser::calls(&self.ledger.id(), &root, &seen)?;
+        calls.extend(self.prover.due(&root)?);
+        for transaction in self.own.sign(&root, calls)? {
+            self.ledger.submit(transaction, now)?;
+        }
+        Ok(())
     }
 
     /// Takes up messages, at most [`MESSAGES_STEP_MAX`]; says whether there may be more.

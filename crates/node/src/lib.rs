@@ -26,6 +26,7 @@ mod handle;
 mod identity;
 mod ledger;
 pub mod net;
+mod own;
 mod pool;
 mod prover;
 mod registry;

@@ -14,26 +14,16 @@
 //! Source: Oasis Core `worker/beacon`.
 
 use trilith_protocol::RootGenesis;
-use trilith_protocol::root::beacon::{
-    BeaconParameters, BeaconSource, GAS_VRF_PROVE, VRF_PROVE, VrfProve,
-};
-use trilith_protocol::root::{
-    Address, Blob, Fee, Quantity, RawItem, Transaction, TransactionParameters,
-};
-use trilith_types::{Epoch, Hash, SecretKey};
+use trilith_protocol::root::Blob;
+use trilith_protocol::root::beacon::{BeaconSource, GAS_VRF_PROVE, VRF_PROVE, VrfProve};
+use trilith_types::{Epoch, SecretKey};
 
+use crate::own::OwnCall;
 use crate::root::RootState;
 use crate::{NodeError, NodeKeys};
 
-/// More bytes than a transaction with a proof has, for its gas. Not a consensus number: gas that is
-/// not used costs nothing but what the fee says.
-const TRANSACTION_BYTES: u64 = 512;
-
 /// Delivers a node's proofs.
 pub(crate) struct Prover {
-    chain: Hash,
-    /// What a transaction pays.
-    transactions: TransactionParameters,
     node: SecretKey,
     vrf: SecretKey,
     /// Whether the genesis document's plain list has this node, which then proves with its own key.
@@ -49,8 +39,6 @@ impl Prover {
     pub(crate) fn new(keys: &NodeKeys, genesis: &RootGenesis) -> Self {
         let own = keys.node.public();
         Self {
-            chain: genesis.chain_context(),
-            transactions: genesis.services.transactions,
             node: keys.node.clone(),
             vrf: keys.vrf(),
             is_plain: genesis.nodes.iter().any(|node| node.id == own),
@@ -59,11 +47,11 @@ impl Prover {
         }
     }
 
-    /// The transaction to submit now, if it is time.
+    /// The call to submit now, if it is time.
     ///
     /// # Errors
     /// [`NodeError`] if the root's state cannot be read.
-    pub(crate) fn due(&mut self, root: &RootState) -> Result<Option<Vec<u8>>, NodeError> {
+    pub(crate) fn due(&mut self, root: &RootState) -> Result<Option<OwnCall>, NodeError> {
         if !self.is_asked {
             return Ok(None);
         }
@@ -87,15 +75,14 @@ impl Prover {
             epoch: state.epoch,
             pi: Blob(key.prove_vrf(&state.alpha.0).as_bytes().to_vec()),
         };
-        let transaction = Transaction {
-            nonce: root.account(&Address::of_key(&own))?.general.nonce,
-            fee: Some(self.fee(&beacon.params)),
-            method: VRF_PROVE.into(),
-            body: RawItem(proof.encode()),
-        };
-        let signed = transaction.sign(&self.node, &self.chain);
+        let vrf = beacon.params.vrf_parameters.as_ref();
+        let costs = vrf.and_then(|vrf| vrf.gas_costs.get(&GAS_VRF_PROVE.into()));
         tracing::debug!(epoch = state.epoch.0, "delivering the proof of this epoch");
-        Ok(Some(signed.encode()))
+        Ok(Some(OwnCall {
+            method: VRF_PROVE,
+            body: proof.encode(),
+            gas: costs.copied().unwrap_or_default(),
+        }))
     }
 
     /// The key this node proves with; `None` if the root would take no proof of it.
@@ -111,18 +98,5 @@ impl Prover {
             tracing::warn!(%registered, "the node is registered with a key it does not have");
         }
         Ok(key)
-    }
-
-    /// The least fee for the gas of a proof.
-    fn fee(&self, parameters: &BeaconParameters) -> Fee {
-        let vrf = parameters.vrf_parameters.as_ref();
-        let costs = vrf.and_then(|vrf| vrf.gas_costs.get(&GAS_VRF_PROVE.into()));
-        let of_bytes = TRANSACTION_BYTES.saturating_mul(self.transactions.gas_per_byte);
-        let gas = costs.copied().unwrap_or_default().saturating_add(of_bytes);
-        let price = Quantity::from(self.transactions.min_gas_price);
-        Fee {
-            amount: price.times(gas.into()).unwrap_or(Quantity::MAX),
-            gas,
-        }
     }
 }
