@@ -1,60 +1,83 @@
 //! Work on several threads whose result does not depend on how many there are.
 
-use std::thread;
+use std::fmt;
+use std::sync::OnceLock;
 
-/// Splits `items` into at most `threads` runs of at least `least` items, gives each run to `work`
-/// on a thread of its own, and returns the results in the order of the runs. `work` must give the
-/// same for an item whatever run it is in.
-pub(crate) fn in_runs<T: Send, R: Send>(
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// Threads that wait for work. They are started when there is some for the first time.
+pub(crate) struct Workers {
     threads: usize,
-    least: usize,
-    mut items: Vec<T>,
-    work: impl Fn(Vec<T>) -> R + Sync,
-) -> Vec<R> {
-    let runs = threads.min(items.len() / least.max(1)).max(1);
-    if runs == 1 {
-        return vec![work(items)];
+    pool: OnceLock<Option<ThreadPool>>,
+}
+
+impl Workers {
+    /// At least one thread; with one, work is done on the thread that asks.
+    pub(crate) fn new(threads: usize) -> Self {
+        Self {
+            threads: threads.max(1),
+            pool: OnceLock::new(),
+        }
     }
-    let len = items.len().div_ceil(runs);
-    let mut split = Vec::with_capacity(runs);
-    while items.len() > len {
-        let rest = items.split_off(len);
-        split.push(std::mem::replace(&mut items, rest));
+
+    /// Gives each item to `work` and returns the results in the order of the items. Threads take
+    /// at least `least` items at a time; fewer than twice as many stay on the thread that asks.
+    /// `work` must give the same for an item on whatever thread and in whatever order.
+    pub(crate) fn map<T: Send, R: Send>(
+        &self,
+        least: usize,
+        items: Vec<T>,
+        work: impl Fn(T) -> R + Sync + Send,
+    ) -> Vec<R> {
+        let is_worth_it = self.threads > 1 && items.len() >= least.max(1).saturating_mul(2);
+        match is_worth_it.then(|| self.pool()).flatten() {
+            Some(pool) => pool.install(|| {
+                items
+                    .into_par_iter()
+                    .with_min_len(least.max(1))
+                    .map(work)
+                    .collect()
+            }),
+            None => items.into_iter().map(work).collect(),
+        }
     }
-    split.push(items);
-    thread::scope(|scope| {
-        let work = &work;
-        let running: Vec<_> = split
-            .into_iter()
-            .map(|run| scope.spawn(move || work(run)))
-            .collect();
-        running
-            .into_iter()
-            .map(|running| {
-                running
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    })
+
+    /// `None` where the system gives no more threads: then the work is done without them.
+    fn pool(&self) -> Option<&ThreadPool> {
+        let start = || {
+            ThreadPoolBuilder::new()
+                .num_threads(self.threads)
+                .thread_name(|index| format!("accounts-{index}"))
+                .build()
+                .ok()
+        };
+        self.pool.get_or_init(start).as_ref()
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Workers({})", self.threads)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::in_runs;
+    use super::Workers;
 
     #[test]
     fn results_stand_in_the_order_of_the_items() {
         let items: Vec<u32> = (0..100).collect();
         let doubled: Vec<u32> = items.iter().map(|item| item * 2).collect();
-        for threads in [0, 1, 2, 3, 7, 1_000] {
+        for threads in [0, 1, 2, 3, 7] {
+            let workers = Workers::new(threads);
             for least in [0, 1, 16, 99, 200] {
-                let runs = in_runs(threads, least, items.clone(), |run| {
-                    run.into_iter().map(|item| item * 2).collect::<Vec<_>>()
-                });
-                assert_eq!(runs.concat(), doubled, "{threads} threads, {least} least");
+                let results = workers.map(least, items.clone(), |item| item * 2);
+                assert_eq!(results, doubled, "{threads} threads, {least} least");
             }
+            let none: Vec<u8> = workers.map(1, Vec::new(), |item| item);
+            assert!(none.is_empty());
         }
-        assert_eq!(in_runs(4, 1, Vec::<u8>::new(), |run| run.len()), [0]);
     }
 }

@@ -55,9 +55,21 @@ pub struct TransactionRecord {
     pub tokens_after: Vec<TokenBalance>,
     /// Accounts that were written, in message order.
     pub written: Vec<Pubkey>,
+    /// What it cost its slot: compute units, signatures and write locks.
+    pub work: u64,
+    /// Bit `i`: whether `keys[i]` was locked for writing.
+    pub locked: u128,
 }
 
 impl TransactionRecord {
+    /// Whether the account at this position of `keys` was locked for writing.
+    pub fn is_locked_for_writing(&self, index: usize) -> bool {
+        let bit = u32::try_from(index)
+            .ok()
+            .and_then(|index| 1u128.checked_shl(index));
+        bit.is_some_and(|bit| self.locked & bit != 0)
+    }
+
     /// Keys of accounts that address lookup tables gave as writable.
     pub fn loaded_writable_keys(&self) -> &[Pubkey] {
         let start = usize::from(self.static_keys).min(self.keys.len());

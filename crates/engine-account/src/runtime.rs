@@ -19,6 +19,7 @@ use crate::bank::genesis::Genesis;
 use crate::bank::leaf;
 use crate::bank::round::{self, Circumstances, Left};
 use crate::bank::warm::Warm;
+use crate::parallel::Workers;
 
 /// What an engine is made from.
 #[derive(Clone, Debug)]
@@ -37,12 +38,14 @@ pub struct AccountEngine {
     pending: Mutex<Option<Left>>,
     desk: Desk,
     verified: Verified,
+    workers: Workers,
 }
 
 impl AccountEngine {
     /// An engine that remembers nothing yet.
     pub fn new(config: AccountConfig) -> Self {
         Self {
+            workers: Workers::new(config.threads),
             config,
             warm: Mutex::default(),
             pending: Mutex::default(),
@@ -92,7 +95,7 @@ impl Runtime for AccountEngine {
         };
         let circumstances = Circumstances {
             genesis: &self.config.genesis,
-            threads: self.config.threads,
+            workers: &self.workers,
             verified: &self.verified,
         };
         let (outcome, left) = round::execute(&circumstances, warm, view, batch, context)?;

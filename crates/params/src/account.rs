@@ -60,6 +60,22 @@ params! {
     SLOT_UNITS_MAX: u64 = 100_000_000, ComputeUnits, v 1,
         "Solana, MAX_BLOCK_UNITS of agave cost-model; SIMD-0286";
 
+    /// Work of the transactions of a slot that lock the same account for writing.
+    ACCOUNT_UNITS_MAX: u64 = 24_000_000, ComputeUnits, v 1,
+        "Solana, MAX_WRITABLE_ACCOUNT_UNITS of agave cost-model";
+
+    /// Bytes of account data that the transactions of a slot may ask to allocate.
+    SLOT_DATA_BYTES_MAX: u64 = 100_000_000, Bytes, v 1,
+        "Solana, MAX_BLOCK_ACCOUNTS_DATA_SIZE_DELTA of agave cost-model";
+
+    /// Bytes of account data that count for one transaction at most.
+    TRANSACTION_DATA_BYTES_MAX: u64 = 20 * 1024 * 1024, Bytes, v 1,
+        "Solana, MAX_PERMITTED_ACCOUNTS_DATA_ALLOCATIONS_PER_TRANSACTION of system-interface";
+
+    /// Bytes of data that an account may have.
+    ACCOUNT_DATA_BYTES_MAX: u64 = 10 * 1024 * 1024, Bytes, v 1,
+        "Solana, MAX_PERMITTED_DATA_LENGTH of system-interface";
+
     /// Work of checking a signature of a transaction.
     SIGNATURE_UNITS: u64 = 720, ComputeUnits, v 1,
         "Solana, SIGNATURE_COST of agave cost-model";

@@ -18,7 +18,7 @@ use crate::bank::decode::{Decoded, Sanitized, Tables};
 use crate::bank::processor::{Charged, Checked, Processor as _, Slot, Svm};
 use crate::bank::statuses::Statuses;
 use crate::bank::warm::Rules;
-use crate::bank::{budget, check, decode, told};
+use crate::bank::{budget, check, cost, decode, told};
 use crate::query::{Account, CODE_MALFORMED, Simulate, Simulated};
 use crate::record::TransactionRecord;
 
@@ -83,13 +83,14 @@ impl Session<'_> {
                 if charged.status.is_ok() {
                     overlay(&simulate, &charged, &mut shown_accounts);
                 }
-                told::record(
+                let work = cost::work(&resolved, charged.units);
+                let (record, _) = told::record(
                     &simulate.transaction,
                     &resolved,
                     *charged,
-                    self.chain.slot,
-                    0,
-                )
+                    (self.chain.slot, work),
+                );
+                record
             }
         };
         Ok(Simulated {
@@ -136,8 +137,8 @@ impl Session<'_> {
             }
         };
         let statuses = self.known(&resolved, replaced)?;
-        let checked: Result<Checked, TransactionError> =
-            check::check(&resolved, accounts, chain, &statuses, &rules);
+        let checked: Result<Checked, TransactionError> = check::limits(&resolved, &rules)
+            .and_then(|limits| check::check(&resolved, limits, accounts, chain, &statuses));
         let group = vec![resolved];
         let processed = svm.process(accounts, &group, vec![checked], false)?;
         *desk = Some((chain.rules, rules, svm));
@@ -207,5 +208,7 @@ fn refused(
         tokens_before: Vec::new(),
         tokens_after: Vec::new(),
         written: Vec::new(),
+        work: 0,
+        locked: 0,
     }
 }

@@ -6,20 +6,21 @@
 //!
 //! Invariant: accounts without lamports do not exist after a transaction.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use solana_account::{AccountSharedData, ReadableAccount};
+use solana_account::{Account, AccountSharedData, ReadableAccount};
 use solana_pubkey::Pubkey;
 use trilith_protocol::{Fault, ImageChange, ImageWrite};
 use trilith_types::{ImageId, PAGE_BYTES, PageFile, PageRun, StateRead};
 
 use super::leaf;
+use crate::keyed::Keyed;
+use crate::parallel::Workers;
 
 /// Accounts of one version of the state that were read or written lately; `None` where there is
 /// no account.
@@ -27,6 +28,12 @@ pub(crate) type Known = Cache<Pubkey, Option<AccountSharedData>, Weight>;
 
 /// Bytes of accounts that are kept between rounds. Not a consensus number.
 const KNOWN_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Fewest accounts that a thread reads ahead.
+const READ_LEAST: usize = 256;
+
+/// Most bytes of data that are copied for a thread.
+const COPIED_BYTES_MAX: usize = 1_024;
 
 /// What an account weighs in the cache.
 #[derive(Clone)]
@@ -45,11 +52,38 @@ pub(crate) fn nothing_known() -> Arc<Known> {
     Arc::new(Cache::with_weighter(100_000, KNOWN_BYTES, Weight))
 }
 
+/// Where an account stands among those that a round deals with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
+impl Place {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    #[cfg(test)]
+    pub(crate) fn test(index: u32) -> Self {
+        Self(index)
+    }
+}
+
+/// An account that a round deals with.
+struct Entry {
+    key: Pubkey,
+    /// What it was before the round, once that is known.
+    before: OnceLock<Option<AccountSharedData>>,
+    /// What it is, if it was written.
+    after: Option<Option<AccountSharedData>>,
+    /// Whether transactions lock it without writing it, so that several threads may hold it.
+    is_read: bool,
+}
+
 /// Accounts on top of a view.
 pub(crate) struct Accounts<'a> {
     view: &'a dyn StateRead,
     known: Arc<Known>,
-    changed: BTreeMap<Pubkey, Option<AccountSharedData>>,
+    places: Keyed<Place>,
+    entries: Vec<Entry>,
     fault: Mutex<Option<Fault>>,
 }
 
@@ -70,21 +104,98 @@ impl<'a> Accounts<'a> {
         Self {
             view,
             known,
-            changed: BTreeMap::new(),
+            places: Keyed::default(),
+            entries: Vec::new(),
             fault: Mutex::new(None),
         }
     }
 
+    /// Gives an account a place.
+    pub(crate) fn place(&mut self, key: &Pubkey) -> Place {
+        let entries = &mut self.entries;
+        *self.places.get_or_insert_with(key.as_array(), || {
+            entries.push(Entry {
+                key: *key,
+                before: OnceLock::new(),
+                after: None,
+                is_read: false,
+            });
+            // A batch holds far fewer accounts.
+            Place(u32::try_from(entries.len() - 1).unwrap_or(u32::MAX))
+        })
+    }
+
+    /// Gives an account of a transaction a place.
+    pub(crate) fn lock(&mut self, key: &Pubkey, is_written: bool) -> Place {
+        let place = self.place(key);
+        self.entries[place.index()].is_read |= !is_written;
+        place
+    }
+
+    /// The place of an account that has one.
+    pub(crate) fn place_of(&self, key: &Pubkey) -> Option<Place> {
+        self.places.get(key.as_array()).copied()
+    }
+
+    /// How many accounts have places.
+    pub(crate) fn places(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Keys of the accounts from the place `first` on.
+    pub(crate) fn keys_from(&self, first: usize) -> impl Iterator<Item = &Pubkey> {
+        self.entries.iter().skip(first).map(|entry| &entry.key)
+    }
+
+    /// Reads accounts that will be asked for, from the place `first` on.
+    pub(crate) fn read_ahead(&self, workers: &Workers, first: usize) {
+        let unread = self.entries[first.min(self.entries.len())..].iter();
+        let unread = unread
+            .filter(|entry| entry.before.get().is_none())
+            .collect();
+        workers.map(READ_LEAST, unread, |entry: &Entry| {
+            self.before(entry);
+        });
+    }
+
     /// The account as written last; `None` also where it cannot be read, see [`Self::check`].
     pub(crate) fn get(&self, key: &Pubkey) -> Option<AccountSharedData> {
-        match self.changed.get(key) {
-            Some(account) => account.clone(),
-            None => self.before(key),
+        match self.place_of(key) {
+            Some(place) => self.current(&self.entries[place.index()]).clone(),
+            None => self.read(key),
+        }
+    }
+
+    /// The account for a thread of its own. Threads that count references to the same bytes get
+    /// in each other's way, so that one which several of them read is copied where that is cheap.
+    pub(crate) fn get_for_thread(&self, key: &Pubkey) -> Option<AccountSharedData> {
+        let Some(place) = self.place_of(key) else {
+            return self.read(key);
+        };
+        let entry = &self.entries[place.index()];
+        let account = self.current(entry).as_ref()?;
+        let is_copied = entry.is_read && account.data().len() <= COPIED_BYTES_MAX;
+        Some(if is_copied {
+            AccountSharedData::from(Account::from(account.clone()))
+        } else {
+            account.clone()
+        })
+    }
+
+    fn current<'e>(&self, entry: &'e Entry) -> &'e Option<AccountSharedData> {
+        match &entry.after {
+            Some(account) => account,
+            None => self.before(entry),
         }
     }
 
     /// The account before the round.
-    fn before(&self, key: &Pubkey) -> Option<AccountSharedData> {
+    fn before<'e>(&self, entry: &'e Entry) -> &'e Option<AccountSharedData> {
+        entry.before.get_or_init(|| self.read(&entry.key))
+    }
+
+    /// Reads an account from what is known or from the view.
+    fn read(&self, key: &Pubkey) -> Option<AccountSharedData> {
         if let Some(account) = self.known.get(key) {
             return account;
         }
@@ -103,8 +214,14 @@ impl<'a> Accounts<'a> {
 
     /// Writes an account. One without lamports vanishes.
     pub(crate) fn put(&mut self, key: Pubkey, account: AccountSharedData) {
+        let place = self.place(&key);
+        self.put_at(place, account);
+    }
+
+    /// Writes the account that stands at a place.
+    pub(crate) fn put_at(&mut self, place: Place, account: AccountSharedData) {
         let exists = account.lamports() > 0;
-        self.changed.insert(key, exists.then_some(account));
+        self.entries[place.index()].after = Some(exists.then_some(account));
     }
 
     /// Whether all reads so far succeeded.
@@ -122,15 +239,23 @@ impl<'a> Accounts<'a> {
     /// # Errors
     /// The first fault of a read.
     pub(crate) fn finish(mut self) -> Result<Vec<Change>, Fault> {
-        let changed = std::mem::take(&mut self.changed);
-        let mut changes = Vec::with_capacity(changed.len());
-        for (key, after) in changed {
-            let before = self.before(&key);
+        let entries = std::mem::take(&mut self.entries);
+        let mut changes = Vec::with_capacity(entries.len());
+        for mut entry in entries {
+            let Some(after) = entry.after.take() else {
+                continue;
+            };
+            let before = match entry.before.take() {
+                Some(before) => before,
+                None => self.read(&entry.key),
+            };
+            let key = entry.key;
             if before != after {
                 changes.push(Change { key, before, after });
             }
         }
         self.check()?;
+        changes.sort_unstable_by(|first, second| first.key.cmp(&second.key));
         Ok(changes)
     }
 }

@@ -43,14 +43,14 @@ use super::warm::Rules;
 /// The size of a heap is a multiple of this many bytes.
 const HEAP_STEP_BYTES: u32 = 1_024;
 
+/// Budget, limits and fees of a transaction.
+pub(crate) type Limits = SVMTransactionExecutionAndFeeBudgetLimits;
+
 /// Limits and fees that a transaction asks for.
 ///
 /// # Errors
 /// [`TransactionError`] if what it asks for is invalid.
-pub(crate) fn limits(
-    transaction: &Sanitized,
-    rules: &Rules,
-) -> Result<SVMTransactionExecutionAndFeeBudgetLimits, TransactionError> {
+pub(crate) fn limits(transaction: &Sanitized, rules: &Rules) -> Result<Limits, TransactionError> {
     let requested = match rules.profile {
         Profile::Today => return today(transaction, rules),
         Profile::Classic => Requested {
@@ -78,16 +78,6 @@ pub(crate) fn limits(
         loaded_accounts_data_size_limit: MAX_LOADED_ACCOUNTS_DATA_SIZE_BYTES.get(),
         fee_details: FeeDetails::new(base.transaction_fee().saturating_add(extra), 0),
     })
-}
-
-/// The most units that a transaction asks for. One that asks in an invalid way is not run at all.
-pub(crate) fn units_asked(transaction: &Sanitized, rules: &Rules) -> u64 {
-    match rules.profile {
-        Profile::Today => configuration(transaction, rules)
-            .map_or(0, |config| u64::from(config.compute_unit_limit)),
-        Profile::Classic => total_of_instructions(transaction),
-        Profile::TransactionWide => requested(transaction).map_or(0, |requested| requested.units),
-    }
 }
 
 /// The bounds of programs before those of today.
@@ -120,10 +110,7 @@ fn configuration(
     TransactionConfiguration::try_from_sanitized_message(transaction.message(), &rules.features)
 }
 
-fn today(
-    transaction: &Sanitized,
-    rules: &Rules,
-) -> Result<SVMTransactionExecutionAndFeeBudgetLimits, TransactionError> {
+fn today(transaction: &Sanitized, rules: &Rules) -> Result<Limits, TransactionError> {
     let features = &*rules.features;
     let config = configuration(transaction, rules)?;
     let raised = features.snapshot().raise_cpi_nesting_limit_to_8;

@@ -50,6 +50,8 @@ pub(crate) struct ChainState {
     pub(crate) slot_transactions: u64,
     /// Work of the slot so far.
     pub(crate) slot_units: u64,
+    /// Bytes of account data that transactions of the slot asked to allocate.
+    pub(crate) slot_data: u64,
     /// Fees of the slot so far that were not burnt.
     pub(crate) slot_rewards: u64,
     /// Transactions since genesis.
@@ -137,6 +139,7 @@ impl ChainState {
         self.digest = Hash::default();
         self.slot_transactions = 0;
         self.slot_units = 0;
+        self.slot_data = 0;
         self.slot_rewards = 0;
     }
 
@@ -146,14 +149,21 @@ impl ChainState {
         self.rules = digest(&[b"trilith-account-gates", &super::leaf::encode(in_force)]);
     }
 
-    /// Takes what a round did into the digest of its slot.
-    pub(crate) fn absorb(&mut self, round: u64, part: &[u8]) {
+    /// Takes what a round did into the digest of its slot: its agreed time and the digests of its
+    /// records ([`record_digest`]).
+    pub(crate) fn absorb(&mut self, round: u64, time: u64, records: &[[u8; 32]]) {
         self.digest = digest(&[
             self.digest.as_bytes(),
             &round.to_le_bytes(),
-            &Sha256::digest(part),
+            &time.to_le_bytes(),
+            records.as_flattened(),
         ]);
     }
+}
+
+/// SHA-256 of an encoded record.
+pub(crate) fn record_digest(record: &[u8]) -> [u8; 32] {
+    Sha256::digest(record).into()
 }
 
 /// SHA-256 of the concatenation.

@@ -8,10 +8,9 @@ use solana_pubkey::Pubkey;
 use solana_svm_transaction::svm_message::SVMStaticMessage as _;
 use solana_transaction::versioned::TransactionVersion;
 use solana_transaction_error::TransactionError;
-use trilith_params::account::{SIGNATURE_UNITS, WRITE_LOCK_UNITS};
 
 use super::accounts::Accounts;
-use super::budget;
+use super::budget::{self, Limits};
 use super::chain::ChainState;
 use super::decode::Sanitized;
 use super::processor::Checked;
@@ -19,24 +18,32 @@ use super::profile::Profile;
 use super::statuses::Statuses;
 use super::warm::Rules;
 
-/// Checks in the order of the ecosystem: version, budget, age, duplicate.
+/// The limits that a transaction asks for, if it is of a version that is in force: what is checked
+/// from the transaction alone.
 ///
 /// # Errors
 /// [`TransactionError`] of the first check that fails; the transaction then has no effect.
-pub(crate) fn check(
-    transaction: &Sanitized,
-    accounts: &Accounts<'_>,
-    chain: &ChainState,
-    statuses: &Statuses,
-    rules: &Rules,
-) -> Result<Checked, TransactionError> {
+pub(crate) fn limits(transaction: &Sanitized, rules: &Rules) -> Result<Limits, TransactionError> {
     let is_v1 = transaction.version() == TransactionVersion::Number(1);
     // Version 1 names limits of today's in its head.
     let takes_v1 = rules.profile == Profile::Today && rules.features.snapshot().enable_tx_v1;
     if is_v1 && !takes_v1 {
         return Err(TransactionError::UnsupportedVersion);
     }
-    let budget = budget::limits(transaction, rules)?;
+    budget::limits(transaction, rules)
+}
+
+/// Checks age and duplicates, in the order of the ecosystem after [`limits`].
+///
+/// # Errors
+/// [`TransactionError`] of the first check that fails; the transaction then has no effect.
+pub(crate) fn check(
+    transaction: &Sanitized,
+    limits: Limits,
+    accounts: &Accounts<'_>,
+    chain: &ChainState,
+    statuses: &Statuses,
+) -> Result<Checked, TransactionError> {
     let nonce = if chain.is_recent(transaction.recent_blockhash(), chain.slot) {
         None
     } else {
@@ -46,23 +53,10 @@ pub(crate) fn check(
     if statuses.contains(transaction.message_hash()) {
         return Err(TransactionError::AlreadyProcessed);
     }
-    Ok(Checked { nonce, budget })
-}
-
-/// The work of a transaction that uses `units` compute units, as slots are bounded by it.
-pub(crate) fn work(transaction: &Sanitized, units: u64) -> u64 {
-    let signatures = transaction
-        .num_transaction_signatures()
-        .saturating_mul(SIGNATURE_UNITS);
-    let locks = transaction
-        .num_write_locks()
-        .saturating_mul(WRITE_LOCK_UNITS);
-    units.saturating_add(signatures).saturating_add(locks)
-}
-
-/// The most work a transaction asks for. One that asks in a malformed way is not run at all.
-pub(crate) fn work_asked(transaction: &Sanitized, rules: &Rules) -> u64 {
-    work(transaction, budget::units_asked(transaction, rules))
+    Ok(Checked {
+        nonce,
+        budget: limits,
+    })
 }
 
 /// The account of a durable nonce that stands for the transaction's blockhash. The processor

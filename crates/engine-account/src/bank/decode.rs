@@ -28,6 +28,8 @@ pub(crate) type Sanitized = SanitizedTransaction;
 
 /// First byte of a transaction of version 1, whose signatures come last.
 const V1: u8 = 0x81;
+/// Bytes of a signature.
+const SIGNATURE_BYTES: usize = 64;
 /// Bytes of a lookup table before its addresses.
 const TABLE_HEAD_BYTES: usize = 56;
 
@@ -99,7 +101,20 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, TransactionError> {
     }
     let transaction: VersionedTransaction =
         wincode::deserialize_exact(bytes).map_err(|_| TransactionError::SanitizeFailure)?;
-    Decoded::unsigned(transaction)
+    let message = message_of(bytes, transaction.signatures.len())
+        .ok_or(TransactionError::SanitizeFailure)?
+        .to_vec();
+    Decoded::of_message(transaction, message)
+}
+
+/// The bytes that are signed: what stands after the signatures, in version 1 before them.
+fn message_of(bytes: &[u8], signatures: usize) -> Option<&[u8]> {
+    let signed = signatures.checked_mul(SIGNATURE_BYTES)?;
+    if bytes.first() == Some(&V1) {
+        return bytes.get(..bytes.len().checked_sub(signed)?);
+    }
+    // The count is one byte below 128, which no transaction of allowed length reaches.
+    bytes.get(1 + signed..)
 }
 
 impl Decoded {
@@ -108,8 +123,15 @@ impl Decoded {
     /// # Errors
     /// [`TransactionError::SanitizeFailure`] if it contradicts itself.
     pub(crate) fn unsigned(transaction: VersionedTransaction) -> Result<Self, TransactionError> {
-        transaction.sanitize()?;
         let message = transaction.message.serialize();
+        Self::of_message(transaction, message)
+    }
+
+    fn of_message(
+        transaction: VersionedTransaction,
+        message: Vec<u8>,
+    ) -> Result<Self, TransactionError> {
+        transaction.sanitize()?;
         Ok(Self {
             message_hash: VersionedMessage::hash_raw_message(&message),
             message,
@@ -295,5 +317,7 @@ pub fn fuzz_transaction(bytes: &[u8]) -> bool {
     };
     let encoded = wincode::serialize(&decoded.transaction).expect("it was read");
     assert_eq!(encoded, bytes, "a transaction has one encoding");
+    let message = decoded.transaction.message.serialize();
+    assert_eq!(decoded.message, message, "these bytes are signed");
     true
 }

@@ -83,6 +83,7 @@ impl Genesis {
             digest: Hash::default(),
             slot_transactions: 0,
             slot_units: 0,
+            slot_data: 0,
             slot_rewards: 0,
             transactions: 0,
             supply: 0,

@@ -22,6 +22,8 @@ use trilith_params::account::INLINE_BYTES_MAX;
 use trilith_protocol::Fault;
 use trilith_types::{ImageId, StateRead};
 
+use crate::record::BlockPart;
+
 /// Key of the state of the chain.
 pub(crate) const CHAIN: &[u8] = b"m";
 /// Key of the active feature gates.
@@ -135,6 +137,21 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     format()
         .serialize(value)
         .expect("writing to memory does not fail")
+}
+
+/// The leaf of a part of a block whose records are `encoded` already. It is what [`encode`] makes of
+/// the part.
+pub(crate) fn encode_part(part: &BlockPart, encoded: &[Vec<u8>]) -> Vec<u8> {
+    let count = encoded.len() as u64;
+    let len = encoded.iter().map(Vec::len).sum::<usize>();
+    let mut leaf = Vec::with_capacity(4 * 8 + len);
+    for number in [part.slot, part.round, part.time, count] {
+        leaf.extend_from_slice(&number.to_le_bytes());
+    }
+    for record in encoded {
+        leaf.extend_from_slice(record);
+    }
+    leaf
 }
 
 /// The value of a leaf that [`encode`] made.

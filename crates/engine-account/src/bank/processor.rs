@@ -117,7 +117,7 @@ pub(crate) struct Svm {
     line: Arc<RwLock<Line>>,
     programs: ProgramRuntimeEnvironment,
     rules: Rules,
-    blockhash: Hash,
+    environment: TransactionProcessingEnvironment,
     slot: u64,
 }
 
@@ -168,28 +168,25 @@ impl Svm {
                 batch.add_builtin(builtin.program_id, entry);
             }
         }
+        let environment = TransactionProcessingEnvironment {
+            blockhash: Hash::default(),
+            blockhash_lamports_per_signature: SIGNATURE_LAMPORTS,
+            alpenglow_migration_succeeded: false,
+            epoch_total_stake: 0,
+            feature_set: rules.features.runtime_features(),
+            program_runtime_environments: ProgramRuntimeEnvironments::new(
+                programs.clone(),
+                programs.clone(),
+            ),
+            rent: sysvar::rent(),
+        };
         Self {
             batch,
             line,
             programs,
             rules,
-            blockhash: Hash::default(),
+            environment,
             slot: 0,
-        }
-    }
-
-    fn environment(&self) -> TransactionProcessingEnvironment {
-        TransactionProcessingEnvironment {
-            blockhash: self.blockhash,
-            blockhash_lamports_per_signature: SIGNATURE_LAMPORTS,
-            alpenglow_migration_succeeded: false,
-            epoch_total_stake: 0,
-            feature_set: self.rules.features.runtime_features(),
-            program_runtime_environments: ProgramRuntimeEnvironments::new(
-                self.programs.clone(),
-                self.programs.clone(),
-            ),
-            rent: sysvar::rent(),
         }
     }
 
@@ -248,7 +245,7 @@ impl Processor for Svm {
         self.batch = self.batch.new_from(slot.slot, slot.epoch);
         self.batch
             .fill_missing_sysvar_cache_entries(&Callback(accounts));
-        self.blockhash = slot.blockhash;
+        self.environment.blockhash = slot.blockhash;
         self.slot = slot.slot;
     }
 
@@ -276,7 +273,7 @@ impl Processor for Svm {
             &Callback(accounts),
             transactions,
             checked,
-            &self.environment(),
+            &self.environment,
             &config,
         );
         let (before, after, tokens_before, tokens_after) = output
@@ -419,7 +416,7 @@ impl TransactionProcessingCallback for Callback<'_, '_> {
     fn get_account_shared_data(&self, key: &Pubkey) -> Option<(AccountSharedData, u64)> {
         // The slot of the last change serves a statistic only.
         self.0
-            .get(key)
+            .get_for_thread(key)
             .filter(|account| account.lamports() > 0)
             .map(|account| (account, 0))
     }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! begin the slot of the round's time (the slot before it gets its hash, sysvars move on)
-//! decode and check signatures        on all threads, from the bytes alone
-//! resolve lookup tables              on the state the round starts from
-//! for each level of transactions that do not conflict, in groups that fit the slot's work:
-//!     check age, duplicates, budget  in the order of the batch
-//!     run                            on all threads
+//! decode, check signatures           on all threads, from the bytes alone
+//! resolve lookup tables, read limits on all threads, on the state the round starts from
+//! for each group of transactions that the slot takes:
+//!     for each level of the group's plan, on all threads:
+//!         check age and duplicates, run, make records
 //!     commit                         in the order of the batch
 //! burn and hand out fees, write records, statuses and the chain
 //! ```
@@ -17,25 +17,29 @@ use std::ops::ControlFlow;
 use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
 use solana_hash::Hash;
 use solana_sdk_ids::system_program;
-use solana_transaction_error::TransactionError;
-use trilith_params::account::{BURN_PERCENT, RECORD_SLOTS, SLOT_UNITS_MAX};
+use trilith_params::account::{BURN_PERCENT, RECORD_SLOTS};
 use trilith_protocol::root::ActiveFeature;
 use trilith_protocol::{Batch, Fault, Input, Outcome, Receipt, RoundContext, Usage};
 use trilith_types::{StateRead, WriteLog, WriteLogEntry};
 
 use super::accounts::{Accounts, Change, image_writes, lamports_added};
-use super::chain::ChainState;
-use super::decode::{self, Decoded, Sanitized, Tables, Verified};
+use super::chain::{ChainState, record_digest};
+use super::cost::{Asking, Ledger};
+use super::decode::{Tables, Verified};
 use super::genesis::Genesis;
-use super::processor::{Checked, Processed, Processor as _, Slot, Svm};
-use super::told::{receipt, record};
+use super::lane::{self, Arrived, Done, Effect, Refused, Road};
+use super::processor::{Processor as _, Slot, Svm};
 use super::warm::{Rules, Warm};
-use super::{check, features, leaf, plan, statuses, sysvar};
-use crate::parallel::in_runs;
+use super::{features, leaf, plan, statuses, sysvar};
+use crate::keyed::Keyed;
+use crate::parallel::Workers;
 use crate::record::{BlockHeader, BlockPart};
 
-/// Fewest transactions for which a thread is started.
-const RUN_LEAST: usize = 16;
+/// Fewest transactions that a thread takes at a time.
+const TAKEN_LEAST: usize = 32;
+
+/// Transactions that are run together on one thread, unless a chain is longer.
+const LANE: usize = 64;
 
 /// What a round leaves for the caches, beside its outcome.
 pub(crate) struct Left {
@@ -49,7 +53,7 @@ pub(crate) struct Left {
 /// What all rounds of an instance share.
 pub(crate) struct Circumstances<'a> {
     pub(crate) genesis: &'a Genesis,
-    pub(crate) threads: usize,
+    pub(crate) workers: &'a Workers,
     pub(crate) verified: &'a Verified,
 }
 
@@ -65,20 +69,17 @@ pub(crate) fn execute(
     context: &RoundContext,
 ) -> Result<(Outcome, Left), Fault> {
     let mut round = RoundRun::begin(circumstances, warm, view, context)?;
-    let transactions = round.arrive(&batch.inputs);
-    let processed = round.run(transactions)?;
-    round.end(batch, processed)
+    let arrived = round.arrive(&batch.inputs);
+    let done = round.run(arrived)?;
+    round.end(done)
 }
 
-/// A transaction that was run, or why it was not.
-struct Ran {
-    transaction: Sanitized,
-    processed: Processed,
-}
+/// An input before it is run.
+type Waiting<'b> = Result<Arrived<'b>, Refused>;
 
 /// A round under way.
 struct RoundRun<'a> {
-    threads: usize,
+    workers: &'a Workers,
     verified: &'a Verified,
     view: &'a dyn StateRead,
     accounts: Accounts<'a>,
@@ -91,6 +92,7 @@ struct RoundRun<'a> {
     fees: (u64, u64),
     /// Message hashes of the transactions that were charged.
     charged: Vec<Hash>,
+    ledger: Ledger,
 }
 
 impl<'a> RoundRun<'a> {
@@ -114,7 +116,7 @@ impl<'a> RoundRun<'a> {
             }
         };
         let mut round = Self {
-            threads: circumstances.threads,
+            workers: circumstances.workers,
             verified: circumstances.verified,
             view,
             accounts,
@@ -125,6 +127,7 @@ impl<'a> RoundRun<'a> {
             is_genesis,
             fees: (0, 0),
             charged: Vec::new(),
+            ledger: Ledger::default(),
         };
         round.chain.round = context.round.0;
         // The host never gives an earlier time than that of the round before.
@@ -142,6 +145,7 @@ impl<'a> RoundRun<'a> {
             round.warm.svm.begin(&slot, &round.accounts);
             round.warm.prepared = Some(slot.slot);
         }
+        round.warm.writers.begin(round.chain.slot);
         round.accounts.check()?;
         Ok(round)
     }
@@ -230,121 +234,125 @@ impl<'a> RoundRun<'a> {
         Ok(())
     }
 
-    /// Decodes, verifies and resolves the inputs.
-    fn arrive(&self, inputs: &[Input]) -> Vec<Result<Sanitized, TransactionError>> {
-        let bytes: Vec<&[u8]> = inputs.iter().map(|input| &input.bytes[..]).collect();
-        let decoded = in_runs(self.threads, RUN_LEAST, bytes, |run| {
-            run.into_iter()
-                .map(|bytes| arrive_one(bytes, self.verified))
-                .collect::<Vec<_>>()
-        });
+    /// Decodes, verifies and resolves the inputs, and gives the accounts of those that may be run
+    /// their places.
+    fn arrive<'b>(&mut self, inputs: &'b [Input]) -> Vec<Waiting<'b>> {
         let tables = Tables::new(&self.accounts, self.chain.slot, &self.warm.rules.reserved);
-        decoded
-            .into_iter()
-            .flatten()
-            .map(|decoded| decoded?.resolve(&tables))
-            .collect()
+        let rules = &self.warm.rules;
+        let mut arrived = self
+            .workers
+            .map(TAKEN_LEAST, inputs.iter().collect(), |input| {
+                Arrived::resolve(lane::decode(input, self.verified), &tables, rules)
+            });
+        drop(tables);
+        let first = self.accounts.places();
+        for arrived in arrived.iter_mut().flatten() {
+            arrived.locks = lane::locked(&arrived.transaction)
+                .map(|(key, is_written)| (self.accounts.lock(key, is_written), is_written))
+                .collect();
+        }
+        self.accounts.read_ahead(self.workers, first);
+        let keys = self.accounts.keys_from(0);
+        self.ledger.extend(keys, &self.warm.writers);
+        arrived
     }
 
-    /// Runs the transactions; the results stand in the order of the batch.
-    fn run(
-        &mut self,
-        arrived: Vec<Result<Sanitized, TransactionError>>,
-    ) -> Result<Vec<Result<Ran, TransactionError>>, Fault> {
-        let mut results: Vec<Option<Result<Ran, TransactionError>>> = Vec::new();
-        let mut waiting: Vec<Option<Sanitized>> = Vec::new();
-        for arrived in arrived {
-            let (result, transaction) = match arrived {
-                Ok(transaction) => (None, Some(transaction)),
-                Err(error) => (Some(Err(error)), None),
-            };
-            results.push(result);
-            waiting.push(transaction);
-        }
-        for level in plan::levels(&waiting) {
-            let mut rest = &level[..];
-            while let Some((first, others)) = rest.split_first() {
-                let count = self.fitting(rest, &waiting);
-                if count == 0 {
-                    waiting[*first] = None;
-                    results[*first] = Some(Err(TransactionError::WouldExceedMaxBlockCostLimit));
-                    rest = others;
-                    continue;
+    /// Runs the transactions; what became of them stands in the order of the batch.
+    fn run(&mut self, arrived: Vec<Waiting<'_>>) -> Result<Vec<Done>, Fault> {
+        let mut done = Vec::with_capacity(arrived.len());
+        let mut waiting: Vec<Option<Waiting<'_>>> = arrived.into_iter().map(Some).collect();
+        let mut rest = &mut waiting[..];
+        while !rest.is_empty() {
+            let asking = rest.iter().map(|waiting| match waiting {
+                Some(Ok(arrived)) => Some(Asking {
+                    cost: arrived.asked,
+                    locks: &arrived.locks,
+                }),
+                _ => None,
+            });
+            let count = match self.ledger.fitting(&self.chain, asking) {
+                Ok(count) => count,
+                Err(error) => {
+                    if let Some(Ok(arrived)) = rest[0].take() {
+                        rest[0] = Some(Err(arrived.refuse(error)));
+                    }
+                    1
                 }
-                let (group, after) = rest.split_at(count);
-                rest = after;
-                let transactions = group
-                    .iter()
-                    .filter_map(|position| waiting[*position].take())
-                    .collect();
-                let ran = self.run_group(transactions)?;
-                for (position, ran) in group.iter().zip(ran) {
-                    self.commit(&ran);
-                    results[*position] = Some(Ok(ran));
+            };
+            let (group, after) = rest.split_at_mut(count);
+            rest = after;
+            self.run_group(group, &mut done)?;
+        }
+        Ok(done)
+    }
+
+    /// Runs transactions that the slot takes.
+    fn run_group(
+        &mut self,
+        group: &mut [Option<Waiting<'_>>],
+        done: &mut Vec<Done>,
+    ) -> Result<(), Fault> {
+        let mut results: Vec<Option<Done>> = Vec::new();
+        results.resize_with(group.len(), || None);
+        let numbers = runnable(group, &mut results);
+        for level in self.plan(group, &numbers) {
+            let lanes = lanes(&level, |number| group[numbers[number]].take()?.ok());
+            let road = Road {
+                accounts: &self.accounts,
+                chain: &self.chain,
+                statuses: &self.warm.statuses,
+                svm: &self.warm.svm,
+            };
+            let ran = self.workers.map(1, lanes, |(members, lane)| {
+                road.run(lane).map(|done| (members, done))
+            });
+            self.accounts.check()?;
+            for ran in ran {
+                let (members, lane) = ran?;
+                for (number, done) in members.into_iter().zip(lane) {
+                    results[numbers[number]] = Some(done);
                 }
             }
+            self.commit(&mut results, level.numbers().map(|number| numbers[number]));
         }
-        Ok(results.into_iter().flatten().collect())
+        done.extend(results.into_iter().flatten());
+        Ok(())
     }
 
-    /// How many of the transactions, from the first on, together ask for no more work than the slot
-    /// has left. What they do not use is left to those that follow.
-    fn fitting(&self, positions: &[usize], waiting: &[Option<Sanitized>]) -> usize {
-        let mut left = Some(SLOT_UNITS_MAX.saturating_sub(self.chain.slot_units));
-        positions
-            .iter()
-            .take_while(|position| {
-                let asked = waiting[**position].as_ref().map_or(0, |transaction| {
-                    check::work_asked(transaction, &self.warm.rules)
-                });
-                left = left.and_then(|left| left.checked_sub(asked));
-                left.is_some()
-            })
-            .count()
-    }
-
-    /// Runs transactions that do not conflict.
-    fn run_group(&self, group: Vec<Sanitized>) -> Result<Vec<Ran>, Fault> {
-        let rules = &self.warm.rules;
-        let statuses = &self.warm.statuses;
-        let runs = in_runs(self.threads, RUN_LEAST, group, |run| {
-            let checked: Vec<Result<Checked, TransactionError>> = run
-                .iter()
-                .map(|transaction| {
-                    check::check(transaction, &self.accounts, &self.chain, statuses, rules)
-                })
-                .collect();
-            let processed = self.warm.svm.process(&self.accounts, &run, checked, true)?;
-            Ok(run
-                .into_iter()
-                .zip(processed)
-                .map(|(transaction, processed)| Ran {
-                    transaction,
-                    processed,
-                })
-                .collect::<Vec<_>>())
+    /// Plans the transactions of a group that are to be run.
+    fn plan(&self, group: &[Option<Waiting<'_>>], numbers: &[usize]) -> Vec<plan::Level> {
+        let mut messages: Keyed<usize> = Keyed::default();
+        let waiting = numbers.iter().filter_map(|number| match &group[*number] {
+            Some(Ok(arrived)) => Some(arrived),
+            _ => None,
         });
-        self.accounts.check()?;
-        let runs: Result<Vec<_>, Fault> = runs.into_iter().collect();
-        Ok(runs?.into_iter().flatten().collect())
+        let locks = waiting.enumerate().map(|(number, arrived)| plan::Locks {
+            accounts: &arrived.locks,
+            may_follow: arrived.may_follow(&self.chain),
+            repeats: messages.insert(*arrived.transaction.message_hash().as_bytes(), number),
+        });
+        plan::levels(self.accounts.places(), locks)
     }
 
-    /// Makes the writes of a transaction that was charged.
-    fn commit(&mut self, ran: &Ran) {
-        let Ok(charged) = &ran.processed else {
-            return;
-        };
-        for (key, account) in &charged.writes {
-            self.accounts.put(*key, account.clone());
+    /// Makes the writes of the transactions that were charged.
+    fn commit(&mut self, results: &mut [Option<Done>], ran: impl Iterator<Item = usize>) {
+        for position in ran {
+            let Some(Done {
+                charged: Some(effect),
+                ..
+            }) = &mut results[position]
+            else {
+                continue;
+            };
+            for (place, account) in std::mem::take(&mut effect.writes) {
+                self.accounts.put_at(place, account);
+            }
+            self.ledger
+                .take(&mut self.chain, effect.cost, &effect.locks);
+            self.fees.0 = self.fees.0.saturating_add(effect.fees.0);
+            self.fees.1 = self.fees.1.saturating_add(effect.fees.1);
+            self.warm.statuses.insert(self.chain.slot, &effect.message);
         }
-        let work = check::work(&ran.transaction, charged.units);
-        self.chain.slot_units = self.chain.slot_units.saturating_add(work);
-        let fees = &charged.fees;
-        self.fees.0 = self.fees.0.saturating_add(fees.transaction_fee());
-        self.fees.1 = self.fees.1.saturating_add(fees.prioritization_fee());
-        let hash = ran.transaction.message_hash();
-        self.warm.statuses.insert(self.chain.slot, hash);
-        self.charged.push(*hash);
     }
 
     /// Hands the fees to the identity, but for what is burnt. Gives the lamports handed out.
@@ -370,33 +378,30 @@ impl<'a> RoundRun<'a> {
         reward
     }
 
-    fn end(
-        mut self,
-        batch: &Batch,
-        results: Vec<Result<Ran, TransactionError>>,
-    ) -> Result<(Outcome, Left), Fault> {
+    fn end(mut self, done: Vec<Done>) -> Result<(Outcome, Left), Fault> {
         let reward = self.hand_out_fees();
         let mut part = BlockPart {
             slot: self.chain.slot,
             round: self.round,
             time: self.chain.time,
-            transactions: Vec::new(),
+            transactions: Vec::with_capacity(done.len()),
         };
-        let mut receipts = Vec::with_capacity(batch.inputs.len());
+        let mut receipts = Vec::with_capacity(done.len());
         let mut usage = Usage::default();
-        for (input, result) in batch.inputs.iter().zip(results) {
-            let status = match result.and_then(|ran| Ok((ran.transaction, ran.processed?))) {
-                Err(error) => Err(error),
-                Ok((transaction, charged)) => {
-                    usage.instructions = usage.instructions.saturating_add(charged.units);
-                    let index = self.chain.slot_transactions + part.transactions.len() as u64;
-                    let record = record(&input.bytes, &transaction, *charged, part.slot, index);
-                    let output = leaf::encode(&record.status);
-                    part.transactions.push(record);
-                    Ok(output)
-                }
-            };
-            receipts.push(receipt(input, status));
+        for Done { receipt, charged } in done {
+            if let Some(effect) = charged {
+                let Effect {
+                    mut record,
+                    message,
+                    ..
+                } = *effect;
+                usage.instructions = usage.instructions.saturating_add(record.units);
+                let index = self.chain.slot_transactions + part.transactions.len() as u64;
+                record.index = u32::try_from(index).unwrap_or(u32::MAX);
+                part.transactions.push(record);
+                self.charged.push(message);
+            }
+            receipts.push(receipt);
         }
         self.write_chain(&part, reward);
         self.seal(part, receipts, usage)
@@ -404,10 +409,15 @@ impl<'a> RoundRun<'a> {
 
     /// Writes what the round did beside accounts, but for the chain itself.
     fn write_chain(&mut self, part: &BlockPart, reward: u64) {
+        let records = part.transactions.iter().collect();
+        let encoded = self.workers.map(TAKEN_LEAST, records, |record| {
+            let encoded = leaf::encode(record);
+            (record_digest(&encoded), encoded)
+        });
+        let (digests, encoded): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
         let count = part.transactions.len() as u64;
         let chain = &mut self.chain;
-        let encoded = leaf::encode(part);
-        chain.absorb(self.round, &encoded);
+        chain.absorb(self.round, chain.time, &digests);
         chain.slot_transactions += count;
         chain.transactions = chain.transactions.saturating_add(count);
         chain.slot_rewards = chain.slot_rewards.saturating_add(reward);
@@ -418,7 +428,8 @@ impl<'a> RoundRun<'a> {
             self.leaves.insert(key, Some(hashes));
         }
         let key = leaf::round_key(leaf::PART, chain.slot, self.round);
-        self.leaves.insert(key, Some(encoded));
+        self.leaves
+            .insert(key, Some(leaf::encode_part(part, &encoded)));
     }
 
     /// Checks the supply and puts the outcome together.
@@ -433,8 +444,11 @@ impl<'a> RoundRun<'a> {
             mut chain,
             mut warm,
             mut leaves,
+            ledger,
+            workers,
             ..
         } = self;
+        ledger.leave(accounts.keys_from(0), &mut warm.writers);
         let changes = accounts.finish()?;
         let added = lamports_added(&changes);
         let charged = i128::from(self.fees.0) + i128::from(self.fees.1);
@@ -453,14 +467,7 @@ impl<'a> RoundRun<'a> {
         };
         chain.supply = supply;
         leaves.insert(leaf::CHAIN.to_vec(), Some(leaf::encode(&chain)));
-        for change in &changes {
-            let leaf = change.after.as_ref().map(leaf::encode_account);
-            leaves.insert(leaf::account_key(&change.key), leaf);
-        }
-        let write_log: WriteLog = leaves
-            .into_iter()
-            .map(|(key, value)| WriteLogEntry { key, value })
-            .collect();
+        let write_log = write_log(workers, &changes, leaves);
         let outcome = Outcome {
             write_log,
             images: image_writes(&changes)?,
@@ -479,8 +486,62 @@ impl<'a> RoundRun<'a> {
     }
 }
 
-fn arrive_one(bytes: &[u8], verified: &Verified) -> Result<Decoded, TransactionError> {
-    let decoded = decode::decode(bytes)?;
-    verified.verify(bytes, &decoded)?;
-    Ok(decoded)
+/// Positions in a group of the transactions that are to be run; the results of the others.
+fn runnable(group: &mut [Option<Waiting<'_>>], results: &mut [Option<Done>]) -> Vec<usize> {
+    let mut numbers = Vec::with_capacity(group.len());
+    for (position, (waiting, result)) in group.iter_mut().zip(results).enumerate() {
+        match waiting {
+            Some(Ok(_)) => numbers.push(position),
+            _ => {
+                if let Some(Err(refused)) = waiting.take() {
+                    *result = Some(refused.done());
+                }
+            }
+        }
+    }
+    numbers
+}
+
+/// Packs the chains of a level into lanes: numbers of the transactions, and these.
+fn lanes<'b>(
+    level: &plan::Level,
+    mut take: impl FnMut(usize) -> Option<Arrived<'b>>,
+) -> Vec<(Vec<usize>, Vec<Arrived<'b>>)> {
+    let mut lanes: Vec<(Vec<usize>, Vec<Arrived<'b>>)> = Vec::new();
+    for chain in level.chains() {
+        let is_full = lanes
+            .last()
+            .is_none_or(|(members, _)| members.len() + chain.len() > LANE);
+        if is_full {
+            lanes.push((Vec::with_capacity(LANE), Vec::with_capacity(LANE)));
+        }
+        let Some((members, lane)) = lanes.last_mut() else {
+            continue;
+        };
+        for number in chain {
+            members.push(*number);
+            lane.extend(take(*number));
+        }
+    }
+    lanes
+}
+
+/// The changes of accounts and the other leaves, ascending by key.
+fn write_log(
+    workers: &Workers,
+    changes: &[Change],
+    leaves: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+) -> WriteLog {
+    let changes = changes.iter().collect();
+    let mut entries = workers.map(TAKEN_LEAST, changes, |change: &Change| WriteLogEntry {
+        key: leaf::account_key(&change.key),
+        value: change.after.as_ref().map(leaf::encode_account),
+    });
+    let others = leaves
+        .into_iter()
+        .map(|(key, value)| WriteLogEntry { key, value });
+    entries.extend(others);
+    // Two runs that ascend each, of which one may lie within the other.
+    entries.sort_by(|first, second| first.key.cmp(&second.key));
+    entries
 }

@@ -2,7 +2,7 @@
 //!
 //! The leaves are the truth; this set of them is what a round looks up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use solana_hash::Hash;
@@ -11,6 +11,7 @@ use trilith_protocol::Fault;
 use trilith_types::StateRead;
 
 use super::leaf;
+use crate::keyed::Keyed;
 
 /// Hashes of one leaf of [`leaf::STATUS`].
 pub(crate) fn encode(hashes: &[Hash]) -> Vec<u8> {
@@ -20,7 +21,7 @@ pub(crate) fn encode(hashes: &[Hash]) -> Vec<u8> {
 /// The set.
 #[derive(Clone, Default)]
 pub(crate) struct Statuses {
-    hashes: BTreeSet<[u8; 32]>,
+    hashes: Keyed<()>,
     by_slot: BTreeMap<u64, Vec<[u8; 32]>>,
 }
 
@@ -38,7 +39,7 @@ impl Statuses {
     }
 
     fn add(&mut self, slot: u64, hash: [u8; 32]) {
-        self.hashes.insert(hash);
+        self.hashes.insert(hash, ());
         self.by_slot.entry(slot).or_default().push(hash);
     }
 

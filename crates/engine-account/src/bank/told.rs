@@ -1,9 +1,11 @@
 //! What is told of a transaction: its receipt and its record.
 
+use solana_account::AccountSharedData;
 use solana_message::SanitizedMessage;
 use solana_pubkey::Pubkey;
 use solana_transaction_error::TransactionError;
-use trilith_protocol::{Input, Receipt, ReceiptStatus};
+use trilith_protocol::{Receipt, ReceiptStatus};
+use trilith_types::Hash;
 
 use super::decode::{self, Sanitized};
 use super::leaf;
@@ -12,7 +14,7 @@ use crate::record::TransactionRecord;
 use crate::{CODE_TRANSACTION, MODULE};
 
 /// The receipt of an input: the encoded status, or why it had no effect.
-pub(crate) fn receipt(input: &Input, status: Result<Vec<u8>, TransactionError>) -> Receipt {
+pub(crate) fn receipt(input: Hash, status: Result<Vec<u8>, TransactionError>) -> Receipt {
     let (status, output) = match status {
         Ok(output) => (ReceiptStatus::Accepted, output),
         Err(error) => {
@@ -25,20 +27,20 @@ pub(crate) fn receipt(input: &Input, status: Result<Vec<u8>, TransactionError>) 
         }
     };
     Receipt {
-        input: input.hash(),
+        input,
         status,
         output,
     }
 }
 
-/// The record of a transaction that was charged.
+/// The record of a transaction that was charged, which did so much `work`, and what it wrote. Its
+/// position in the slot is left at 0.
 pub(crate) fn record(
     bytes: &[u8],
     transaction: &Sanitized,
     charged: Charged,
-    slot: u64,
-    index: u64,
-) -> TransactionRecord {
+    (slot, work): (u64, u64),
+) -> (TransactionRecord, Vec<(Pubkey, AccountSharedData)>) {
     let message = transaction.message();
     let keys: Vec<Pubkey> = message.account_keys().iter().copied().collect();
     let loaded = message.account_keys().len() - message.static_account_keys().len();
@@ -48,11 +50,19 @@ pub(crate) fn record(
     };
     let [balances_before, balances_after] = charged.balances;
     let [tokens_before, tokens_after] = charged.tokens;
-    TransactionRecord {
+    let locked = (0..keys.len())
+        .filter(|index| message.is_writable(*index))
+        .fold(0u128, |bits, index| {
+            bits | u32::try_from(index)
+                .ok()
+                .and_then(|index| 1u128.checked_shl(index))
+                .unwrap_or(0)
+        });
+    let record = TransactionRecord {
         transaction: bytes.to_vec(),
         signature: *transaction.signature(),
         slot,
-        index: u32::try_from(index).unwrap_or(u32::MAX),
+        index: 0,
         status: charged.status,
         fee: charged.fees.total_fee(),
         units: charged.units,
@@ -68,5 +78,8 @@ pub(crate) fn record(
         tokens_before,
         tokens_after,
         written: charged.writes.iter().map(|(key, _)| *key).collect(),
-    }
+        work,
+        locked,
+    };
+    (record, charged.writes)
 }

@@ -10,6 +10,7 @@ use trilith_types::StateRead;
 
 use super::accounts::{Known, nothing_known};
 use super::chain::ChainState;
+use super::cost::Writers;
 use super::features::{self, InForce};
 use super::leaf;
 use super::processor::Svm;
@@ -23,6 +24,7 @@ pub(crate) struct Warm {
     pub(crate) rules: Rules,
     pub(crate) known: Arc<Known>,
     pub(crate) statuses: Statuses,
+    pub(crate) writers: Writers,
     pub(crate) svm: Svm,
     /// The slot for which `svm` is prepared.
     pub(crate) prepared: Option<u64>,
@@ -68,8 +70,14 @@ impl Warm {
     /// Reads what a round needs.
     pub(crate) fn load(view: &dyn StateRead) -> Result<Self, Fault> {
         let rules = Rules::load(view)?;
+        let chain: Option<ChainState> = leaf::read(view, leaf::CHAIN, "the chain")?;
+        let writers = match &chain {
+            Some(chain) => Writers::load(view, chain)?,
+            None => Writers::default(),
+        };
         Ok(Self {
-            chain: leaf::read(view, leaf::CHAIN, "the chain")?,
+            chain,
+            writers,
             svm: Svm::new(&rules)?,
             rules,
             known: nothing_known(),

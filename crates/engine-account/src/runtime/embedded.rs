@@ -26,6 +26,7 @@ use crate::bank::processor::Svm;
 use crate::bank::round::Left;
 use crate::bank::warm::{Rules, Warm};
 use crate::gates;
+use crate::parallel::Workers;
 use crate::record::BlockPart;
 
 /// Most bytes of an account's data. Source: Solana `system-interface`,
@@ -93,6 +94,7 @@ impl AccountEngine {
     #[must_use]
     pub fn on_threads(mut self, threads: usize) -> Self {
         self.config.threads = threads.max(1);
+        self.workers = Workers::new(threads);
         self
     }
 
@@ -113,6 +115,7 @@ impl AccountEngine {
             pending: Mutex::default(),
             desk: Desk::default(),
             verified: Verified::new(self.verified.is_trusting()),
+            workers: Workers::new(self.config.threads),
         }
     }
 
@@ -275,7 +278,7 @@ impl<'a> Editing<'a> {
             transactions: Vec::new(),
         };
         let encoded = leaf::encode(&part);
-        chain.absorb(chain.round, &encoded);
+        chain.absorb(chain.round, chain.time, &[]);
         let key = leaf::round_key(leaf::PART, chain.slot, chain.round);
         leaves.insert(key, Some(encoded));
         leaves.insert(leaf::CHAIN.to_vec(), Some(leaf::encode(&chain)));
@@ -311,6 +314,7 @@ impl Warm {
             rules: self.rules.clone(),
             known: nothing_known(),
             statuses: self.statuses.clone(),
+            writers: self.writers.clone(),
             svm: self.svm.fork(&|_| true),
             prepared: None,
         }

@@ -16,6 +16,7 @@ mod programs;
 mod random;
 mod refusals;
 mod sbpf;
+mod slots;
 mod splits;
 mod today;
 mod transfers;

@@ -3,10 +3,10 @@
 use solana_pubkey::Pubkey;
 use trilith_engine_account::fuzz_transaction;
 use trilith_engine_account::query::{CODE_QUESTION, Question};
-use trilith_protocol::{QueryError, ReceiptStatus};
+use trilith_protocol::QueryError;
 
 use super::harness::{Network, SOL};
-use super::wire::{Random, key, keypair, signature, transaction, transfer, unit_limit};
+use super::wire::{Random, key, keypair, transaction, transfer, unit_limit};
 
 #[test]
 fn a_transaction_is_charged_once() {
@@ -171,51 +171,6 @@ fn malformed_questions_are_refused() {
             assert_eq!(reject.code, CODE_QUESTION, "{reject}");
         }
     }
-}
-
-#[test]
-fn a_slot_holds_only_so_much_work() {
-    let mut network = Network::new();
-    let alice = keypair(10);
-    network.airdrop(&key(&alice), 5 * SOL);
-    network.pass(1);
-    let blockhash = network.blockhash();
-    let memo = Pubkey::from_str_const("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr");
-    let talk = |index: usize| {
-        let mut text = vec![b'x'; 1_000];
-        text[..5].copy_from_slice(format!("{index:05}").as_bytes());
-        let instruction = solana_instruction::Instruction::new_with_bytes(memo, &text, Vec::new());
-        let limit = unit_limit(1_400_000);
-        transaction(&[limit, instruction], &[&alice], blockhash)
-    };
-    let batch: Vec<Vec<u8>> = (0..300).map(talk).collect();
-    let receipts = network.round(&batch);
-    let charged = Network::statuses(&receipts)
-        .iter()
-        .take_while(|status| **status == Some(Ok(())))
-        .count();
-    // What each asks for must fit; what it does not use is left to the next.
-    let units = network
-        .record(signature(&batch[0]))
-        .expect("it was charged")
-        .units;
-    let work = units + 720 + 300;
-    let limit = 100_000_000;
-    let last = charged as u64 - 1;
-    assert!(last * work + 1_400_000 + 720 + 300 <= limit);
-    assert!((last + 1) * work + 1_400_000 + 720 + 300 > limit);
-    for receipt in &receipts[charged..] {
-        let ReceiptStatus::Rejected { message, .. } = &receipt.status else {
-            panic!("there was no room for it");
-        };
-        assert_eq!(message, "Transaction would exceed max Block Cost Limit");
-    }
-    // The same slot stays full; the next one has room.
-    let refused = batch[charged].clone();
-    network.refusal(&refused);
-    network.pass(1);
-    let record = network.send_bytes(&refused);
-    assert_eq!(record.status, Ok(()));
 }
 
 #[test]

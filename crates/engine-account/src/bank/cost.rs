@@ -1,0 +1,263 @@
+//! What transactions cost a slot, and how much of that a slot takes.
+//!
+//! The work of all transactions of a slot is bounded, that of the transactions that write one
+//! account more tightly, and so is the data that they ask to allocate. A transaction is let in by
+//! what it asks for and counted by what it used.
+//!
+//! Source: crate `solana-cost-model` 4.2.2, `CostTracker::would_fit` and `CostModel`. Work is
+//! compute units, signatures and write locks; bytes of instructions and of loaded accounts, which
+//! the ecosystem counts as well, are bounded here by the size of rounds.
+
+use std::ops::ControlFlow;
+
+use solana_pubkey::Pubkey;
+use solana_sdk_ids::system_program;
+use solana_svm_transaction::svm_message::SVMStaticMessage as _;
+use solana_system_interface::instruction::SystemInstruction;
+use solana_transaction_error::TransactionError;
+use trilith_params::account::{
+    ACCOUNT_DATA_BYTES_MAX, ACCOUNT_UNITS_MAX, SIGNATURE_UNITS, SLOT_DATA_BYTES_MAX,
+    SLOT_UNITS_MAX, TRANSACTION_DATA_BYTES_MAX, WRITE_LOCK_UNITS,
+};
+use trilith_protocol::Fault;
+use trilith_types::StateRead;
+
+use super::accounts::Place;
+use super::budget::Limits;
+use super::chain::ChainState;
+use super::decode::Sanitized;
+use super::leaf;
+use crate::keyed::Keyed;
+use crate::record::BlockPart;
+
+/// What one transaction costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// Work, in compute units.
+    pub(crate) work: u64,
+    /// Bytes of account data that it asks to allocate.
+    pub(crate) data: u64,
+}
+
+/// The most a transaction may cost.
+pub(crate) fn asked(transaction: &Sanitized, limits: &Limits) -> Cost {
+    Cost {
+        work: work(transaction, limits.budget.compute_unit_limit),
+        data: allocated(transaction),
+    }
+}
+
+/// What a transaction cost that used so many compute units.
+pub(crate) fn used(transaction: &Sanitized, units: u64, asked: Cost) -> Cost {
+    Cost {
+        work: work(transaction, units),
+        data: asked.data,
+    }
+}
+
+/// The work of a transaction that uses so many compute units.
+pub(crate) fn work(transaction: &Sanitized, units: u64) -> u64 {
+    let signatures = transaction
+        .num_transaction_signatures()
+        .saturating_mul(SIGNATURE_UNITS);
+    let locks = transaction
+        .num_write_locks()
+        .saturating_mul(WRITE_LOCK_UNITS);
+    units.saturating_add(signatures).saturating_add(locks)
+}
+
+/// Bytes that a transaction asks the system program for. Asking for more than an account may have
+/// fails, so that such a transaction allocates nothing.
+fn allocated(transaction: &Sanitized) -> u64 {
+    let requests = transaction
+        .program_instructions_iter()
+        .filter(|(program, _)| **program == system_program::ID)
+        .map(|(_, instruction)| space(instruction.data));
+    let sum = requests.into_iter().try_fold(0u64, |sum, space| {
+        (space <= ACCOUNT_DATA_BYTES_MAX).then(|| sum.saturating_add(space))
+    });
+    sum.unwrap_or(0).min(TRANSACTION_DATA_BYTES_MAX)
+}
+
+/// Bytes that one instruction of the system program asks for.
+fn space(data: &[u8]) -> u64 {
+    // Tags of the instructions that name a size; all others are not read further.
+    if !matches!(data.first(), Some(0 | 3 | 8 | 9 | 13)) {
+        return 0;
+    }
+    match bincode::deserialize(data) {
+        Ok(
+            SystemInstruction::CreateAccount { space, .. }
+            | SystemInstruction::CreateAccountWithSeed { space, .. }
+            | SystemInstruction::CreateAccountAllowPrefund { space, .. }
+            | SystemInstruction::Allocate { space }
+            | SystemInstruction::AllocateWithSeed { space, .. },
+        ) => space,
+        _ => 0,
+    }
+}
+
+/// What the transactions of a slot cost so far by the accounts they write. It can be read from the
+/// records of the slot again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Writers {
+    slot: u64,
+    work: Keyed<u64>,
+}
+
+impl Writers {
+    /// Reads the records of the newest slot.
+    ///
+    /// # Errors
+    /// [`Fault`] if the state cannot be read.
+    pub(crate) fn load(view: &dyn StateRead, chain: &ChainState) -> Result<Self, Fault> {
+        let mut writers = Self {
+            slot: chain.slot,
+            work: Keyed::default(),
+        };
+        let mut parts = Vec::new();
+        let prefix = leaf::slot_key(leaf::PART, chain.slot);
+        view.iterate(&prefix, &mut |_, part| {
+            parts.push(leaf::decode::<BlockPart>(part, "a part of a block"));
+            ControlFlow::Continue(())
+        })?;
+        for part in parts {
+            for record in part?.transactions {
+                let locked = record.keys.iter().enumerate();
+                for (_, key) in locked.filter(|(index, _)| record.is_locked_for_writing(*index)) {
+                    writers.add(key, record.work);
+                }
+            }
+        }
+        Ok(writers)
+    }
+
+    /// Forgets the slots before.
+    pub(crate) fn begin(&mut self, slot: u64) {
+        if self.slot != slot {
+            self.slot = slot;
+            self.work.clear();
+        }
+    }
+
+    fn add(&mut self, key: &Pubkey, work: u64) {
+        let sum = self.work.get_or_insert_with(key.as_array(), || 0);
+        *sum = sum.saturating_add(work);
+    }
+
+    fn of(&self, key: &Pubkey) -> u64 {
+        self.work.get(key.as_array()).copied().unwrap_or(0)
+    }
+}
+
+/// What a slot has taken, while a round goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// Work by the accounts that are written, by place.
+    written: Vec<u64>,
+    /// The same of transactions that were let in and have not run yet.
+    expected: Vec<u64>,
+}
+
+/// A transaction that waits to be let in.
+pub(crate) struct Asking<'a> {
+    pub(crate) cost: Cost,
+    pub(crate) locks: &'a [(Place, bool)],
+}
+
+impl Ledger {
+    /// Learns of accounts that have places now.
+    pub(crate) fn extend<'k>(&mut self, keys: impl Iterator<Item = &'k Pubkey>, writers: &Writers) {
+        self.written.extend(keys.map(|key| writers.of(key)));
+        self.expected.resize(self.written.len(), 0);
+    }
+
+    /// How many of the transactions, from the first on, the slot takes if each costs what it asks
+    /// for. What they do not use is left to those that follow.
+    ///
+    /// # Errors
+    /// [`TransactionError`] if it does not take the first.
+    pub(crate) fn fitting<'t>(
+        &mut self,
+        chain: &ChainState,
+        asking: impl Iterator<Item = Option<Asking<'t>>> + Clone,
+    ) -> Result<usize, TransactionError> {
+        let mut sum = Cost {
+            work: chain.slot_units,
+            data: chain.slot_data,
+        };
+        let mut count = 0;
+        let mut first_error = None;
+        for asking in asking.clone() {
+            if let Some(asking) = asking {
+                match self.room(sum, &asking) {
+                    Ok(next) => sum = next,
+                    Err(error) => {
+                        first_error = Some(error);
+                        break;
+                    }
+                }
+                for place in written(asking.locks) {
+                    let expected = &mut self.expected[place.index()];
+                    *expected = expected.saturating_add(asking.cost.work);
+                }
+            }
+            count += 1;
+        }
+        for asking in asking.take(count).flatten() {
+            for place in written(asking.locks) {
+                self.expected[place.index()] = 0;
+            }
+        }
+        match first_error {
+            Some(error) if count == 0 => Err(error),
+            _ => Ok(count),
+        }
+    }
+
+    /// The sum with one more transaction.
+    fn room(&self, sum: Cost, asking: &Asking<'_>) -> Result<Cost, TransactionError> {
+        let next = Cost {
+            work: sum.work.saturating_add(asking.cost.work),
+            data: sum.data.saturating_add(asking.cost.data),
+        };
+        if next.work > SLOT_UNITS_MAX {
+            return Err(TransactionError::WouldExceedMaxBlockCostLimit);
+        }
+        if asking.cost.data > 0 && next.data > SLOT_DATA_BYTES_MAX {
+            return Err(TransactionError::WouldExceedAccountDataBlockLimit);
+        }
+        let is_full = written(asking.locks).any(|place| {
+            let taken = self.written[place.index()].saturating_add(self.expected[place.index()]);
+            taken.saturating_add(asking.cost.work) > ACCOUNT_UNITS_MAX
+        });
+        if is_full {
+            return Err(TransactionError::WouldExceedMaxAccountCostLimit);
+        }
+        Ok(next)
+    }
+
+    /// Counts a transaction that was charged.
+    pub(crate) fn take(&mut self, chain: &mut ChainState, cost: Cost, locks: &[(Place, bool)]) {
+        chain.slot_units = chain.slot_units.saturating_add(cost.work);
+        chain.slot_data = chain.slot_data.saturating_add(cost.data);
+        for place in written(locks) {
+            let written = &mut self.written[place.index()];
+            *written = written.saturating_add(cost.work);
+        }
+    }
+
+    /// Leaves what accounts cost to the next round of the slot.
+    pub(crate) fn leave<'k>(&self, keys: impl Iterator<Item = &'k Pubkey>, writers: &mut Writers) {
+        for (key, work) in keys.zip(&self.written) {
+            if *work > 0 {
+                writers.work.insert(key.to_bytes(), *work);
+            }
+        }
+    }
+}
+
+fn written(locks: &[(Place, bool)]) -> impl Iterator<Item = Place> {
+    let written = locks.iter().filter(|(_, is_written)| *is_written);
+    written.map(|(place, _)| *place)
+}

@@ -1,0 +1,207 @@
+//! Transactions on their way through a round: as they arrive, as a thread runs them, and what they
+//! come to.
+
+use solana_account::AccountSharedData;
+use solana_hash::Hash as MessageHash;
+use solana_pubkey::Pubkey;
+use solana_svm_transaction::svm_message::SVMStaticMessage as _;
+use solana_transaction_error::TransactionError;
+use trilith_protocol::{Fault, Input, Receipt};
+use trilith_types::Hash;
+
+use super::accounts::{Accounts, Place};
+use super::budget::Limits;
+use super::chain::ChainState;
+use super::decode::{self, Decoded, Sanitized, Tables, Verified};
+use super::processor::{Processor as _, Svm};
+use super::statuses::Statuses;
+use super::told::{receipt, record};
+use super::warm::Rules;
+use super::{check, cost};
+use crate::record::TransactionRecord;
+
+/// A transaction that may be run.
+pub(crate) struct Arrived<'a> {
+    pub(crate) input: &'a Input,
+    /// [`Input::hash`].
+    pub(crate) hash: Hash,
+    pub(crate) transaction: Sanitized,
+    pub(crate) limits: Limits,
+    /// The most it may cost its slot.
+    pub(crate) asked: cost::Cost,
+    /// Its accounts and whether it writes them, in message order.
+    pub(crate) locks: Vec<(Place, bool)>,
+}
+
+/// An input that is not run, and why.
+pub(crate) struct Refused {
+    /// [`Input::hash`].
+    pub(crate) hash: Hash,
+    pub(crate) error: TransactionError,
+}
+
+/// Decodes an input and checks what its bytes say by themselves.
+pub(crate) fn decode<'a>(
+    input: &'a Input,
+    verified: &Verified,
+) -> (&'a Input, Hash, Result<Decoded, TransactionError>) {
+    let decoded = decode::decode(&input.bytes).and_then(|decoded| {
+        verified.verify(&input.bytes, &decoded)?;
+        Ok(decoded)
+    });
+    (input, input.hash(), decoded)
+}
+
+impl<'a> Arrived<'a> {
+    /// Resolves the lookup tables of a decoded input and reads what it asks for.
+    pub(crate) fn resolve(
+        (input, hash, decoded): (&'a Input, Hash, Result<Decoded, TransactionError>),
+        tables: &Tables<'_>,
+        rules: &Rules,
+    ) -> Result<Self, Refused> {
+        let resolved = decoded
+            .and_then(|decoded| decoded.resolve(tables))
+            .and_then(|transaction| {
+                let limits = check::limits(&transaction, rules)?;
+                Ok((transaction, limits))
+            });
+        match resolved {
+            Ok((transaction, limits)) => Ok(Self {
+                input,
+                hash,
+                asked: cost::asked(&transaction, &limits),
+                transaction,
+                limits,
+                locks: Vec::new(),
+            }),
+            Err(error) => Err(Refused { hash, error }),
+        }
+    }
+
+    /// Whether its checks look at nothing that a transaction before it can change.
+    pub(crate) fn may_follow(&self, chain: &ChainState) -> bool {
+        chain.is_recent(self.transaction.recent_blockhash(), chain.slot)
+    }
+
+    /// It without being run.
+    pub(crate) fn refuse(self, error: TransactionError) -> Refused {
+        Refused {
+            hash: self.hash,
+            error,
+        }
+    }
+}
+
+/// What became of an input.
+pub(crate) struct Done {
+    pub(crate) receipt: Receipt,
+    pub(crate) charged: Option<Box<Effect>>,
+}
+
+/// What a transaction that was charged does to the state.
+pub(crate) struct Effect {
+    /// Without its position in the slot, which only the batch knows.
+    pub(crate) record: TransactionRecord,
+    pub(crate) message: MessageHash,
+    pub(crate) cost: cost::Cost,
+    /// Lamports of signatures and of priority.
+    pub(crate) fees: (u64, u64),
+    /// What it wrote, in message order.
+    pub(crate) writes: Vec<(Place, AccountSharedData)>,
+    /// What it wrote and the places of which it may have charged for work.
+    pub(crate) locks: Vec<(Place, bool)>,
+}
+
+impl Refused {
+    pub(crate) fn done(self) -> Done {
+        Done {
+            receipt: receipt(self.hash, Err(self.error)),
+            charged: None,
+        }
+    }
+}
+
+/// What all lanes of a level share.
+pub(crate) struct Road<'a, 'v> {
+    pub(crate) accounts: &'a Accounts<'v>,
+    pub(crate) chain: &'a ChainState,
+    pub(crate) statuses: &'a Statuses,
+    pub(crate) svm: &'a Svm,
+}
+
+impl Road<'_, '_> {
+    /// Runs transactions one after the other, each on what those before it wrote.
+    ///
+    /// # Errors
+    /// [`Fault`] if this node failed.
+    pub(crate) fn run(&self, lane: Vec<Arrived<'_>>) -> Result<Vec<Done>, Fault> {
+        let mut transactions = Vec::with_capacity(lane.len());
+        let mut checked = Vec::with_capacity(lane.len());
+        let mut rest = Vec::with_capacity(lane.len());
+        for arrived in lane {
+            let Arrived {
+                input,
+                hash,
+                transaction,
+                limits,
+                asked,
+                locks,
+            } = arrived;
+            checked.push(check::check(
+                &transaction,
+                limits,
+                self.accounts,
+                self.chain,
+                self.statuses,
+            ));
+            transactions.push(transaction);
+            rest.push((input, hash, asked, locks));
+        }
+        let processed = self
+            .svm
+            .process(self.accounts, &transactions, checked, true)?;
+        let done = transactions.into_iter().zip(processed).zip(rest);
+        Ok(done
+            .map(|((transaction, processed), (input, hash, asked, locks))| {
+                let charged = match processed {
+                    Ok(charged) => charged,
+                    Err(error) => return Refused { hash, error }.done(),
+                };
+                let fees = &charged.fees;
+                let fees = (fees.transaction_fee(), fees.prioritization_fee());
+                let cost = cost::used(&transaction, charged.units, asked);
+                let (record, writes) = record(
+                    &input.bytes,
+                    &transaction,
+                    *charged,
+                    (self.chain.slot, cost.work),
+                );
+                let writes = writes.into_iter().filter_map(|(key, account)| {
+                    // Every account of a message has a place.
+                    Some((self.accounts.place_of(&key)?, account))
+                });
+                Done {
+                    receipt: receipt(hash, Ok(super::leaf::encode(&record.status))),
+                    charged: Some(Box::new(Effect {
+                        message: *transaction.message_hash(),
+                        cost,
+                        fees,
+                        writes: writes.collect(),
+                        locks,
+                        record,
+                    })),
+                }
+            })
+            .collect())
+    }
+}
+
+/// Keys of a transaction with whether it writes them.
+pub(crate) fn locked(transaction: &Sanitized) -> impl Iterator<Item = (&Pubkey, bool)> {
+    let message = transaction.message();
+    let keys = message.account_keys();
+    (0..keys.len()).filter_map(move |index| {
+        let key = message.account_keys().get(index)?;
+        Some((key, message.is_writable(index)))
+    })
+}
