@@ -9,6 +9,7 @@ mod answer;
 mod bank;
 pub mod gates;
 mod index;
+mod packed;
 mod parallel;
 pub mod policy;
 pub mod query;

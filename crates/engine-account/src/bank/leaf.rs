@@ -10,8 +10,9 @@
 //! | `s` ‖ slot ‖ round | message hashes of the transactions that were charged |
 //!
 //! Numbers in keys are big-endian, so that keys ascend with slots. An account has a fixed layout of
-//! its own, because light clients read it; the other values are `bincode` with fixed-width
-//! integers, the form in which the ecosystem's own types are encoded canonically.
+//! its own, because light clients read it, and parts of blocks have one, because they are many
+//! ([`crate::packed`]); the other values are `bincode` with fixed-width integers, the form in which
+//! the ecosystem's own types are encoded canonically.
 
 use bincode::Options as _;
 use serde::Serialize;
