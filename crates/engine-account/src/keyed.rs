@@ -21,6 +21,10 @@ impl<V> Keyed<V> {
         self.0.get(key)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn contains(&self, key: &[u8; 32]) -> bool {
         self.0.contains_key(key)
     }

@@ -10,6 +10,7 @@ mod bank;
 pub mod gates;
 mod index;
 mod keyed;
+mod packed;
 mod parallel;
 pub mod policy;
 pub mod query;

@@ -43,6 +43,18 @@ impl Workers {
         }
     }
 
+    /// Does two things, side by side if there are threads for it.
+    pub(crate) fn both<A: Send, B: Send>(
+        &self,
+        first: impl FnOnce() -> A + Send,
+        second: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        match (self.threads > 1).then(|| self.pool()).flatten() {
+            Some(pool) => pool.install(|| rayon::join(first, second)),
+            None => (first(), second()),
+        }
+    }
+
     /// `None` where the system gives no more threads: then the work is done without them.
     fn pool(&self) -> Option<&ThreadPool> {
         let start = || {
@@ -76,6 +88,8 @@ mod tests {
                 let results = workers.map(least, items.clone(), |item| item * 2);
                 assert_eq!(results, doubled, "{threads} threads, {least} least");
             }
+            let (first, second) = workers.both(|| items.len(), || doubled.len());
+            assert_eq!((first, second), (100, 100));
             let none: Vec<u8> = workers.map(1, Vec::new(), |item| item);
             assert!(none.is_empty());
         }

@@ -6,11 +6,16 @@
 //!
 //! Knows nothing of JSON: a gateway derives its shapes from these.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 use solana_transaction_error::TransactionResult;
+
+use crate::packed;
 
 /// One transaction that was charged: executed, or failed after its fee was taken. Transactions
 /// that could not be charged leave no record, only a receipt of their round.
@@ -132,8 +137,9 @@ pub struct TokenBalance {
     pub decimals: u8,
 }
 
-/// What one round did: the part of a block that one state leaf holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What one round did: the part of a block that one state leaf holds. It is encoded as one byte
+/// string, in a form of its own that leaves out what is said twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockPart {
     /// The slot.
     pub slot: u64,
@@ -143,6 +149,30 @@ pub struct BlockPart {
     pub time: u64,
     /// Transactions in the order of the batch, without those that could not be charged.
     pub transactions: Vec<TransactionRecord>,
+}
+
+impl Serialize for BlockPart {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&packed::pack(self))
+    }
+}
+
+impl<'de> Deserialize<'de> for BlockPart {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Packed;
+        impl Visitor<'_> for Packed {
+            type Value = BlockPart;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the packed form of a part of a block")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<BlockPart, E> {
+                packed::unpack(bytes).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_bytes(Packed)
+    }
 }
 
 /// A slot in which there was at least one round.

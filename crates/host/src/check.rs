@@ -3,9 +3,9 @@
 use thiserror::Error;
 use trilith_params::host::MESSAGES_BYTES_MAX;
 use trilith_protocol::root::IncomingMessage;
-use trilith_protocol::{Batch, ImageChange, Outcome, RoundContext, RoundLimits};
-use trilith_types::StateRead;
+use trilith_protocol::{Batch, ImageChange, Input, Outcome, RoundContext, RoundLimits};
 use trilith_types::cbor::Decoder;
+use trilith_types::{Hash, StateRead};
 
 /// The rule of [`Outcome`] that was broken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -84,9 +84,20 @@ pub fn outcome(
     batch: &Batch,
     limits: &RoundLimits,
 ) -> Result<(), OutcomeError> {
+    let names: Vec<Hash> = batch.inputs.iter().map(Input::hash).collect();
+    named(outcome, view, &names, limits)
+}
+
+/// Checks as [`outcome`], where the inputs' hashes are known.
+pub(crate) fn named(
+    outcome: &Outcome,
+    view: &dyn StateRead,
+    names: &[Hash],
+    limits: &RoundLimits,
+) -> Result<(), OutcomeError> {
     write_log(outcome)?;
     images(outcome)?;
-    receipts(outcome, batch)?;
+    receipts(outcome, names)?;
     messages(outcome, limits)?;
     attested(outcome, view)
 }
@@ -162,19 +173,18 @@ fn images(outcome: &Outcome) -> Result<(), OutcomeError> {
     Ok(())
 }
 
-fn receipts(outcome: &Outcome, batch: &Batch) -> Result<(), OutcomeError> {
-    let matching = outcome.receipts.len() == batch.inputs.len()
-        && outcome
-            .receipts
-            .iter()
-            .zip(&batch.inputs)
-            .all(|(receipt, input)| receipt.input == input.hash());
-    if matching {
+fn receipts(outcome: &Outcome, names: &[Hash]) -> Result<(), OutcomeError> {
+    if outcome
+        .receipts
+        .iter()
+        .map(|receipt| &receipt.input)
+        .eq(names)
+    {
         return Ok(());
     }
     Err(OutcomeError::Receipts {
         receipts: outcome.receipts.len(),
-        inputs: batch.inputs.len(),
+        inputs: names.len(),
     })
 }
 

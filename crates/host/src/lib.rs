@@ -9,11 +9,12 @@
 //! returned one, and nothing else of the store has changed.
 
 mod check;
+mod inputs;
 
 use std::sync::Arc;
 
 use thiserror::Error;
-use trilith_mkvs::root_of;
+use trilith_mkvs::{OneThread, TreeError};
 use trilith_protocol::{
     Batch, ComputeResultsHeader, Fault, ImageChange, ImageWrite, Outcome, Receipt, RoundContext,
     RoundLimits, Runtime, io,
@@ -146,12 +147,13 @@ impl Host {
         context: &RoundContext,
         limits: &RoundLimits,
     ) -> Result<Outcome, HostFault> {
-        if let Some(index) = io::duplicate_input(batch) {
+        let names = inputs::names(&batch.inputs, &*self.store.workers());
+        if let Some(index) = io::duplicate_name(&names) {
             return Err(HostFault::DuplicateInput { index });
         }
         let view = self.view(context.runtime, parent)?;
         let outcome = runtime.execute(&*view, batch, context, limits)?;
-        let checked = check::outcome(&outcome, &*view, batch, limits)
+        let checked = check::named(&outcome, &*view, &names, limits)
             .and_then(|()| check::incoming(&outcome, context).map(drop));
         checked.map_err(|error| HostFault::BadOutcome {
             runtime: context.runtime,
@@ -172,7 +174,10 @@ impl Host {
         context: &RoundContext,
         mut outcome: Outcome,
     ) -> Result<Executed, HostFault> {
-        let io_root = io_root(batch, &outcome.receipts)?;
+        // Each receipt names its input, as was checked.
+        let names: Vec<&Hash> = outcome.receipts.iter().map(|told| &told.input).collect();
+        let io_root = inputs::root(batch, &names, &outcome.receipts, &*self.store.workers());
+        let io_root = io_root.map_err(io_fault)?;
         let taken = check::incoming(&outcome, context).map_err(|error| HostFault::BadOutcome {
             runtime: context.runtime,
             error,
@@ -215,9 +220,14 @@ impl Host {
 /// # Errors
 /// [`HostFault::Runtime`] if the inputs make no tree.
 pub fn io_root(batch: &Batch, receipts: &[Receipt]) -> Result<Hash, HostFault> {
-    let root = root_of(io::entries(batch, receipts))
-        .map_err(|error| Fault(format!("the round's inputs make no tree: {error}")))?;
+    let names = inputs::names(&batch.inputs, &OneThread);
+    let names: Vec<&Hash> = names.iter().collect();
+    let root = inputs::root(batch, &names, receipts, &OneThread).map_err(io_fault)?;
     Ok(root)
+}
+
+fn io_fault(error: TreeError) -> Fault {
+    Fault(format!("the round's inputs make no tree: {error}"))
 }
 
 fn image_update(write: ImageWrite) -> ImageUpdate {

@@ -23,6 +23,16 @@ pub trait Workers {
     fn run(&self, jobs: Vec<Job<'_>>);
 }
 
+/// Runs jobs one after the other where they were asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OneThread;
+
+impl Workers for OneThread {
+    fn run(&self, jobs: Vec<Job<'_>>) {
+        jobs.into_iter().for_each(|job| job());
+    }
+}
+
 /// Levels at which a log is parted: up to 64 jobs, so that unequal ones even out.
 const LEVELS: u32 = 6;
 /// A part with fewer entries than this is not parted further: a job should outweigh its hand-over.

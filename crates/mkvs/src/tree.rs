@@ -217,15 +217,3 @@ fn look(node: &Node, key: &[u8], bits: &mut Bits<'_>, known: &mut usize) -> Look
         }
     }
 }
-
-/// The root of the tree with these entries; of entries with one key, the last counts.
-///
-/// # Errors
-/// [`TreeError`] if a key or a value is too long.
-pub fn root_of(entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<Hash, TreeError> {
-    let mut tree = Tree::empty();
-    for (key, value) in entries {
-        tree.insert(&key, &value)?;
-    }
-    Ok(tree.root())
-}

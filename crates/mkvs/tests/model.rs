@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use trilith_mkvs::{ProofVersion, Tree, TreeError, diff, root_of};
+use trilith_mkvs::{
+    LeafHash, OneThread, ProofVersion, Tree, TreeError, diff, root_of, root_of_leaves,
+};
 use trilith_proof::mkvs::{ProofError, verify_value};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -104,7 +106,9 @@ proptest! {
             let other = other.index(entries.len());
             entries.swap(at, other);
         }
-        prop_assert_eq!(root_of(entries).unwrap(), tree.root());
+        prop_assert_eq!(root_of(entries.clone()).unwrap(), tree.root());
+        let leaves = entries.iter().map(|(key, value)| LeafHash::of(key.clone(), value).unwrap());
+        prop_assert_eq!(root_of_leaves(leaves.collect(), &OneThread).unwrap(), tree.root());
     }
 
     #[test]
@@ -219,5 +223,25 @@ proptest! {
                 model.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
             prop_assert_eq!(shown, expected);
         }
+    }
+}
+
+#[test]
+fn leaves_that_are_parted_have_the_same_root() {
+    // Enough for jobs, with keys that end where others go on and keys that come twice.
+    for count in [0u32, 1, 2, 255, 256, 257, 1_000, 5_000] {
+        let (mut tree, mut leaves) = (Tree::empty(), Vec::new());
+        for index in 0..count {
+            let number = index.wrapping_mul(0x9e37_79b9) % (count + 1);
+            let len = 1 + index as usize % 4;
+            let (key, value) = (&number.to_be_bytes()[4 - len..], index.to_le_bytes());
+            tree.insert(key, &value).unwrap();
+            leaves.push(LeafHash::of(key.to_vec(), &value).unwrap());
+        }
+        assert_eq!(
+            root_of_leaves(leaves, &OneThread).unwrap(),
+            tree.root(),
+            "{count}"
+        );
     }
 }

@@ -16,8 +16,6 @@
 //! Invariant: inputs of a batch are distinct, because the tree knows an input by its hash.
 //! [`duplicate_input`] finds a violation, which whoever takes a batch from outside must refuse.
 
-use std::collections::BTreeSet;
-
 use trilith_types::Hash;
 use trilith_types::cbor::{Encoder, MapBuilder};
 
@@ -49,12 +47,16 @@ pub fn entries(batch: &Batch, receipts: &[Receipt]) -> Vec<Entry> {
 
 /// The entries of inputs alone, in the order of the batch.
 pub fn input_entries(inputs: &[Input]) -> Vec<Entry> {
-    let entry = |(position, input): (usize, &Input)| {
-        let mut encoder = Encoder::new();
-        encoder.array(2).bytes(&input.bytes).uint(position as u64);
-        (transaction_key(&input.hash(), INPUT), encoder.finish())
-    };
+    let entry = |(position, input): (usize, &Input)| input_entry(input, &input.hash(), position);
     inputs.iter().enumerate().map(entry).collect()
+}
+
+/// The entry of the input at `position`, whose hash is `name`.
+pub fn input_entry(input: &Input, name: &Hash, position: usize) -> Entry {
+    // The head of an array and those of a byte string and a number are shorter than 16 bytes.
+    let mut encoder = Encoder::with_capacity(input.bytes.len() + 16);
+    encoder.array(2).bytes(&input.bytes).uint(position as u64);
+    (transaction_key(name, INPUT), encoder.finish())
 }
 
 /// The entry of what became of one input.
@@ -81,7 +83,7 @@ pub fn output_entry(receipt: &Receipt) -> Entry {
 }
 
 /// The entry of the agreed time of a batch.
-fn time_entry(batch: &Batch) -> Entry {
+pub fn time_entry(batch: &Batch) -> Entry {
     let value = MapBuilder::new()
         .field("time", put::uint(batch.time.0))
         .finish();
@@ -98,11 +100,16 @@ fn transaction_key(hash: &Hash, part: u8) -> Vec<u8> {
 
 /// The position of the first input that stands in the batch before, if there is one.
 pub fn duplicate_input(batch: &Batch) -> Option<usize> {
-    let mut seen = BTreeSet::new();
-    batch
-        .inputs
-        .iter()
-        .position(|input| !seen.insert(input.hash()))
+    let names: Vec<Hash> = batch.inputs.iter().map(Input::hash).collect();
+    duplicate_name(&names)
+}
+
+/// The position of the first name that stands among the names before, if there is one.
+pub fn duplicate_name(names: &[Hash]) -> Option<usize> {
+    let mut places: Vec<(&Hash, usize)> = names.iter().zip(0..).collect();
+    places.sort_unstable();
+    let again = places.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+    again.map(|pair| pair[1].1).min()
 }
 
 /// The hash of outgoing messages that goes into a block: [`Hash::EMPTY`] of none, else the hash of
@@ -196,6 +203,8 @@ mod tests {
         assert_eq!(duplicate_input(&batch), None);
         batch.inputs.push(input(1));
         assert_eq!(duplicate_input(&batch), Some(2));
+        let twice = [3, 2, 1, 2, 1, 3].map(|byte| input(byte).hash());
+        assert_eq!(duplicate_name(&twice), Some(3));
     }
 
     #[test]

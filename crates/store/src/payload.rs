@@ -342,7 +342,10 @@ pub(crate) struct SealParts<'s> {
 impl SealParts<'_> {
     /// The payload of the record.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut encoder = Encoder::new();
+        // Heads are at most 9 bytes each; what images need comes on top where there are any.
+        let entry = |entry: &WriteLogEntry| entry.key.len() + value_len(entry) + 2 * 9;
+        let bytes = 256 + self.log.iter().map(entry).sum::<usize>();
+        let mut encoder = Encoder::with_capacity(bytes);
         self.write(&mut encoder);
         encoder.finish()
     }
@@ -420,6 +423,10 @@ impl Seal {
             images,
         })
     }
+}
+
+fn value_len(entry: &WriteLogEntry) -> usize {
+    entry.value.as_ref().map_or(0, Vec::len)
 }
 
 fn version(e: &mut Encoder, namespace: &RuntimeId, round: u64, root: &Hash) {

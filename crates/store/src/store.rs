@@ -561,6 +561,11 @@ impl Store {
         }
     }
 
+    /// The threads that seal, for other work that a round needs.
+    pub fn workers(&self) -> Arc<dyn trilith_mkvs::Workers> {
+        Arc::new(self.shared.read(|state| state.workers))
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

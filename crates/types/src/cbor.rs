@@ -72,6 +72,13 @@ impl Encoder {
         Self::default()
     }
 
+    /// An empty encoder that does not move what it wrote before it has this many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+        }
+    }
+
     fn head(&mut self, major: u8, value: u64) {
         let major = major << 5;
         match value {

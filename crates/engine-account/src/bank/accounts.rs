@@ -84,6 +84,8 @@ pub(crate) struct Accounts<'a> {
     known: Arc<Known>,
     places: Keyed<Place>,
     entries: Vec<Entry>,
+    /// What had been written when transactions began to run.
+    at_start: Keyed<Option<AccountSharedData>>,
     fault: Mutex<Option<Fault>>,
 }
 
@@ -106,6 +108,7 @@ impl<'a> Accounts<'a> {
             known,
             places: Keyed::default(),
             entries: Vec::new(),
+            at_start: Keyed::default(),
             fault: Mutex::new(None),
         }
     }
@@ -162,6 +165,27 @@ impl<'a> Accounts<'a> {
     pub(crate) fn get(&self, key: &Pubkey) -> Option<AccountSharedData> {
         match self.place_of(key) {
             Some(place) => self.current(&self.entries[place.index()]).clone(),
+            None => self.read(key),
+        }
+    }
+
+    /// Keeps what was written so far, for [`Self::get_at_start`].
+    pub(crate) fn start(&mut self) {
+        for entry in &self.entries {
+            if let Some(account) = &entry.after {
+                self.at_start.insert(entry.key.to_bytes(), account.clone());
+            }
+        }
+    }
+
+    /// The account as it was at [`Self::start`]; `None` also where it cannot be read, see
+    /// [`Self::check`].
+    pub(crate) fn get_at_start(&self, key: &Pubkey) -> Option<AccountSharedData> {
+        if let Some(account) = self.at_start.get(key.as_array()) {
+            return account.clone();
+        }
+        match self.place_of(key) {
+            Some(place) => self.before(&self.entries[place.index()]).clone(),
             None => self.read(key),
         }
     }
@@ -233,13 +257,14 @@ impl<'a> Accounts<'a> {
         slot.clone().map_or(Ok(()), Err)
     }
 
-    /// What the round changed, ascending by key. Accounts written with what they were before are
-    /// left out.
+    /// What the round changed, ascending by key, and ends it. Accounts written with what they were
+    /// before are left out.
     ///
     /// # Errors
     /// The first fault of a read.
-    pub(crate) fn finish(mut self) -> Result<Vec<Change>, Fault> {
+    pub(crate) fn finish(&mut self) -> Result<Vec<Change>, Fault> {
         let entries = std::mem::take(&mut self.entries);
+        self.places = Keyed::default();
         let mut changes = Vec::with_capacity(entries.len());
         for mut entry in entries {
             let Some(after) = entry.after.take() else {

@@ -149,21 +149,14 @@ impl ChainState {
         self.rules = digest(&[b"trilith-account-gates", &super::leaf::encode(in_force)]);
     }
 
-    /// Takes what a round did into the digest of its slot: its agreed time and the digests of its
-    /// records ([`record_digest`]).
-    pub(crate) fn absorb(&mut self, round: u64, time: u64, records: &[[u8; 32]]) {
+    /// Takes what a round did into the digest of its slot.
+    pub(crate) fn absorb(&mut self, round: u64, part: &[u8]) {
         self.digest = digest(&[
             self.digest.as_bytes(),
             &round.to_le_bytes(),
-            &time.to_le_bytes(),
-            records.as_flattened(),
+            &Sha256::digest(part),
         ]);
     }
-}
-
-/// SHA-256 of an encoded record.
-pub(crate) fn record_digest(record: &[u8]) -> [u8; 32] {
-    Sha256::digest(record).into()
 }
 
 /// SHA-256 of the concatenation.

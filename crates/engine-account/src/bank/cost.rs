@@ -166,6 +166,11 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Ledger {
+    /// How many accounts it knows of.
+    pub(crate) fn places(&self) -> usize {
+        self.written.len()
+    }
+
     /// Learns of accounts that have places now.
     pub(crate) fn extend<'k>(&mut self, keys: impl Iterator<Item = &'k Pubkey>, writers: &Writers) {
         self.written.extend(keys.map(|key| writers.of(key)));

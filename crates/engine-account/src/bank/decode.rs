@@ -229,7 +229,7 @@ impl<'a> Tables<'a> {
     ) -> Result<(), AddressLoaderError> {
         let account = self
             .accounts
-            .get(&lookup.account_key)
+            .get_at_start(&lookup.account_key)
             .ok_or(AddressLoaderError::LookupTableAccountNotFound)?;
         if *account.owner() != address_lookup_table::ID {
             return Err(AddressLoaderError::InvalidAccountOwner);

@@ -10,8 +10,9 @@
 //! | `s` ‖ slot ‖ round | message hashes of the transactions that were charged |
 //!
 //! Numbers in keys are big-endian, so that keys ascend with slots. An account has a fixed layout of
-//! its own, because light clients read it; the other values are `bincode` with fixed-width
-//! integers, the form in which the ecosystem's own types are encoded canonically.
+//! its own, because light clients read it, and parts of blocks have one, because they are many
+//! ([`crate::packed`]); the other values are `bincode` with fixed-width integers, the form in which
+//! the ecosystem's own types are encoded canonically.
 
 use bincode::Options as _;
 use serde::Serialize;
@@ -21,8 +22,6 @@ use solana_pubkey::Pubkey;
 use trilith_params::account::INLINE_BYTES_MAX;
 use trilith_protocol::Fault;
 use trilith_types::{ImageId, StateRead};
-
-use crate::record::BlockPart;
 
 /// Key of the state of the chain.
 pub(crate) const CHAIN: &[u8] = b"m";
@@ -137,21 +136,6 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     format()
         .serialize(value)
         .expect("writing to memory does not fail")
-}
-
-/// The leaf of a part of a block whose records are `encoded` already. It is what [`encode`] makes of
-/// the part.
-pub(crate) fn encode_part(part: &BlockPart, encoded: &[Vec<u8>]) -> Vec<u8> {
-    let count = encoded.len() as u64;
-    let len = encoded.iter().map(Vec::len).sum::<usize>();
-    let mut leaf = Vec::with_capacity(4 * 8 + len);
-    for number in [part.slot, part.round, part.time, count] {
-        leaf.extend_from_slice(&number.to_le_bytes());
-    }
-    for record in encoded {
-        leaf.extend_from_slice(record);
-    }
-    leaf
 }
 
 /// The value of a leaf that [`encode`] made.

@@ -98,18 +98,51 @@ impl Conflicts {
     }
 }
 
-/// Plans transactions, given in the order of the batch. Places are below `places`.
-pub(crate) fn levels<'a>(
-    places: usize,
+/// Plans groups of transactions, one group after the other.
+#[derive(Default)]
+pub(crate) struct Planner {
+    /// Uses of accounts by place, each with the group it is of.
+    uses: Vec<(u32, Use)>,
+    /// The newest group.
+    group: u32,
+}
+
+impl Planner {
+    /// Plans a group of transactions, given in the order of the batch. Places are below `places`.
+    pub(crate) fn levels<'a>(
+        &mut self,
+        places: usize,
+        transactions: impl Iterator<Item = Locks<'a>>,
+    ) -> Vec<Level> {
+        self.group += 1;
+        if self.uses.len() < places {
+            self.uses.resize(places, (0, Use::default()));
+        }
+        levels(&mut self.uses, self.group, transactions)
+    }
+}
+
+/// The use of an account in this group.
+fn used(uses: &mut [(u32, Use)], group: u32, place: Place) -> &mut Use {
+    let (of, used) = &mut uses[place.index()];
+    if *of != group {
+        *of = group;
+        *used = Use::default();
+    }
+    used
+}
+
+fn levels<'a>(
+    uses: &mut [(u32, Use)],
+    group: u32,
     transactions: impl Iterator<Item = Locks<'a>>,
 ) -> Vec<Level> {
-    let mut uses = vec![Use::default(); places];
     let mut chains_of_level: Vec<u32> = Vec::new();
     let mut chosen: Vec<Chain> = Vec::new();
     for locks in transactions {
         let mut conflicts = Conflicts::default();
         for (place, is_written) in locks.accounts {
-            let used = &uses[place.index()];
+            let used = used(uses, group, *place);
             conflicts.add(used.writer, false);
             if *is_written {
                 conflicts.add(used.reader, used.has_more_readers);
@@ -130,7 +163,7 @@ pub(crate) fn levels<'a>(
             }
         };
         for (place, is_written) in locks.accounts {
-            uses[place.index()].take(chain, *is_written);
+            used(uses, group, *place).take(chain, *is_written);
         }
         chosen.push(chain);
     }
@@ -190,7 +223,24 @@ fn gather(chains_of_level: &[u32], chosen: &[Chain]) -> Vec<Level> {
 #[cfg(test)]
 mod tests {
     use super::super::accounts::Place;
-    use super::{Level, Locks, levels};
+    use super::{Level, Locks, Planner};
+
+    fn levels<'a>(places: usize, transactions: impl Iterator<Item = Locks<'a>>) -> Vec<Level> {
+        let mut planner = Planner::default();
+        // What a group before left must not matter.
+        let before: Vec<(Place, bool)> = (0..places as u32)
+            .map(|place| (Place::test(place), true))
+            .collect();
+        planner.levels(
+            places,
+            std::iter::once(Locks {
+                accounts: &before,
+                may_follow: true,
+                repeats: None,
+            }),
+        );
+        planner.levels(places, transactions)
+    }
 
     type Transaction = Vec<(Place, bool)>;
 

@@ -264,7 +264,7 @@ impl<'a> Editing<'a> {
         let Self {
             mut warm,
             mut chain,
-            accounts,
+            mut accounts,
             mut leaves,
         } = self;
         let changes = accounts.finish()?;
@@ -278,7 +278,7 @@ impl<'a> Editing<'a> {
             transactions: Vec::new(),
         };
         let encoded = leaf::encode(&part);
-        chain.absorb(chain.round, chain.time, &[]);
+        chain.absorb(chain.round, &encoded);
         let key = leaf::round_key(leaf::PART, chain.slot, chain.round);
         leaves.insert(key, Some(encoded));
         leaves.insert(leaf::CHAIN.to_vec(), Some(leaf::encode(&chain)));
