@@ -6,16 +6,14 @@ use solana_instruction::error::InstructionError as Error;
 use solana_instruction::{AccountMeta, Instruction};
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::{bpf_loader_upgradeable, system_program, sysvar};
-use trilith_engine_account::Profile;
 
 use super::actor::{
-    ACTOR, FOREIGN, FULL, OTHER, OWNED, Script, bare, failed, file, program, stage,
+    ACTOR, FOREIGN, FULL, OTHER, OWNED, PROFILES, Script, bare, failed, file, program, stage,
 };
 use super::harness::{Network, SOL};
 use super::sbpf::{FILE, HEAP, INPUT, Program};
 use super::wire::{create, key, keypair, transaction, transfer};
 
-const PROFILES: [Profile; 2] = [Profile::Classic, Profile::Today];
 const PROBE: Pubkey = Pubkey::new_from_array([0xc1; 32]);
 
 /// Sends a transaction that must fail and leave nothing but its fee, and shows that the network

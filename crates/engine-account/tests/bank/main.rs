@@ -8,6 +8,7 @@ mod gates;
 mod harness;
 mod history;
 mod hostile;
+mod malformed;
 mod mixed;
 mod oracle;
 mod policy;
