@@ -5,6 +5,7 @@ pub mod cases;
 pub mod harness;
 pub mod rent;
 pub mod state;
+mod transaction;
 
 #[allow(dead_code)]
 #[path = "../../../crates/engine-account/tests/bank/sbpf.rs"]

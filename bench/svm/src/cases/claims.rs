@@ -19,8 +19,8 @@ pub(super) fn case(random: &mut Random) -> Case {
         secp256r1_program::ID,
     ]);
     let count = random.pick(&[0u8, 1, 1, 1, 2]);
-    let pair = SigningKey::from_bytes(&[random.next() as u8; 32]);
-    let message = vec![random.next() as u8; random.below(100) as usize];
+    let pair = SigningKey::from_bytes(&[random.number() as u8; 32]);
+    let message = vec![random.number() as u8; random.below(100) as usize];
     let signature = pair.sign(&message).to_bytes();
     // An instruction stands behind it in the bank and none in the harness: it is never named.
     let index = random.pick(&[SELF, SELF, SELF, 300]);

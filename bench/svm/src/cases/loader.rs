@@ -208,7 +208,7 @@ fn instruction(random: &mut Random, tag: u32, names: &Names) -> (Vec<u8>, Vec<Ac
     match tag {
         0 => (Vec::new(), vec![written(buffer), read(authority)]),
         1 => {
-            let bytes = vec![random.next() as u8; random.below(400) as usize];
+            let bytes = vec![random.number() as u8; random.below(400) as usize];
             let offset = random.below(500) as u32;
             let len = bytes.len() as u64;
             let data = [&offset.to_le_bytes()[..], &len.to_le_bytes(), &bytes].concat();

@@ -24,7 +24,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -33,7 +33,7 @@ impl Random {
 
     /// A number below a limit.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.number() % limit
     }
 
     /// Whether a chance of one in so many came.
@@ -110,7 +110,7 @@ fn spoil(case: &mut Case, random: &mut Random) {
             data[at] ^= 1 << random.below(8);
         }
         6 => case.units = random.below(u64::from(case.units) / 20 + 200) as u32,
-        7 => data.push(random.next() as u8),
+        7 => data.push(random.number() as u8),
         _ => {}
     }
 }

@@ -76,7 +76,7 @@ fn account(random: &mut Random, keys: &[Pubkey]) -> solana_account::Account {
             let mut data = [&1u32.to_le_bytes()[..], &1u32.to_le_bytes()].concat();
             data[0] = u8::from(!random.one_in(6));
             data.extend(random.pick(keys).to_bytes());
-            data.extend([random.next() as u8; 32]);
+            data.extend([random.number() as u8; 32]);
             data.extend(5_000u64.to_le_bytes());
             holding(nonce_lamports, data, system_program::ID)
         }
@@ -95,7 +95,7 @@ fn fitting(random: &mut Random, tag: u32, authority: &Pubkey) -> solana_account:
         4 | 5 | 7 | 12 => {
             let mut data = [&u32::from(tag != 12).to_le_bytes()[..], &1u32.to_le_bytes()].concat();
             data.extend(authority.to_bytes());
-            data.extend([random.next() as u8; 32]);
+            data.extend([random.number() as u8; 32]);
             data.extend(5_000u64.to_le_bytes());
             holding(lamports, data, system_program::ID)
         }

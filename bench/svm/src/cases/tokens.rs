@@ -92,7 +92,7 @@ fn mint_data(random: &mut Random, people: &[Pubkey]) -> Vec<u8> {
 fn holding_data(random: &mut Random, mint: Pubkey, people: &[Pubkey]) -> Vec<u8> {
     match random.below(12) {
         0 | 1 => return vec![0; HOLDING_BYTES],
-        2 => return vec![random.next() as u8; random.below(200) as usize],
+        2 => return vec![random.number() as u8; random.below(200) as usize],
         _ => {}
     }
     let owner = random.pick(people);

@@ -3,5 +3,6 @@
 
 mod mock_bank;
 
+#[allow(dead_code)]
 #[path = "../../target/svm/integration_test.rs"]
 mod integration_test;
