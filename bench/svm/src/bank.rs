@@ -120,11 +120,22 @@ impl Bank {
 
     /// Writes accounts directly. Those without lamports vanish.
     pub fn write(&mut self, accounts: impl IntoIterator<Item = (Pubkey, Account)>) {
-        let edit = Edit {
+        self.edit(&Edit {
             accounts: accounts.into_iter().collect(),
             ..Edit::default()
-        };
-        let outcome = self.engine.edit(&self.state, &edit);
+        });
+    }
+
+    /// Takes a blockhash for a recent one.
+    pub fn accept(&mut self, blockhash: Hash) {
+        self.edit(&Edit {
+            blockhashes: vec![blockhash],
+            ..Edit::default()
+        });
+    }
+
+    fn edit(&mut self, edit: &Edit) {
+        let outcome = self.engine.edit(&self.state, edit);
         self.seal(outcome.expect("accounts can be written"));
         self.round += 1;
     }

@@ -82,6 +82,12 @@ impl Default for MockBankCallback {
 }
 
 impl MockBankCallback {
+    /// Our bank, with what was written to it.
+    pub fn into_bank(self) -> Bank {
+        let accounts = Arc::into_inner(self.account_shared_data).expect("there is one");
+        accounts.into_inner().expect("nobody panicked").0
+    }
+
     fn write(&self, key: Pubkey, account: AccountSharedData) {
         let mut accounts = self.account_shared_data.write().expect("nobody panicked");
         accounts.insert(key, account);
