@@ -97,6 +97,8 @@ pub(crate) struct Network {
     pub(crate) elapsed: u64,
     /// Features that the root approved.
     pub(crate) approved: Vec<Pubkey>,
+    /// Whether the witness of a batch is shown the state before it as the state after it.
+    pub(crate) is_lying: bool,
 }
 
 impl Network {
@@ -123,6 +125,7 @@ impl Network {
             round: 0,
             elapsed: 0,
             approved: Vec::new(),
+            is_lying: false,
         };
         network.round(&[]);
         network
@@ -236,9 +239,10 @@ impl Network {
         self.root = first.0;
         if let Some(engine) = witness {
             let after = self.steady.host().view(RUNTIME, self.root);
+            let after = after.expect("the state");
             let witnessed = Witnessed {
                 before: &*parent,
-                after: &*after.expect("the state"),
+                after: if self.is_lying { &*parent } else { &*after },
                 batch: &batch,
                 context: &context,
                 receipts: &first.2,

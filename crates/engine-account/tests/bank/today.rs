@@ -315,3 +315,14 @@ fn lamports_from_nowhere(good: &TransactionRecord, pairs: &[Pair], identity: &Pu
     let told = check(&good, &pairs, identity).expect_err("a lamport came from nowhere");
     assert!(told.contains("do not conserve"), "{told}");
 }
+
+/// The witness of a batch compares where the batch led to with where its transactions lead.
+#[test]
+#[should_panic(expected = "after the transactions one by one and as a batch")]
+fn a_batch_that_led_elsewhere_is_told() {
+    let mut network = Network::new();
+    let alice = key(&keypair(10));
+    network.airdrop(&alice, 5 * SOL);
+    network.is_lying = true;
+    network.airdrop(&alice, SOL);
+}
