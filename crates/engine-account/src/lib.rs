@@ -7,6 +7,7 @@
 mod admit;
 mod answer;
 mod bank;
+pub mod conformance;
 pub mod gates;
 mod index;
 mod keyed;

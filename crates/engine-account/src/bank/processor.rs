@@ -410,7 +410,7 @@ fn inner_instructions(
 }
 
 /// How the processor asks for accounts and precompiles.
-struct Callback<'a, 'b>(&'a Accounts<'b>);
+pub(crate) struct Callback<'a, 'b>(pub(crate) &'a Accounts<'b>);
 
 impl TransactionProcessingCallback for Callback<'_, '_> {
     fn get_account_shared_data(&self, key: &Pubkey) -> Option<(AccountSharedData, u64)> {

@@ -13,6 +13,8 @@ use super::cases;
 use super::harness::{self, Network, SOL};
 use super::wire::{key, keypair};
 
+/// The oldest rules and today's.
+pub(crate) const PROFILES: [Profile; 2] = [Profile::Classic, Profile::Today];
 /// The program.
 pub(crate) const ACTOR: Pubkey = Pubkey::new_from_array([0xa1; 32]);
 /// The same program under another key.

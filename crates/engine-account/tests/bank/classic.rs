@@ -254,7 +254,7 @@ fn the_fee_of_a_request_is_told_before_it_is_paid() {
 }
 
 #[test]
-fn version_1_names_limits_that_the_classic_rules_do_not_know() {
+pub(crate) fn version_1_names_limits_that_the_classic_rules_do_not_know() {
     let mut network = stage(Profile::Classic, Vec::new());
     let alice = keypair(10);
     let config = v1::TransactionConfig {

@@ -30,7 +30,7 @@ fn network() -> Network {
 }
 
 #[test]
-fn what_cannot_be_loaded_is_charged() {
+pub(crate) fn what_cannot_be_loaded_is_charged() {
     let mut network = network();
     let (alice, bob) = (keypair(10), keypair(11));
     network.airdrop(&key(&bob), SOL);
@@ -63,7 +63,7 @@ fn what_cannot_be_loaded_is_charged() {
 }
 
 #[test]
-fn who_cannot_pay_is_refused() {
+pub(crate) fn who_cannot_pay_is_refused() {
     let mut network = network();
     let (alice, poor, mint) = (keypair(10), keypair(11), keypair(12));
     // Just enough to exist.
@@ -105,7 +105,7 @@ fn who_cannot_pay_is_refused() {
 }
 
 #[test]
-fn an_account_is_named_once() {
+pub(crate) fn an_account_is_named_once() {
     let mut network = network();
     let (alice, bob) = (keypair(10), key(&keypair(11)));
     let message = Message {
@@ -127,7 +127,7 @@ fn an_account_is_named_once() {
 }
 
 #[test]
-fn lookup_tables_must_be_tables() {
+pub(crate) fn lookup_tables_must_be_tables() {
     let mut network = network();
     let (alice, fake) = (keypair(10), keypair(11));
     let empty = create(
@@ -168,7 +168,7 @@ fn lookup_tables_must_be_tables() {
 }
 
 #[test]
-fn a_transaction_locks_at_most_64_accounts() {
+pub(crate) fn a_transaction_locks_at_most_64_accounts() {
     let mut network = network();
     let alice = keypair(10);
     network.pass(1);

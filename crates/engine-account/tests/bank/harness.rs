@@ -13,7 +13,7 @@ use solana_transaction_error::TransactionResult;
 use tempfile::TempDir;
 use trilith_engine_account::query::{Account, Answer, Chain, Question};
 use trilith_engine_account::record::TransactionRecord;
-use trilith_engine_account::{AccountConfig, AccountEngine, Genesis, Profile};
+use trilith_engine_account::{AccountConfig, AccountEngine, Genesis, Profile, read_account};
 use trilith_host::Host;
 use trilith_protocol::root::{ActiveFeature, FeatureId, FromRoot};
 use trilith_protocol::{
@@ -21,10 +21,11 @@ use trilith_protocol::{
     RoundContext, RoundLimits, Runtime as _,
 };
 use trilith_store::Store;
-use trilith_types::{Epoch, Hash, Height, Round, RuntimeId, StateRead, TimeNanos};
+use trilith_types::{Epoch, Hash, Height, Round, RuntimeId, TimeNanos};
 
-use super::today::{self, Pair};
+use super::table;
 use super::wire::{key, keypair, signature, transaction};
+use super::witness::{self, Witnessed};
 
 const RUNTIME: RuntimeId = RuntimeId::test(5);
 const START: u64 = 1_800_000_000_000_000_000;
@@ -88,12 +89,16 @@ fn approval(id: &Pubkey) -> ActiveFeature {
 pub(crate) struct Network {
     steady: Replica,
     restarted: Replica,
+    /// More replicas, each with the number of rounds after which it is restarted.
+    further: Vec<(Replica, u64)>,
     root: Hash,
     round: u64,
     /// Agreed time since the start, nanoseconds.
     pub(crate) elapsed: u64,
     /// Features that the root approved.
     pub(crate) approved: Vec<Pubkey>,
+    /// Whether the witness of a batch is shown the state before it as the state after it.
+    pub(crate) is_lying: bool,
 }
 
 impl Network {
@@ -104,13 +109,23 @@ impl Network {
 
     /// A network with a genesis of its own that has had its first round.
     pub(crate) fn with(genesis: Genesis) -> Self {
+        Self::with_further(genesis, &[])
+    }
+
+    /// The same with more replicas of so many threads, each restarted after so many rounds.
+    pub(crate) fn with_further(genesis: Genesis, replicas: &[(usize, u64)]) -> Self {
         let mut network = Self {
             steady: Replica::new(genesis.clone(), 1),
-            restarted: Replica::new(genesis, 3),
+            restarted: Replica::new(genesis.clone(), 3),
+            further: replicas
+                .iter()
+                .map(|(threads, rounds)| (Replica::new(genesis.clone(), *threads), *rounds))
+                .collect(),
             root: Hash::EMPTY,
             round: 0,
             elapsed: 0,
             approved: Vec::new(),
+            is_lying: false,
         };
         network.round(&[]);
         network
@@ -185,7 +200,14 @@ impl Network {
             batch_bytes_max: 10_000_000,
             messages_max: 0,
         };
-        let results = [&self.steady, &self.restarted].map(|replica| {
+        let is_checked = self.steady.genesis.profile == Profile::Today && !batch.inputs.is_empty();
+        let witness = is_checked.then(|| self.steady.engine.fork());
+        for (replica, rounds) in &mut self.further {
+            if self.round.is_multiple_of(*rounds) {
+                replica.restart();
+            }
+        }
+        let run = |replica: &Replica| {
             let host = replica.host();
             let executed = host
                 .execute(&replica.engine, self.root, &batch, &context, &limits)
@@ -198,54 +220,45 @@ impl Network {
                 executed.io_root,
                 executed.outcome.receipts,
             )
-        });
-        let [first, second] = results;
-        assert_eq!(first.0, second.0, "the state roots of round {}", self.round);
-        assert_eq!(first.1, second.1, "the I/O roots of round {}", self.round);
-        self.root = first.0;
-        if self.steady.genesis.profile == Profile::Today {
-            self.check_today(&*parent);
+        };
+        let first = run(&self.steady);
+        let further = self.further.iter().map(|(replica, _)| replica);
+        for replica in std::iter::once(&self.restarted).chain(further) {
+            let (threads, other) = (replica.threads, run(replica));
+            assert_eq!(
+                first.0, other.0,
+                "state roots of round {}, {threads} threads",
+                self.round
+            );
+            assert_eq!(
+                first.1, other.1,
+                "I/O roots of round {}, {threads} threads",
+                self.round
+            );
         }
+        self.root = first.0;
+        if let Some(engine) = witness {
+            let after = self.steady.host().view(RUNTIME, self.root);
+            let after = after.expect("the state");
+            let witnessed = Witnessed {
+                before: &*parent,
+                after: if self.is_lying { &*parent } else { &*after },
+                batch: &batch,
+                context: &context,
+                receipts: &first.2,
+                identity: self.steady.genesis.identity,
+            };
+            witness::witness(&engine, &witnessed);
+        }
+        table::note(&first.2);
         first.2
     }
 
-    /// Checks today's rules where the round had one transaction that was charged.
-    fn check_today(&self, parent: &dyn StateRead) {
-        let question = Question::Rounds {
-            after: self.round - 1,
-            limit: 1,
-        };
-        let Answer::Rounds(rounds) = self.ask(&question) else {
-            panic!("not rounds");
-        };
-        let [record] = &rounds[0].transactions[..] else {
-            return;
-        };
-        let accounts = |view: &dyn StateRead| {
-            let keys = record.keys.clone();
-            let question = Question::Accounts { keys, slice: None };
-            let answer = self
-                .steady
-                .engine
-                .query(view, &question.encode(), &self.context());
-            match Answer::decode(&answer.expect("an answer")) {
-                Ok(Answer::Accounts(accounts)) => accounts,
-                other => panic!("not accounts: {other:?}"),
-            }
-        };
-        let current = self.steady.host().view(RUNTIME, self.root);
-        let after = accounts(&*current.expect("the state"));
-        let pairs: Vec<Pair> = record
-            .keys
-            .iter()
-            .zip(accounts(parent).into_iter().zip(after))
-            .map(|(key, (before, after))| Pair {
-                key: *key,
-                before,
-                after,
-            })
-            .collect();
-        today::check(record, &pairs, &self.chain().identity);
+    /// An account as the state has it.
+    pub(crate) fn raw(&self, key: &Pubkey) -> Option<solana_account::Account> {
+        let view = self.steady.host().view(RUNTIME, self.root);
+        let account = read_account(&*view.expect("the state"), key);
+        account.expect("the state is sound").map(Into::into)
     }
 
     /// What the steady replica's pool says to a transaction.

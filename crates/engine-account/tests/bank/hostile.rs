@@ -9,13 +9,12 @@ use solana_sdk_ids::{bpf_loader_upgradeable, system_program, sysvar};
 use trilith_engine_account::Profile;
 
 use super::actor::{
-    ACTOR, FOREIGN, FULL, OTHER, OWNED, Script, bare, failed, file, program, stage,
+    ACTOR, FOREIGN, FULL, OTHER, OWNED, PROFILES, Script, bare, failed, file, program, stage,
 };
 use super::harness::{Network, SOL};
 use super::sbpf::{FILE, HEAP, INPUT, Program};
 use super::wire::{create, key, keypair, transaction, transfer};
 
-const PROFILES: [Profile; 2] = [Profile::Classic, Profile::Today];
 const PROBE: Pubkey = Pubkey::new_from_array([0xc1; 32]);
 
 /// Sends a transaction that must fail and leave nothing but its fee, and shows that the network
@@ -109,6 +108,51 @@ fn recursion_is_halted_within_programs_and_between_them() {
         let (error, _, _) = fails(&mut network, through.on(&accounts));
         assert_eq!(error, Error::ReentrancyNotAllowed);
     }
+}
+
+/// A chain may be short and have many links: a transaction runs at most 64 instructions, those that
+/// programs call included.
+#[test]
+fn calls_side_by_side_are_halted_too() {
+    let mut network = stage(Profile::Today, Vec::new());
+    let accounts = [(OTHER, false)];
+    let many = |count: usize| {
+        let calls = (0..count).fold(Script::default(), |script, _| script.invoke(0, &[], &[]));
+        calls.on(&accounts)
+    };
+    let alice = keypair(10);
+    let limit = super::wire::unit_limit(1_400_000);
+    // The limit and the script itself are two of the 64.
+    network.succeed(&[limit.clone(), many(62)], &[&alice]);
+    let record = network.send(&[limit, many(63)], &[&alice]);
+    let error = Error::MaxInstructionTraceLengthExceeded;
+    assert_eq!(record.status, failed(1, error), "{:?}", record.logs);
+    assert_eq!(record.fee, 5_000);
+}
+
+/// Requests for memory that nobody may have.
+#[test]
+fn heaps_of_other_sizes_are_refused() {
+    let mut network = stage(Profile::Today, Vec::new());
+    let alice = keypair(10);
+    let heap = |bytes: u32| {
+        let data = [&[1][..], &bytes.to_le_bytes()].concat();
+        Instruction::new_with_bytes(solana_sdk_ids::compute_budget::ID, &data, Vec::new())
+    };
+    let touch = |at: u64| Script::default().heap(at).on(&[]);
+    for bytes in [0, 1, 31 * 1_024, 32 * 1_024 + 1, 257 * 1_024, u32::MAX] {
+        let request = [heap(bytes), touch(0)];
+        let bytes = transaction(&request, &[&alice], network.blockhash());
+        let told = network.refusal(&bytes);
+        assert!(
+            told.contains("Instruction 0: invalid instruction data"),
+            "{told}"
+        );
+    }
+    let most = 256 * 1_024;
+    network.succeed(&[heap(most), touch(u64::from(most) - 1)], &[&alice]);
+    let record = network.send(&[heap(most), touch(u64::from(most))], &[&alice]);
+    assert_eq!(record.status, failed(1, Error::ProgramFailedToComplete));
 }
 
 #[test]

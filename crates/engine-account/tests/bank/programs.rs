@@ -107,7 +107,7 @@ fn tokens_are_minted_and_sent() {
 }
 
 #[test]
-fn lookup_tables_serve_from_the_slot_after() {
+pub(crate) fn lookup_tables_serve_from_the_slot_after() {
     let mut network = Network::new();
     let alice = keypair(10);
     network.airdrop(&key(&alice), 5 * SOL);

@@ -9,7 +9,7 @@ use super::harness::{Network, SOL};
 use super::wire::{Random, key, keypair, transaction, transfer, unit_limit};
 
 #[test]
-fn a_transaction_is_charged_once() {
+pub(crate) fn a_transaction_is_charged_once() {
     let mut network = Network::new();
     let (alice, bob) = (keypair(10), keypair(11));
     network.airdrop(&key(&alice), 5 * SOL);
@@ -49,7 +49,7 @@ fn a_blockhash_is_accepted_for_150_slots() {
 }
 
 #[test]
-fn broken_transactions_are_refused() {
+pub(crate) fn broken_transactions_are_refused() {
     let mut network = Network::new();
     let (alice, bob, nobody) = (keypair(10), keypair(11), keypair(12));
     network.airdrop(&key(&alice), 5 * SOL);

@@ -41,7 +41,7 @@ fn charged(receipts: &[Receipt], reason: &str) -> u64 {
 }
 
 #[test]
-fn a_slot_holds_only_so_much_work() {
+pub(crate) fn a_slot_holds_only_so_much_work() {
     let mut network = Network::new();
     let payers: Vec<SigningKey> = (10..20).map(keypair).collect();
     for payer in &payers {
@@ -69,7 +69,7 @@ fn a_slot_holds_only_so_much_work() {
 }
 
 #[test]
-fn an_account_is_written_only_so_much_in_a_slot_of_many_rounds() {
+pub(crate) fn an_account_is_written_only_so_much_in_a_slot_of_many_rounds() {
     const REASON: &str = "Transaction would exceed max account limit within the block";
     let mut network = Network::new();
     let (alice, bob) = (keypair(10), keypair(11));
@@ -110,7 +110,7 @@ fn an_account_is_written_only_so_much_in_a_slot_of_many_rounds() {
 }
 
 #[test]
-fn a_slot_allocates_only_so_much_data() {
+pub(crate) fn a_slot_allocates_only_so_much_data() {
     const LARGEST: u64 = 10 * 1024 * 1024;
     let mut network = Network::new();
     let alice = keypair(10);

@@ -37,7 +37,7 @@ fn a_transfer_moves_lamports_and_pays_its_fee() {
 }
 
 #[test]
-fn a_transaction_that_fails_is_charged_and_rolled_back() {
+pub(crate) fn a_transaction_that_fails_is_charged_and_rolled_back() {
     let mut network = Network::new();
     let (alice, bob) = (keypair(10), keypair(11));
     network.airdrop(&key(&alice), SOL);

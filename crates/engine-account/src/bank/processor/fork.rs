@@ -1,18 +1,22 @@
 //! Compiled programs handed from one processor to another, so that instances in one process
 //! compile each program once.
 //!
-//! Invariant: an entry is handed on only between processors with the same environment, and only
-//! where the caller says that both states hold the same program.
+//! Invariant: an entry is handed on only between processors with the same environment, only where
+//! the caller says that both states hold the same program, and not where the program was closed
+//! since: what tells so stays behind, and the entry would run again.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
-use solana_program_runtime::program_cache_entry::ProgramCacheEntry;
+use solana_program_runtime::loaded_programs::{
+    ProgramCache, ProgramCacheForTxBatch, ProgramCacheMatchCriteria, ProgramToLoad,
+};
+use solana_program_runtime::program_cache_entry::{ProgramCacheEntry, ProgramCacheEntryType};
 use solana_program_runtime::program_metrics::LoadProgramMetrics;
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::bpf_loader_upgradeable;
 
-use super::Svm;
+use super::{Line, Svm};
 
 impl Svm {
     /// A processor of its own for the same gates, with the compiled programs that `keep` names.
@@ -30,7 +34,9 @@ impl Svm {
         let theirs = {
             let cache = other.batch.global_program_cache.read();
             let cache = cache.unwrap_or_else(PoisonError::into_inner);
-            cache.get_flattened_entries()
+            let mut entries = cache.get_flattened_entries();
+            entries.retain(|(key, _, entry)| !other.is_gone(&cache, key, entry));
+            entries
         };
         let mut cache = self
             .batch
@@ -48,6 +54,24 @@ impl Svm {
                 cache.assign_program(&self.programs, key, slot, entry);
             }
         }
+    }
+
+    /// Whether the newest entry of a program, of which `entry` is one, says that there is none.
+    fn is_gone(&self, cache: &ProgramCache<Line>, key: &Pubkey, entry: &ProgramCacheEntry) -> bool {
+        let mut found = ProgramCacheForTxBatch::new(self.slot);
+        let mut wanted = vec![ProgramToLoad {
+            program_id: key,
+            loader: entry.account_owner,
+            match_criteria: ProgramCacheMatchCriteria::NoCriteria,
+            last_modification_slot: 0,
+        }];
+        cache.extract(&mut wanted, &mut found, &self.programs, false, false);
+        found.find(key).is_some_and(|newest| {
+            matches!(
+                newest.program,
+                ProgramCacheEntryType::Closed | ProgramCacheEntryType::FailedVerification(_)
+            )
+        })
     }
 
     /// Whether `elf` is a program under these gates.
