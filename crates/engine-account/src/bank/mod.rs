@@ -10,6 +10,7 @@ pub(crate) mod chain;
 pub(crate) mod check;
 pub(crate) mod decode;
 pub(crate) mod features;
+pub(crate) mod fuzz;
 pub(crate) mod genesis;
 pub(crate) mod leaf;
 mod plan;
