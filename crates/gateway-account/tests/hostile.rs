@@ -272,6 +272,23 @@ fn what_is_too_large_is_not_read() {
     assert_eq!(threads.block_on(fuzz_body(node.clone(), &body)), None);
 }
 
+#[test]
+fn no_account_is_longer_than_ten_mebibytes() {
+    let ask = |len: u64| {
+        let body = json!({
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "getMinimumBalanceForRentExemption",
+            "params": [len],
+        });
+        answered(body.to_string().as_bytes()).unwrap()
+    };
+    assert!(ask(10 * 1024 * 1024)["result"].is_u64());
+    for len in [10 * 1024 * 1024 + 1, u64::MAX] {
+        assert_eq!(ask(len)["error"]["code"], -32600, "{len}");
+    }
+}
+
 proptest! {
     #[test]
     fn altered_calls(call in altered_call()) {
