@@ -19,4 +19,5 @@ mod sbpf;
 mod splits;
 mod today;
 mod transfers;
+mod vault;
 mod wire;
