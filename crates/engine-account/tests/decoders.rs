@@ -16,7 +16,8 @@ use trilith_engine_account::query::{
 };
 use trilith_engine_account::record::{BlockHeader, BlockPart, TransactionRecord};
 use trilith_engine_account::{
-    TRANSACTION_BYTES_MAX, fuzz_leaves, fuzz_lookup_table, fuzz_transaction,
+    TRANSACTION_BYTES_MAX, fuzz_leaves, fuzz_lookup_table, fuzz_precompile, fuzz_token_account,
+    fuzz_transaction,
 };
 
 const SOME: Pubkey = Pubkey::new_from_array([7; 32]);
@@ -199,6 +200,25 @@ fn lookups() -> Vec<Vec<u8>> {
     vec![bytes]
 }
 
+/// Claims of one signature: a count, then offsets that point behind them, in the two layouts.
+fn claims() -> Vec<Vec<u8>> {
+    let mut wide = vec![1, 0];
+    for number in [48u16, u16::MAX, 16, u16::MAX, 112, 8, u16::MAX] {
+        wide.extend(number.to_le_bytes());
+    }
+    wide.extend([3; 104]);
+    let narrow = [1, 32, 0, 0, 12, 0, 0, 97, 0, 8, 0, 0];
+    vec![wide, [&narrow[..], &[4; 93]].concat()]
+}
+
+/// Accounts of both token programs: plain, and with an extension behind.
+fn token_accounts() -> Vec<Vec<u8>> {
+    let mut plain = vec![5; 165];
+    plain[108] = 1;
+    let extended = [&plain[..], &[2, 7, 0, 0, 0]].concat();
+    vec![plain, extended]
+}
+
 /// One of the good encodings with some bytes set or bits flipped, cut, repeated or extended.
 fn altered(good: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let place = any::<prop::sample::Index>();
@@ -250,6 +270,11 @@ fn good_encodings_are_read() {
     assert!(answers().iter().all(|bytes| Answer::decode(bytes).is_ok()));
     assert!(leaves().iter().all(|bytes| fuzz_leaves(bytes) == 1));
     assert_eq!(fuzz_lookup_table(&lookups()[0]), 4);
+    assert!(
+        token_accounts()
+            .iter()
+            .all(|bytes| fuzz_token_account(bytes))
+    );
     let long = vec![0x81; TRANSACTION_BYTES_MAX + 1];
     assert!(!fuzz_transaction(&long));
 }
@@ -293,12 +318,24 @@ proptest! {
     }
 
     #[test]
+    fn altered_claims(bytes in altered(claims())) {
+        fuzz_precompile(&bytes);
+    }
+
+    #[test]
+    fn altered_token_accounts(bytes in altered(token_accounts())) {
+        fuzz_token_account(&bytes);
+    }
+
+    #[test]
     fn any_bytes(bytes in some_bytes()) {
         fuzz_transaction(&bytes);
         question_is_strict(&bytes);
         answer_is_strict(&bytes);
         fuzz_leaves(&bytes);
         fuzz_lookup_table(&bytes);
+        fuzz_precompile(&bytes);
+        fuzz_token_account(&bytes);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use solana_account::AccountSharedData;
 use solana_message::AddressLoader as _;
 use solana_message::v0::MessageAddressTableLookup;
 use solana_pubkey::Pubkey;
-use solana_sdk_ids::{address_lookup_table, sysvar};
+use solana_sdk_ids::{
+    address_lookup_table, ed25519_program, secp256k1_program, secp256r1_program, sysvar,
+};
 use trilith_types::state::Visitor;
 use trilith_types::{Hash, Image, ImageId, StateFault, StateRead};
 
@@ -22,8 +24,10 @@ use super::chain::ChainState;
 use super::decode::Tables;
 use super::features::InForce;
 use super::leaf;
+use super::precompile;
 use super::statuses::Statuses;
 use crate::record::{BlockHeader, BlockPart};
+use crate::token::{TOKEN, TOKEN_2022, TokenAccount};
 
 /// A state with few entries and no images.
 struct Entries(Vec<(Vec<u8>, Vec<u8>)>);
@@ -136,4 +140,32 @@ pub fn fuzz_lookup_table(bytes: &[u8]) -> usize {
         assert!(held.contains(&address.as_array()[..8]), "{address}");
     }
     loaded.writable.len() + loaded.readonly.len()
+}
+
+/// Gives bytes to each of the programs that check signatures, as an instruction's data and, cut
+/// where its first byte says, as that of another instruction which it may point into.
+pub fn fuzz_precompile(bytes: &[u8]) {
+    let cut = bytes.first().map_or(0, |at| usize::from(*at));
+    let (data, other) = bytes.split_at(cut.min(bytes.len()));
+    for program in [
+        ed25519_program::ID,
+        secp256k1_program::ID,
+        secp256r1_program::ID,
+    ] {
+        for data in [bytes, data, other] {
+            // Whether the claim holds does not matter; that the check survives it does.
+            let _checked = precompile::process(&program, data, &[data, other]);
+        }
+    }
+}
+
+/// Reads bytes as the data of an account of either token program; gives whether it is one of the
+/// newer one.
+///
+/// # Panics
+/// If an account of the older one is none of the newer.
+pub fn fuzz_token_account(bytes: &[u8]) -> bool {
+    let [older, newer] = [TOKEN, TOKEN_2022].map(|owner| TokenAccount::read(&owner, bytes));
+    assert!(older.is_none() || newer.is_some());
+    newer.is_some()
 }
