@@ -19,8 +19,8 @@ commands:
   solana-clients [--url URL]
                         run the suites of Solana's JavaScript and Python clients, likewise
   solana-clients programs [--stake-pool FILE]
-                        run the suites of programs that are loaded for them: token metadata, and
-                        stake pools if their program's file is given
+                        run the suites of programs that are loaded for them: token metadata, the
+                        older token program, and stake pools if their program's file is given
   canisters [--write]   rebuild the sample canisters whose tools are installed, and compare them
                         with the committed files, or replace those
   fuzz-smoke            run every fuzz target for a few seconds; needs nightly and cargo-fuzz";
