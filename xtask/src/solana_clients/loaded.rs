@@ -3,7 +3,8 @@
 //! has.
 //!
 //! The program files are never part of this repository. They are taken from published crates that
-//! carry them; the stake pool program was found in no package, so whoever runs its suite names the file.
+//! carry them; the stake pool program was found in no package, so whoever runs its suite names the
+//! file.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
