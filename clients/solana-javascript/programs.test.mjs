@@ -1,5 +1,6 @@
-// A program's life under the upgradeable loader, as deploying tools drive it over JSON-RPC:
-// buffer, writes, deployment, call, upgrade, close.
+// Programs that need no client of their own: the three memo programs, and a program's life under
+// the upgradeable loader, as deploying tools drive it over JSON-RPC: buffer, writes, deployment,
+// call, upgrade, close.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -21,6 +22,12 @@ import { rpcUrl } from "./network.mjs";
 const connection = new Connection(rpcUrl, "confirmed");
 const LOADER = new PublicKey("BPFLoaderUpgradeab1e11111111111111111111111");
 const MEMO = new PublicKey("Memo4c2pN8afCj432Lb7RMVKi9PbQnnW7ewFFaV3oAH");
+// The memo programs of releases 1, 3 and 4.
+const MEMOS = [
+  new PublicKey("Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo"),
+  new PublicKey("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"),
+  MEMO,
+];
 
 // Bytes of the loader's states before the program's own.
 const BUFFER_BYTES = 37;
@@ -90,12 +97,16 @@ async function nextSlot() {
   }
 }
 
-test("deploy, call, upgrade, close", async () => {
+async function funded(sol) {
   const payer = Keypair.generate();
-  const airdrop = await connection.requestAirdrop(payer.publicKey, 100 * LAMPORTS_PER_SOL);
+  const airdrop = await connection.requestAirdrop(payer.publicKey, sol * LAMPORTS_PER_SOL);
   const latest = await connection.getLatestBlockhash();
   await connection.confirmTransaction({ signature: airdrop, ...latest });
+  return payer;
+}
 
+test("deploy, call, upgrade, close", async () => {
+  const payer = await funded(100);
   const bytes = await elf();
   const buffer = await write(payer, bytes);
   const program = Keypair.generate();
@@ -171,4 +182,24 @@ test("deploy, call, upgrade, close", async () => {
   await sendAndConfirmTransaction(connection, new Transaction().add(close), [payer]);
   await nextSlot();
   await assert.rejects(sendAndConfirmTransaction(connection, call(), [payer]));
+});
+
+test("memos of all three programs", async () => {
+  const payer = await funded(1);
+  for (const programId of MEMOS) {
+    const memo = (bytes, keys) => new TransactionInstruction({ programId, keys, data: bytes });
+    const signed = [meta(payer.publicKey, true, false)];
+    // The first release takes no signers.
+    const keys = programId === MEMOS[0] ? [] : signed;
+    const good = new Transaction().add(memo(Buffer.from("three stones"), keys));
+    const signature = await sendAndConfirmTransaction(connection, good, [payer]);
+    const found = await connection.getTransaction(signature);
+    assert.ok(found.meta.computeUnitsConsumed > 0);
+    assert.ok(found.meta.logMessages.at(-1).endsWith("success"));
+    const entries = await connection.getSignaturesForAddress(payer.publicKey, { limit: 1 });
+    assert.equal(entries[0].memo, "[12] three stones");
+    // Memos are text.
+    const bad = new Transaction().add(memo(Buffer.from([0xff, 0xfe]), keys));
+    await assert.rejects(sendAndConfirmTransaction(connection, bad, [payer]), `${programId}`);
+  }
 });

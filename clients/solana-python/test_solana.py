@@ -1,49 +1,27 @@
 """`solana` and `solders` from PyPI, unmodified, against a started Trilith node."""
 
 import asyncio
-import os
 import unittest
-from urllib.parse import urlsplit
 
-from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Confirmed, Finalized, Processed
 from solana.rpc.core import RPCException
 from solana.rpc.models import MemcmpOpts, TxOpts
 from solana.rpc.websocket_api import SolanaWsClient
 from solders.keypair import Keypair
-from solders.message import MessageV0
 from solders.signature import Signature
 from solders.system_program import ID as SYSTEM, TransferParams, transfer
-from solders.transaction import VersionedTransaction
 from solders.transaction_status import TransactionConfirmationStatus
 
-URL = os.environ["TRILITH_ACCOUNT_URL"]
-PARTS = urlsplit(URL)
-# Clients reckon the port of PubSub as the next one.
-PUBSUB = f"ws://{PARTS.hostname}:{PARTS.port + 1}"
-SOL = 1_000_000_000
+from network import PUBSUB, SOL, NetworkTest
 
 
-class Solana(unittest.IsolatedAsyncioTestCase):
-    async def asyncSetUp(self):
-        self.client = AsyncClient(URL, commitment=Confirmed)
 
-    async def asyncTearDown(self):
-        await self.client.close()
-
-    async def funded(self, lamports=10 * SOL):
-        keypair = Keypair()
-        signature = (await self.client.request_airdrop(keypair.pubkey(), lamports)).value
-        await self.client.confirm_transaction(signature, Confirmed, sleep_seconds=0.1)
-        return keypair
-
+class Solana(NetworkTest):
     async def transfer_of(self, payer, to, lamports):
-        latest = (await self.client.get_latest_blockhash()).value
         instruction = transfer(
             TransferParams(from_pubkey=payer.pubkey(), to_pubkey=to, lamports=lamports)
         )
-        message = MessageV0.try_compile(payer.pubkey(), [instruction], [], latest.blockhash)
-        return VersionedTransaction(message, [payer])
+        return await self.signed(payer, [instruction])
 
     async def test_airdrop_transfer_history(self):
         payer = await self.funded()

@@ -4,6 +4,10 @@
 //! too much memory, and when a property here does not hold. The same properties run on fewer
 //! inputs within `cargo test`, as property tests of each crate.
 
+mod instance;
+
+pub use instance::Instance;
+
 /// A strict decoder accepts one encoding of a value only: what it accepts is encoded to the bytes
 /// it came from.
 pub fn strict<T, E>(

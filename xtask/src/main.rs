@@ -18,6 +18,9 @@ commands:
                         started for them, or against the one at URL
   solana-clients [--url URL]
                         run the suites of Solana's JavaScript and Python clients, likewise
+  solana-clients programs [--stake-pool FILE]
+                        run the suites of programs that are loaded for them: token metadata, the
+                        older token program, and stake pools if their program's file is given
   canisters [--write]   rebuild the sample canisters whose tools are installed, and compare them
                         with the committed files, or replace those
   fuzz-smoke            run every fuzz target for a few seconds; needs nightly and cargo-fuzz";
@@ -30,15 +33,15 @@ fn main() -> ExitCode {
         ["clients"] => {
             let own = clients::Selection::parse(&[]);
             own.and_then(|selection| clients::run(&root, selection))
-                .and_then(|()| solana_clients::run(&root, None))
+                .and_then(|()| solana_clients::run(&root, solana_clients::Selection::default()))
         }
         ["clients", ref rest @ ..] => {
             clients::Selection::parse(rest).and_then(|selection| clients::run(&root, selection))
         }
         ["canisters"] => canisters::run(&root, canisters::Differing::Refuse),
         ["canisters", "--write"] => canisters::run(&root, canisters::Differing::Replace),
-        ["solana-clients"] => solana_clients::run(&root, None),
-        ["solana-clients", "--url", url] => solana_clients::run(&root, Some(url)),
+        ["solana-clients", ref rest @ ..] => solana_clients::Selection::parse(rest)
+            .and_then(|selection| solana_clients::run(&root, selection)),
         ["fuzz-smoke"] => fuzz::run(&root),
         _ => {
             eprintln!("{USAGE}");

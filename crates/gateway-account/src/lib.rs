@@ -25,6 +25,7 @@ mod connections;
 mod epochs;
 mod failure;
 mod faucet;
+mod fuzz;
 mod history;
 mod http;
 pub mod limits;
@@ -47,6 +48,7 @@ use crate::call::{Call, Refused, Request, response};
 use crate::failure::{Failure, Outcome};
 
 pub use faucet::Faucet;
+pub use fuzz::{fuzz_body, fuzz_message};
 pub use limits::Limits;
 pub use node::AccountPort;
 pub use port::NodePort;

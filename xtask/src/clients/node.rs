@@ -166,7 +166,7 @@ impl Drop for Node {
 }
 
 /// Finds `http://…` in a line that speaks of an interface's endpoint.
-fn parse_endpoint(line: &str, interface: Interface) -> Option<String> {
+pub fn parse_endpoint(line: &str, interface: Interface) -> Option<String> {
     if !line.to_lowercase().contains(interface.word()) {
         return None;
     }

@@ -226,7 +226,8 @@ impl Session<'_> {
 
 fn minimum_balance(len: u64) -> u64 {
     usize::try_from(len).map_or(u64::MAX, |len| {
-        // Longer accounts than this do not exist, and the product must not overflow.
-        sysvar::rent().minimum_balance(len.min(u32::MAX as usize))
+        // Longer accounts than this do not exist, and the product must not overflow. The checked
+        // form panics above the longest account.
+        sysvar::rent().minimum_balance_unchecked(len.min(u32::MAX as usize))
     })
 }

@@ -11,6 +11,7 @@ pub(crate) mod check;
 pub(crate) mod cost;
 pub(crate) mod decode;
 pub(crate) mod features;
+pub(crate) mod fuzz;
 pub(crate) mod genesis;
 mod lane;
 pub(crate) mod leaf;

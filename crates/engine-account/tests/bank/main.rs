@@ -23,5 +23,6 @@ mod splits;
 mod table;
 mod today;
 mod transfers;
+mod vault;
 mod wire;
 mod witness;

@@ -9,6 +9,7 @@ use solana_rpc_client_types::config::{
 use solana_rpc_client_types::filter::RpcFilterType;
 use solana_rpc_client_types::request::{MAX_GET_PROGRAM_ACCOUNT_FILTERS, MAX_MULTIPLE_ACCOUNTS};
 use solana_rpc_client_types::response::{RpcAccountBalance, RpcKeyedAccount, RpcSupply};
+use trilith_engine_account::ACCOUNT_BYTES_MAX;
 use trilith_engine_account::query::{Account, Answer, Filter, Question};
 
 use crate::accounts::{Encoder, Form};
@@ -140,6 +141,9 @@ pub(crate) fn form(config: &RpcAccountInfoConfig, default: UiAccountEncoding) ->
 
 pub(crate) fn get_minimum_balance(context: &Context<'_>, params: Params) -> Outcome {
     let (len, _): (usize, Option<CommitmentConfig>) = params.up_to(1, 2)?;
+    if len > ACCOUNT_BYTES_MAX {
+        return Err(Failure::invalid_request());
+    }
     let question = Question::MinimumBalance { len: len as u64 };
     match read::ask(context.view, &question)? {
         Answer::Lamports(lamports) => Ok(json!(lamports)),

@@ -16,3 +16,4 @@ mod subscription;
 
 pub(crate) use connection::connection;
 pub(crate) use hub::Hub;
+pub(crate) use subscription::request;

@@ -103,7 +103,7 @@ impl StateView for State {
             Question::Chain => Answer::Chain(Box::new(self.chain())),
             Question::IsBlockhashValid(_) => Answer::Bool(false),
             Question::Fee { .. } => Answer::Fee(None),
-            Question::MinimumBalance { len } => Answer::Lamports(128 + len),
+            Question::MinimumBalance { len } => Answer::Lamports(len.saturating_add(128)),
             Question::Transaction(_) => Answer::Transaction(None),
             Question::Statuses { signatures } => {
                 let find = |signature: &Signature| {

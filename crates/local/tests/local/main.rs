@@ -1,5 +1,6 @@
 //! What an application's tests see of an instance.
 
+mod hostile;
 mod rpc;
 mod sending;
 mod speed;
