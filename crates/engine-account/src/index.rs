@@ -33,7 +33,7 @@ pub(crate) type Place = (u64, u64, u32);
 type Sets = BTreeMap<Pubkey, BTreeSet<Pubkey>>;
 
 /// Something an account is found by.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Entry {
     Owner(Pubkey),
     Holder(Pubkey),
@@ -59,8 +59,13 @@ pub(crate) struct Index {
     delegates: Sets,
     mints: Sets,
     lamports: BTreeSet<(u64, Pubkey)>,
-    /// Entries to remove, by the rounds that have passed since, oldest first.
+    /// Entries to remove, by the rounds that have passed since, oldest first; as far as they are
+    /// still gone since then.
     lingering: VecDeque<Vec<(Pubkey, Entry)>>,
+    /// Entries that are gone, and in which of the rounds that the index kept up with.
+    gone: BTreeMap<(Pubkey, Entry), u64>,
+    /// Rounds that the index kept up with.
+    rounds: u64,
     signatures: BTreeMap<[u8; 64], (Place, TransactionResult<()>)>,
     mentions: BTreeMap<Pubkey, BTreeSet<Place>>,
     pub(crate) slots: BTreeMap<u64, SlotSummary>,
@@ -111,24 +116,28 @@ impl Index {
         if self.roots.len() > LINGER_ROUNDS {
             self.roots.pop_front();
         }
-        let mut gone = Vec::new();
+        self.rounds += 1;
+        let mut lingering = Vec::new();
         for change in changes {
             let before = change.before.as_ref().map_or_else(Vec::new, entries);
             let after = change.after.as_ref().map_or_else(Vec::new, entries);
-            gone.extend(
-                before
-                    .into_iter()
-                    .filter(|entry| !after.contains(entry))
-                    .map(|entry| (change.key, entry)),
-            );
+            for entry in before.into_iter().filter(|entry| !after.contains(entry)) {
+                self.gone.insert((change.key, entry), self.rounds);
+                lingering.push((change.key, entry));
+            }
             if let Some(account) = &change.after {
                 self.add(&change.key, account);
             }
         }
-        self.lingering.push_back(gone);
+        self.lingering.push_back(lingering);
         if self.lingering.len() > LINGER_ROUNDS {
+            let since = self.rounds - LINGER_ROUNDS as u64;
             for (key, entry) in self.lingering.pop_front().unwrap_or_default() {
-                self.remove(&key, entry);
+                // What came back meanwhile is not gone, and what then went again is since later.
+                if self.gone.get(&(key, entry)) == Some(&since) {
+                    self.gone.remove(&(key, entry));
+                    self.remove(&key, entry);
+                }
             }
         }
         self.record(part);
@@ -141,12 +150,9 @@ impl Index {
     }
 
     fn add(&mut self, key: &Pubkey, account: &AccountSharedData) {
-        let added = entries(account);
-        // What comes back must not be removed on account of having been away.
-        for gone in &mut self.lingering {
-            gone.retain(|(other, entry)| other != key || !added.contains(entry));
-        }
-        for entry in added {
+        for entry in entries(account) {
+            // What comes back must not be removed on account of having been away.
+            self.gone.remove(&(*key, entry));
             match entry {
                 Entry::Lamports(lamports) => {
                     self.lamports.insert((lamports, *key));
@@ -273,4 +279,46 @@ fn entries(account: &AccountSharedData) -> Vec<Entry> {
         entries.extend(token.delegate.map(Entry::Delegate));
     }
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An account that goes away, comes back and goes away again stays for as many rounds as one
+    /// that went away once.
+    #[test]
+    fn what_comes_back_lingers_from_when_it_goes_again() {
+        let (key, owner) = (
+            Pubkey::new_from_array([1; 32]),
+            Pubkey::new_from_array([2; 32]),
+        );
+        let here = Some(AccountSharedData::new(5, 0, &owner));
+        let mut index = Index::default();
+        index.roots.push_back(Hash::EMPTY);
+        let mut round = |before: &Option<AccountSharedData>, after: &Option<AccountSharedData>| {
+            let (before, after) = (before.clone(), after.clone());
+            let changes = match before == after {
+                true => Vec::new(),
+                false => vec![Change { key, before, after }],
+            };
+            let part = BlockPart {
+                slot: 1,
+                round: index.rounds,
+                time: 0,
+                transactions: Vec::new(),
+            };
+            index.advance(Hash::EMPTY, Hash::EMPTY, &changes, &part);
+            (index.owned(&owner).len(), index.largest().count())
+        };
+        assert_eq!(round(&None, &here), (1, 1));
+        assert_eq!(round(&here, &None), (1, 1));
+        assert_eq!(round(&None, &here), (1, 1));
+        assert_eq!(round(&here, &None), (1, 1));
+        for _ in 1..LINGER_ROUNDS {
+            assert_eq!(round(&None, &None), (1, 1));
+        }
+        assert_eq!(round(&None, &None), (0, 0));
+        assert!(index.gone.is_empty());
+    }
 }

@@ -7,6 +7,8 @@
 //! Invariant: the outcome depends on the log alone, not on who ran which job when. The jobs touch
 //! disjoint subtrees, and of several errors the one of the first job is reported.
 
+use std::cmp::Reverse;
+
 use trilith_proof::mkvs::Bits;
 use trilith_types::WriteLogEntry;
 
@@ -37,6 +39,11 @@ impl Workers for OneThread {
 const LEVELS: u32 = 6;
 /// A part with fewer entries than this is not parted further: a job should outweigh its hand-over.
 const JOB_ENTRIES_MIN: usize = 64;
+/// Levels below which a job takes its entries one by one, because it recurses: far deeper than a
+/// balanced tree of all that a disk can hold.
+const RUN_LEVELS: u32 = 64;
+/// What an entry weighs beside its value: the nodes on its way to the top of the part.
+const ENTRY_WEIGHT: usize = 1_500;
 
 impl Tree {
     /// Does all that a write log says, or nothing, and hashes what changed, with `workers` sharing
@@ -91,8 +98,11 @@ impl Tree {
             result: Ok(()),
         };
         let plan = part(source, whole, LEVELS, &mut parts)?;
-        let jobs = parts
-            .iter_mut()
+        // What takes longest comes first, so that no worker is left alone with it at the end.
+        let mut by_weight: Vec<&mut Part<'_>> = parts.iter_mut().collect();
+        by_weight.sort_by_key(|part| Reverse(part.weight()));
+        let jobs = by_weight
+            .into_iter()
             .map(|part| Box::new(move || part.run(source, hashing)) as Job<'_>);
         workers.run(jobs.collect());
         parts.into_iter().try_for_each(|part| part.result)?;
@@ -113,13 +123,63 @@ struct Part<'t> {
 
 impl Part<'_> {
     fn run(&mut self, source: Source<'_>, hashing: bool) {
-        self.result = self
-            .entries
+        let run = Run { source, hashing };
+        self.result = run.change(self.link, self.depth, self.entries, RUN_LEVELS);
+    }
+
+    /// About how long the job takes, in bytes that could be hashed meanwhile.
+    fn weight(&self) -> usize {
+        let bytes = |entry: &WriteLogEntry| entry.value.as_ref().map_or(0, Vec::len);
+        self.entries
             .iter()
-            .try_for_each(|entry| change_at(source, self.link, self.depth, entry));
-        if hashing && self.result.is_ok() {
-            self.link.hash();
+            .map(|entry| ENTRY_WEIGHT + bytes(entry))
+            .sum()
+    }
+}
+
+/// A job under way.
+struct Run<'s> {
+    source: Source<'s>,
+    hashing: bool,
+}
+
+impl Run<'_> {
+    /// Does what entries say, which ascend, to the subtree at `link`, above which lie `depth` bits.
+    /// Nodes on the way to several entries are visited once, and hashed while they are at hand;
+    /// recurses at most `levels` deep.
+    fn change(
+        &self,
+        link: &mut Link,
+        depth: usize,
+        entries: &[WriteLogEntry],
+        levels: u32,
+    ) -> Result<(), TreeError> {
+        let end = match entries {
+            [first, .., last] if levels > 0 => {
+                hold(self.source, link)?;
+                shared_end(link, depth, &first.key, &last.key)
+            }
+            _ => None,
+        };
+        match end {
+            None => entries
+                .iter()
+                .try_for_each(|entry| change_at(self.source, link, depth, entry))?,
+            Some(end) => {
+                let children = children_of(link)?;
+                let (to_left, to_right) = change_own(&mut children[OWN], entries, end);
+                for (at, entries) in [(LEFT, to_left), (RIGHT, to_right)] {
+                    if !entries.is_empty() {
+                        self.change(&mut children[at], end, entries, levels - 1)?;
+                    }
+                }
+                join(self.source, link)?;
+            }
         }
+        if self.hashing {
+            link.hash();
+        }
+        Ok(())
     }
 }
 
@@ -151,20 +211,8 @@ fn part<'t>(
         return Ok(Plan::Whole);
     };
     let Part { link, entries, .. } = whole;
-    let fault = TreeError::MalformedNode("that is a leaf has children");
-    let [own, left, right] = children_mut(link).ok_or(fault)?;
-    let below = |entry: &WriteLogEntry| Bits::of_key(&entry.key).bit(end);
-    // Of ascending keys, only the first can end where they all part.
-    let here = usize::from(entries.first().is_some_and(|entry| below(entry).is_none()));
-    let (at_node, beyond) = entries.split_at(here);
-    for entry in at_node {
-        *own = match &entry.value {
-            Some(value) => Node::leaf(&entry.key, value),
-            None => Link::Empty,
-        };
-    }
-    let split = beyond.partition_point(|entry| below(entry) == Some(false));
-    let (to_left, to_right) = beyond.split_at(split);
+    let [own, left, right] = children_of(link)?;
+    let (to_left, to_right) = change_own(own, entries, end);
     let mut side = |link, entries| {
         let whole = Part {
             link,
@@ -176,6 +224,32 @@ fn part<'t>(
     };
     let plans = [side(left, to_left)?, side(right, to_right)?];
     Ok(Plan::Parted(Box::new(plans)))
+}
+
+/// The children of the internal node at `link`, to be changed.
+fn children_of(link: &mut Link) -> Result<&mut [Link; 3], TreeError> {
+    children_mut(link).ok_or(TreeError::MalformedNode("that is a leaf has children"))
+}
+
+/// Does what ascending entries, whose keys lead to a node or below it, say to its own leaf, above
+/// which lie `end` bits. Gives the entries for its left and its right.
+fn change_own<'e>(
+    own: &mut Link,
+    entries: &'e [WriteLogEntry],
+    end: usize,
+) -> (&'e [WriteLogEntry], &'e [WriteLogEntry]) {
+    let below = |entry: &WriteLogEntry| Bits::of_key(&entry.key).bit(end);
+    // Of ascending keys, only the first can end where they all part.
+    let here = usize::from(entries.first().is_some_and(|entry| below(entry).is_none()));
+    let (at_node, beyond) = entries.split_at(here);
+    for entry in at_node {
+        *own = match &entry.value {
+            Some(value) => Node::leaf(&entry.key, value),
+            None => Link::Empty,
+        };
+    }
+    let split = beyond.partition_point(|entry| below(entry) == Some(false));
+    beyond.split_at(split)
 }
 
 /// How many bits lie above the children of the node at `link`, if it is an internal one through
@@ -197,17 +271,23 @@ fn settle(source: Source<'_>, link: &mut Link, plan: &Plan) -> Result<(), TreeEr
     let Plan::Parted(plans) = plan else {
         return Ok(());
     };
-    let fault = || TreeError::MalformedNode("that is a leaf has children");
-    let children = children_mut(link).ok_or_else(fault)?;
+    let children = children_of(link)?;
     settle(source, &mut children[LEFT], &plans[LEFT - 1])?;
     settle(source, &mut children[RIGHT], &plans[RIGHT - 1])?;
-    let Link::Held(node) = &*link else {
-        return Err(fault());
+    join(source, link)
+}
+
+/// Puts what is left in the place of the internal node at `link`, if it has fewer than two
+/// children.
+fn join(source: Source<'_>, link: &mut Link) -> Result<(), TreeError> {
+    let rest = match &*link {
+        Link::Held(node) => match &node.kind {
+            Kind::Internal { label, children } => joined(source, label, children)?,
+            Kind::Leaf { .. } => None,
+        },
+        _ => None,
     };
-    let Kind::Internal { label, children } = &node.kind else {
-        return Err(fault());
-    };
-    if let Some(rest) = joined(source, label, children)? {
+    if let Some(rest) = rest {
         *link = rest;
     }
     Ok(())
