@@ -4,7 +4,7 @@
 //! name an account that no longer matches; whoever asks looks at the account itself. It never
 //! lacks one that matches in the newest state or the few before it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
 
 use solana_account::{AccountSharedData, ReadableAccount};
@@ -33,7 +33,7 @@ pub(crate) type Place = (u64, u64, u32);
 type Sets = BTreeMap<Pubkey, BTreeSet<Pubkey>>;
 
 /// Something an account is found by.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Entry {
     Owner(Pubkey),
     Holder(Pubkey),
@@ -61,6 +61,10 @@ pub(crate) struct Index {
     lamports: BTreeSet<(u64, Pubkey)>,
     /// Entries to remove, by the rounds that have passed since, oldest first.
     lingering: VecDeque<Vec<(Pubkey, Entry)>>,
+    /// How many rounds were followed.
+    followed: u64,
+    /// When each of these entries was left last; what came back since is not among them.
+    left: HashMap<(Pubkey, Entry), u64>,
     signatures: BTreeMap<[u8; 64], (Place, TransactionResult<()>)>,
     mentions: BTreeMap<Pubkey, BTreeSet<Place>>,
     pub(crate) slots: BTreeMap<u64, SlotSummary>,
@@ -80,7 +84,9 @@ impl Index {
         })?;
         for key in keys {
             if let Some(account) = leaf::read_account(view, &key)? {
-                index.add(&key, &account);
+                for entry in entries(&account) {
+                    index.add(&key, entry);
+                }
             }
         }
         let mut parts = Vec::new();
@@ -111,25 +117,24 @@ impl Index {
         if self.roots.len() > LINGER_ROUNDS {
             self.roots.pop_front();
         }
+        self.followed += 1;
         let mut gone = Vec::new();
         for change in changes {
             let before = change.before.as_ref().map_or_else(Vec::new, entries);
             let after = change.after.as_ref().map_or_else(Vec::new, entries);
-            gone.extend(
-                before
-                    .into_iter()
-                    .filter(|entry| !after.contains(entry))
-                    .map(|entry| (change.key, entry)),
-            );
-            if let Some(account) = &change.after {
-                self.add(&change.key, account);
+            for entry in before.iter().filter(|entry| !after.contains(entry)) {
+                gone.push((change.key, *entry));
+                self.left.insert((change.key, *entry), self.followed);
+            }
+            for entry in after.into_iter().filter(|entry| !before.contains(entry)) {
+                // What comes back must not be removed on account of having been away.
+                self.left.remove(&(change.key, entry));
+                self.add(&change.key, entry);
             }
         }
         self.lingering.push_back(gone);
         if self.lingering.len() > LINGER_ROUNDS {
-            for (key, entry) in self.lingering.pop_front().unwrap_or_default() {
-                self.remove(&key, entry);
-            }
+            self.drop_oldest();
         }
         self.record(part);
         self.forget(part.slot.saturating_sub(RECORD_SLOTS));
@@ -140,23 +145,23 @@ impl Index {
         self.roots.contains(root)
     }
 
-    fn add(&mut self, key: &Pubkey, account: &AccountSharedData) {
-        let added = entries(account);
-        // What comes back must not be removed on account of having been away.
-        for gone in &mut self.lingering {
-            gone.retain(|(other, entry)| other != key || !added.contains(entry));
-        }
-        for entry in added {
-            match entry {
-                Entry::Lamports(lamports) => {
-                    self.lamports.insert((lamports, *key));
-                }
-                _ => {
-                    if let Some((sets, by)) = self.sets(entry) {
-                        sets.entry(by).or_default().insert(*key);
-                    }
-                }
+    /// Removes what was left longest ago and did not come back, or was left once more, since.
+    fn drop_oldest(&mut self) {
+        let gone = self.lingering.pop_front().unwrap_or_default();
+        let round = self.followed - self.lingering.len() as u64;
+        for (key, entry) in gone {
+            if self.left.get(&(key, entry)) == Some(&round) {
+                self.left.remove(&(key, entry));
+                self.remove(&key, entry);
             }
+        }
+    }
+
+    fn add(&mut self, key: &Pubkey, entry: Entry) {
+        if let Entry::Lamports(lamports) = entry {
+            self.lamports.insert((lamports, *key));
+        } else if let Some((sets, by)) = self.sets(entry) {
+            sets.entry(by).or_default().insert(*key);
         }
     }
 

@@ -180,8 +180,7 @@ impl NodePort for AccountPort {
 
     fn submit(&self, transaction: Vec<u8>) -> Result<(), SubmitError> {
         self.inner.look();
-        // Who sent it learns what became of it from the state.
-        self.inner.handle.submit(transaction).map(drop)
+        self.inner.handle.offer(transaction)
     }
 
     fn rounds(&self) -> watch::Receiver<Round> {
