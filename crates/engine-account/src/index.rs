@@ -75,18 +75,28 @@ impl Index {
     pub(crate) fn load(view: &dyn StateRead) -> Result<Self, Fault> {
         let mut index = Self::default();
         index.roots.push_back(view.root());
-        let mut keys = Vec::new();
-        view.iterate(leaf::ACCOUNT, &mut |key, _| {
-            if let Some(key) = key.get(1..).and_then(|key| key.try_into().ok()) {
-                keys.push(Pubkey::new_from_array(key));
+        let (mut large, mut damaged) = (Vec::new(), None);
+        view.iterate(leaf::ACCOUNT, &mut |name, value| {
+            let Some(key) = name.get(1..).and_then(|key| key.try_into().ok()) else {
+                return ControlFlow::Continue(());
+            };
+            let key = Pubkey::new_from_array(key);
+            match leaf::inline_account(&key, value) {
+                Ok(Some(account)) => index.add_all(&key, &account),
+                Ok(None) => large.push(key),
+                Err(fault) => {
+                    damaged = Some(fault);
+                    return ControlFlow::Break(());
+                }
             }
             ControlFlow::Continue(())
         })?;
-        for key in keys {
+        if let Some(fault) = damaged {
+            return Err(fault);
+        }
+        for key in large {
             if let Some(account) = leaf::read_account(view, &key)? {
-                for entry in entries(&account) {
-                    index.add(&key, entry);
-                }
+                index.add_all(&key, &account);
             }
         }
         let mut parts = Vec::new();
@@ -154,6 +164,12 @@ impl Index {
                 self.left.remove(&(key, entry));
                 self.remove(&key, entry);
             }
+        }
+    }
+
+    fn add_all(&mut self, key: &Pubkey, account: &AccountSharedData) {
+        for entry in entries(account) {
+            self.add(key, entry);
         }
     }
 
@@ -278,4 +294,109 @@ fn entries(account: &AccountSharedData) -> Vec<Entry> {
         entries.extend(token.delegate.map(Entry::Delegate));
     }
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use solana_account::{Account, AccountSharedData};
+    use trilith_types::Hash;
+
+    use super::*;
+
+    const KEY: Pubkey = Pubkey::new_from_array([1; 32]);
+    const ONE: Pubkey = Pubkey::new_from_array([2; 32]);
+    const OTHER: Pubkey = Pubkey::new_from_array([3; 32]);
+
+    fn owned_by(owner: Pubkey) -> AccountSharedData {
+        AccountSharedData::from(Account {
+            lamports: 5,
+            owner,
+            ..Account::default()
+        })
+    }
+
+    fn root(round: u64) -> Hash {
+        Hash::of(&round.to_le_bytes())
+    }
+
+    /// An index that follows rounds in which the account changes hands, if it does.
+    struct Followed {
+        index: Index,
+        round: u64,
+        owner: Option<Pubkey>,
+    }
+
+    impl Followed {
+        fn new() -> Self {
+            let mut index = Index::default();
+            index.roots.push_back(root(0));
+            Self {
+                index,
+                round: 0,
+                owner: None,
+            }
+        }
+
+        fn round(&mut self, owner: Option<Pubkey>) {
+            let change = Change {
+                key: KEY,
+                before: self.owner.map(owned_by),
+                after: owner.map(owned_by),
+            };
+            let (parent, next) = (root(self.round), root(self.round + 1));
+            let part = BlockPart {
+                slot: 1,
+                round: self.round + 1,
+                time: 0,
+                transactions: Vec::new(),
+            };
+            self.index.advance(parent, next, &[change], &part);
+            self.round += 1;
+            self.owner = owner;
+            assert!(self.index.serves(&next));
+        }
+
+        fn is_owned(&self, owner: &Pubkey) -> bool {
+            self.index.owned(owner) == [KEY]
+        }
+    }
+
+    #[test]
+    fn what_is_left_lingers_and_goes() {
+        let mut followed = Followed::new();
+        followed.round(Some(ONE));
+        followed.round(Some(OTHER));
+        for _ in 1..LINGER_ROUNDS {
+            followed.round(Some(OTHER));
+            assert!(followed.is_owned(&ONE));
+        }
+        followed.round(Some(OTHER));
+        assert!(!followed.is_owned(&ONE));
+        assert!(followed.is_owned(&OTHER));
+        assert!(followed.index.left.is_empty());
+    }
+
+    #[test]
+    fn what_comes_back_stays_until_it_is_left_again() {
+        let mut followed = Followed::new();
+        followed.round(Some(ONE));
+        followed.round(None);
+        followed.round(Some(ONE));
+        for _ in 0..3 * LINGER_ROUNDS {
+            followed.round(Some(ONE));
+        }
+        assert!(followed.is_owned(&ONE));
+        // Left twice in a short time: the first time is not what counts.
+        followed.round(None);
+        followed.round(Some(ONE));
+        followed.round(None);
+        for _ in 1..LINGER_ROUNDS {
+            followed.round(None);
+            assert!(followed.is_owned(&ONE));
+        }
+        followed.round(None);
+        assert!(!followed.is_owned(&ONE));
+        assert_eq!(followed.index.largest().count(), 0);
+        assert!(followed.index.left.is_empty());
+    }
 }
