@@ -66,7 +66,8 @@ pub(crate) struct Index {
     /// When each of these entries was left last; what came back since is not among them.
     left: HashMap<(Pubkey, Entry), u64>,
     signatures: BTreeMap<[u8; 64], (Place, TransactionResult<()>)>,
-    mentions: BTreeMap<Pubkey, BTreeSet<Place>>,
+    /// Ascending. Most accounts are named by few transactions, for which a list takes least.
+    mentions: BTreeMap<Pubkey, Vec<Place>>,
     pub(crate) slots: BTreeMap<u64, SlotSummary>,
 }
 
@@ -217,7 +218,14 @@ impl Index {
             let entry = (place, record.status.clone());
             self.signatures.insert(*record.signature.as_array(), entry);
             for key in &record.keys {
-                self.mentions.entry(*key).or_default().insert(place);
+                let places = self.mentions.entry(*key).or_default();
+                if places.is_empty() {
+                    places.reserve_exact(1);
+                }
+                // An account that is named twice is mentioned once.
+                if places.last() != Some(&place) {
+                    places.push(place);
+                }
             }
         }
     }
@@ -231,7 +239,8 @@ impl Index {
         self.slots = self.slots.split_off(&oldest);
         self.signatures.retain(|_, (place, _)| place.0 >= oldest);
         self.mentions.retain(|_, places| {
-            *places = places.split_off(&(oldest, 0, 0));
+            let forgotten = places.partition_point(|place| place.0 < oldest);
+            places.drain(..forgotten);
             !places.is_empty()
         });
     }
