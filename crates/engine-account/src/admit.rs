@@ -3,20 +3,19 @@
 use trilith_protocol::{Admission, CheckContext, Reject};
 use trilith_types::{Hash, StateRead};
 
-use solana_signature::Signature;
 use solana_transaction_error::TransactionError;
 use trilith_params::account::BLOCKHASH_SLOTS;
 use trilith_protocol::Fault;
 
-use crate::bank::chain::ChainState;
+use crate::answer::Desk;
+use crate::bank::check;
 use crate::bank::decode::{self, Verified};
 use crate::bank::profile::Profile;
-use crate::bank::{check, leaf};
 use crate::query::CODE_NOT_STARTED;
 use crate::{CODE_FAULT, CODE_TRANSACTION, MODULE};
 
-/// Checks size, form, signatures and age. Whether the fee can be paid is seen at execution. Gives
-/// the transaction's first signature too.
+/// Checks size, form, age and signatures, and that the transaction is not recorded yet. Whether the
+/// fee can be paid is seen at execution.
 ///
 /// # Errors
 /// [`Reject`] if the transaction may not enter.
@@ -24,11 +23,10 @@ pub(crate) fn check(
     view: &dyn StateRead,
     transaction: &[u8],
     context: &CheckContext,
-    verified: &Verified,
-) -> Result<(Admission, Signature), Reject> {
+    (desk, verified): (&Desk, &Verified),
+) -> Result<Admission, Reject> {
     let decoded = decode::decode(transaction).map_err(|error| refused(&error))?;
-    let chain: Option<ChainState> =
-        leaf::read(view, leaf::CHAIN, "the chain").map_err(|fault| faulty(&fault))?;
+    let chain = desk.chain(view).map_err(|fault| faulty(&fault))?;
     let chain = chain.ok_or_else(|| Reject {
         module: MODULE,
         code: CODE_NOT_STARTED,
@@ -48,9 +46,12 @@ pub(crate) fn check(
     verified
         .verify(transaction, &decoded)
         .map_err(|error| refused(&error))?;
-    let payer = message.static_account_keys().first();
     let signature = decoded.transaction.signatures.first();
-    let admission = Admission {
+    if signature.is_some_and(|signature| desk.is_recorded(view, signature)) {
+        return Err(refused(&TransactionError::AlreadyProcessed));
+    }
+    let payer = message.static_account_keys().first();
+    Ok(Admission {
         id: Hash::of(transaction),
         sender: payer.map_or_else(Vec::new, |key| key.as_array().to_vec()),
         // A price is not charged where budgets are older than prices.
@@ -59,8 +60,7 @@ pub(crate) fn check(
             Profile::Classic | Profile::TransactionWide => 0,
         },
         expires: chain.time_of(last.saturating_add(1)),
-    };
-    Ok((admission, signature.copied().unwrap_or_default()))
+    })
 }
 
 /// The refusal of a transaction.

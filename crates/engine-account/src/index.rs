@@ -4,7 +4,7 @@
 //! name an account that no longer matches; whoever asks looks at the account itself. It never
 //! lacks one that matches in the newest state or the few before it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
 
 use solana_account::{AccountSharedData, ReadableAccount};
@@ -33,7 +33,7 @@ pub(crate) type Place = (u64, u64, u32);
 type Sets = BTreeMap<Pubkey, BTreeSet<Pubkey>>;
 
 /// Something an account is found by.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Entry {
     Owner(Pubkey),
     Holder(Pubkey),
@@ -59,15 +59,15 @@ pub(crate) struct Index {
     delegates: Sets,
     mints: Sets,
     lamports: BTreeSet<(u64, Pubkey)>,
-    /// Entries to remove, by the rounds that have passed since, oldest first; as far as they are
-    /// still gone since then.
+    /// Entries to remove, by the rounds that have passed since, oldest first.
     lingering: VecDeque<Vec<(Pubkey, Entry)>>,
-    /// Entries that are gone, and in which of the rounds that the index kept up with.
-    gone: BTreeMap<(Pubkey, Entry), u64>,
-    /// Rounds that the index kept up with.
-    rounds: u64,
+    /// How many rounds were followed.
+    followed: u64,
+    /// When each of these entries was left last; what came back since is not among them.
+    left: HashMap<(Pubkey, Entry), u64>,
     signatures: BTreeMap<[u8; 64], (Place, TransactionResult<()>)>,
-    mentions: BTreeMap<Pubkey, BTreeSet<Place>>,
+    /// Ascending. Most accounts are named by few transactions, for which a list takes least.
+    mentions: BTreeMap<Pubkey, Vec<Place>>,
     pub(crate) slots: BTreeMap<u64, SlotSummary>,
 }
 
@@ -76,16 +76,28 @@ impl Index {
     pub(crate) fn load(view: &dyn StateRead) -> Result<Self, Fault> {
         let mut index = Self::default();
         index.roots.push_back(view.root());
-        let mut keys = Vec::new();
-        view.iterate(leaf::ACCOUNT, &mut |key, _| {
-            if let Some(key) = key.get(1..).and_then(|key| key.try_into().ok()) {
-                keys.push(Pubkey::new_from_array(key));
+        let (mut large, mut damaged) = (Vec::new(), None);
+        view.iterate(leaf::ACCOUNT, &mut |name, value| {
+            let Some(key) = name.get(1..).and_then(|key| key.try_into().ok()) else {
+                return ControlFlow::Continue(());
+            };
+            let key = Pubkey::new_from_array(key);
+            match leaf::inline_account(&key, value) {
+                Ok(Some(account)) => index.add_all(&key, &account),
+                Ok(None) => large.push(key),
+                Err(fault) => {
+                    damaged = Some(fault);
+                    return ControlFlow::Break(());
+                }
             }
             ControlFlow::Continue(())
         })?;
-        for key in keys {
+        if let Some(fault) = damaged {
+            return Err(fault);
+        }
+        for key in large {
             if let Some(account) = leaf::read_account(view, &key)? {
-                index.add(&key, &account);
+                index.add_all(&key, &account);
             }
         }
         let mut parts = Vec::new();
@@ -116,29 +128,24 @@ impl Index {
         if self.roots.len() > LINGER_ROUNDS {
             self.roots.pop_front();
         }
-        self.rounds += 1;
-        let mut lingering = Vec::new();
+        self.followed += 1;
+        let mut gone = Vec::new();
         for change in changes {
             let before = change.before.as_ref().map_or_else(Vec::new, entries);
             let after = change.after.as_ref().map_or_else(Vec::new, entries);
-            for entry in before.into_iter().filter(|entry| !after.contains(entry)) {
-                self.gone.insert((change.key, entry), self.rounds);
-                lingering.push((change.key, entry));
+            for entry in before.iter().filter(|entry| !after.contains(entry)) {
+                gone.push((change.key, *entry));
+                self.left.insert((change.key, *entry), self.followed);
             }
-            if let Some(account) = &change.after {
-                self.add(&change.key, account);
+            for entry in after.into_iter().filter(|entry| !before.contains(entry)) {
+                // What comes back must not be removed on account of having been away.
+                self.left.remove(&(change.key, entry));
+                self.add(&change.key, entry);
             }
         }
-        self.lingering.push_back(lingering);
+        self.lingering.push_back(gone);
         if self.lingering.len() > LINGER_ROUNDS {
-            let since = self.rounds - LINGER_ROUNDS as u64;
-            for (key, entry) in self.lingering.pop_front().unwrap_or_default() {
-                // What came back meanwhile is not gone, and what then went again is since later.
-                if self.gone.get(&(key, entry)) == Some(&since) {
-                    self.gone.remove(&(key, entry));
-                    self.remove(&key, entry);
-                }
-            }
+            self.drop_oldest();
         }
         self.record(part);
         self.forget(part.slot.saturating_sub(RECORD_SLOTS));
@@ -149,20 +156,29 @@ impl Index {
         self.roots.contains(root)
     }
 
-    fn add(&mut self, key: &Pubkey, account: &AccountSharedData) {
-        for entry in entries(account) {
-            // What comes back must not be removed on account of having been away.
-            self.gone.remove(&(*key, entry));
-            match entry {
-                Entry::Lamports(lamports) => {
-                    self.lamports.insert((lamports, *key));
-                }
-                _ => {
-                    if let Some((sets, by)) = self.sets(entry) {
-                        sets.entry(by).or_default().insert(*key);
-                    }
-                }
+    /// Removes what was left longest ago and did not come back, or was left once more, since.
+    fn drop_oldest(&mut self) {
+        let gone = self.lingering.pop_front().unwrap_or_default();
+        let round = self.followed - self.lingering.len() as u64;
+        for (key, entry) in gone {
+            if self.left.get(&(key, entry)) == Some(&round) {
+                self.left.remove(&(key, entry));
+                self.remove(&key, entry);
             }
+        }
+    }
+
+    fn add_all(&mut self, key: &Pubkey, account: &AccountSharedData) {
+        for entry in entries(account) {
+            self.add(key, entry);
+        }
+    }
+
+    fn add(&mut self, key: &Pubkey, entry: Entry) {
+        if let Entry::Lamports(lamports) = entry {
+            self.lamports.insert((lamports, *key));
+        } else if let Some((sets, by)) = self.sets(entry) {
+            sets.entry(by).or_default().insert(*key);
         }
     }
 
@@ -202,7 +218,14 @@ impl Index {
             let entry = (place, record.status.clone());
             self.signatures.insert(*record.signature.as_array(), entry);
             for key in &record.keys {
-                self.mentions.entry(*key).or_default().insert(place);
+                let places = self.mentions.entry(*key).or_default();
+                if places.is_empty() {
+                    places.reserve_exact(1);
+                }
+                // An account that is named twice is mentioned once.
+                if places.last() != Some(&place) {
+                    places.push(place);
+                }
             }
         }
     }
@@ -216,7 +239,8 @@ impl Index {
         self.slots = self.slots.split_off(&oldest);
         self.signatures.retain(|_, (place, _)| place.0 >= oldest);
         self.mentions.retain(|_, places| {
-            *places = places.split_off(&(oldest, 0, 0));
+            let forgotten = places.partition_point(|place| place.0 < oldest);
+            places.drain(..forgotten);
             !places.is_empty()
         });
     }
@@ -283,42 +307,105 @@ fn entries(account: &AccountSharedData) -> Vec<Entry> {
 
 #[cfg(test)]
 mod tests {
+    use solana_account::{Account, AccountSharedData};
+    use trilith_types::Hash;
+
     use super::*;
 
-    /// An account that goes away, comes back and goes away again stays for as many rounds as one
-    /// that went away once.
-    #[test]
-    fn what_comes_back_lingers_from_when_it_goes_again() {
-        let (key, owner) = (
-            Pubkey::new_from_array([1; 32]),
-            Pubkey::new_from_array([2; 32]),
-        );
-        let here = Some(AccountSharedData::new(5, 0, &owner));
-        let mut index = Index::default();
-        index.roots.push_back(Hash::EMPTY);
-        let mut round = |before: &Option<AccountSharedData>, after: &Option<AccountSharedData>| {
-            let (before, after) = (before.clone(), after.clone());
-            let changes = match before == after {
-                true => Vec::new(),
-                false => vec![Change { key, before, after }],
+    const KEY: Pubkey = Pubkey::new_from_array([1; 32]);
+    const ONE: Pubkey = Pubkey::new_from_array([2; 32]);
+    const OTHER: Pubkey = Pubkey::new_from_array([3; 32]);
+
+    fn owned_by(owner: Pubkey) -> AccountSharedData {
+        AccountSharedData::from(Account {
+            lamports: 5,
+            owner,
+            ..Account::default()
+        })
+    }
+
+    fn root(round: u64) -> Hash {
+        Hash::of(&round.to_le_bytes())
+    }
+
+    /// An index that follows rounds in which the account changes hands, if it does.
+    struct Followed {
+        index: Index,
+        round: u64,
+        owner: Option<Pubkey>,
+    }
+
+    impl Followed {
+        fn new() -> Self {
+            let mut index = Index::default();
+            index.roots.push_back(root(0));
+            Self {
+                index,
+                round: 0,
+                owner: None,
+            }
+        }
+
+        fn round(&mut self, owner: Option<Pubkey>) {
+            let change = Change {
+                key: KEY,
+                before: self.owner.map(owned_by),
+                after: owner.map(owned_by),
             };
+            let (parent, next) = (root(self.round), root(self.round + 1));
             let part = BlockPart {
                 slot: 1,
-                round: index.rounds,
+                round: self.round + 1,
                 time: 0,
                 transactions: Vec::new(),
             };
-            index.advance(Hash::EMPTY, Hash::EMPTY, &changes, &part);
-            (index.owned(&owner).len(), index.largest().count())
-        };
-        assert_eq!(round(&None, &here), (1, 1));
-        assert_eq!(round(&here, &None), (1, 1));
-        assert_eq!(round(&None, &here), (1, 1));
-        assert_eq!(round(&here, &None), (1, 1));
-        for _ in 1..LINGER_ROUNDS {
-            assert_eq!(round(&None, &None), (1, 1));
+            self.index.advance(parent, next, &[change], &part);
+            self.round += 1;
+            self.owner = owner;
+            assert!(self.index.serves(&next));
         }
-        assert_eq!(round(&None, &None), (0, 0));
-        assert!(index.gone.is_empty());
+
+        fn is_owned(&self, owner: &Pubkey) -> bool {
+            self.index.owned(owner) == [KEY]
+        }
+    }
+
+    #[test]
+    fn what_is_left_lingers_and_goes() {
+        let mut followed = Followed::new();
+        followed.round(Some(ONE));
+        followed.round(Some(OTHER));
+        for _ in 1..LINGER_ROUNDS {
+            followed.round(Some(OTHER));
+            assert!(followed.is_owned(&ONE));
+        }
+        followed.round(Some(OTHER));
+        assert!(!followed.is_owned(&ONE));
+        assert!(followed.is_owned(&OTHER));
+        assert!(followed.index.left.is_empty());
+    }
+
+    #[test]
+    fn what_comes_back_stays_until_it_is_left_again() {
+        let mut followed = Followed::new();
+        followed.round(Some(ONE));
+        followed.round(None);
+        followed.round(Some(ONE));
+        for _ in 0..3 * LINGER_ROUNDS {
+            followed.round(Some(ONE));
+        }
+        assert!(followed.is_owned(&ONE));
+        // Left twice in a short time: the first time is not what counts.
+        followed.round(None);
+        followed.round(Some(ONE));
+        followed.round(None);
+        for _ in 1..LINGER_ROUNDS {
+            followed.round(None);
+            assert!(followed.is_owned(&ONE));
+        }
+        followed.round(None);
+        assert!(!followed.is_owned(&ONE));
+        assert_eq!(followed.index.largest().count(), 0);
+        assert!(followed.index.left.is_empty());
     }
 }

@@ -4,7 +4,6 @@ pub(crate) mod embedded;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use solana_transaction_error::TransactionError;
 use trilith_protocol::{
     Admission, Batch, CheckContext, Demand, Fault, Outcome, QueryContext, QueryError, Reject,
     RoundContext, RoundLimits, Runtime,
@@ -13,10 +12,8 @@ use trilith_types::{Hash, StateRead};
 
 use crate::admit;
 use crate::answer::Desk;
-use crate::bank::chain::ChainState;
 use crate::bank::decode::Verified;
 use crate::bank::genesis::Genesis;
-use crate::bank::leaf;
 use crate::bank::round::{self, Circumstances, Left};
 use crate::bank::warm::Warm;
 use crate::parallel::Workers;
@@ -68,11 +65,7 @@ impl Runtime for AccountEngine {
         transaction: &[u8],
         context: &CheckContext,
     ) -> Result<Admission, Reject> {
-        let (admission, signature) = admit::check(view, transaction, context, &self.verified)?;
-        if self.desk.is_recorded(view, &signature) {
-            return Err(admit::refused(&TransactionError::AlreadyProcessed));
-        }
-        Ok(admission)
+        admit::check(view, transaction, context, (&self.desk, &self.verified))
     }
 
     fn execute(
@@ -109,11 +102,11 @@ impl Runtime for AccountEngine {
         request: &[u8],
         _: &QueryContext,
     ) -> Result<Vec<u8>, QueryError> {
-        Ok(self.desk.answer(view, request)?.encode())
+        Ok(self.desk.answer(view, request, &self.verified)?.encode())
     }
 
     fn demand(&self, view: &dyn StateRead) -> Result<Demand, Fault> {
-        let chain: Option<ChainState> = leaf::read(view, leaf::CHAIN, "the chain")?;
+        let chain = self.desk.chain(view)?;
         Ok(chain.map_or(Demand::Now, |chain| Demand::At(chain.next_round_due())))
     }
 

@@ -48,7 +48,7 @@ struct View {
 
 impl AccountPort {
     /// A port over `handle`. Must be called within a tokio runtime, on which two tasks follow the
-    /// node until it stops or the port is dropped.
+    /// node until it stops or the port is dropped, and a third has the engine read its indexes.
     pub fn new(handle: RuntimeHandle) -> Self {
         let mut snapshots = handle.snapshots();
         let (sender, rounds) = watch::channel(handle.snapshot().round);
@@ -65,7 +65,19 @@ impl AccountPort {
             view,
         });
         tokio::spawn(go_on(Arc::downgrade(&inner), rounds.clone()));
+        let first = inner.view();
+        tokio::task::spawn_blocking(move || prepare(&first));
         Self { inner, rounds }
+    }
+}
+
+/// Has the engine read its indexes, which takes seconds where there are many accounts, before
+/// somebody waits for an answer from them.
+fn prepare(view: &View) {
+    let signatures = Vec::new();
+    if let Err(error) = view.ask(&Question::Statuses { signatures }) {
+        // Before the first round there is nothing to read.
+        tracing::debug!(%error, "the indexes are not read ahead");
     }
 }
 
@@ -180,8 +192,7 @@ impl NodePort for AccountPort {
 
     fn submit(&self, transaction: Vec<u8>) -> Result<(), SubmitError> {
         self.inner.look();
-        // Who sent it learns what became of it from the state.
-        self.inner.handle.submit(transaction).map(drop)
+        self.inner.handle.offer(transaction)
     }
 
     fn rounds(&self) -> watch::Receiver<Round> {

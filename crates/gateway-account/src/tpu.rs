@@ -179,13 +179,8 @@ async fn transaction(gateway: &Arc<Gateway>, mut stream: RecvStream) {
         }
         Err(_) => return tracing::debug!(?STREAM_WAIT, "a transaction over QUIC took too long"),
     };
-    let _turn = gateway.heavy.acquire().await;
-    let port = gateway.port.clone();
-    // Checking a signature takes long enough to keep others waiting.
-    let submitted = tokio::task::spawn_blocking(move || port.submit(bytes)).await;
-    match submitted {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a transaction over QUIC is not taken up"),
-        Err(error) => tracing::warn!(%error, "checking a transaction over QUIC panicked"),
+    // Checking its signatures takes no longer than handing it to another thread would.
+    if let Err(error) = gateway.port.submit(bytes) {
+        tracing::debug!(%error, "a transaction over QUIC is not taken up");
     }
 }

@@ -98,6 +98,21 @@ impl RuntimeHandle {
         &self,
         transaction: Vec<u8>,
     ) -> Result<oneshot::Receiver<Submitted>, SubmitError> {
+        let (sender, receiver) = oneshot::channel();
+        self.take(transaction, Some(sender))?;
+        Ok(receiver)
+    }
+
+    /// Does as [`RuntimeHandle::submit`] for a caller who learns from the state what became of the
+    /// transaction, so that nobody has to be remembered for it.
+    ///
+    /// # Errors
+    /// As of [`RuntimeHandle::submit`].
+    pub fn offer(&self, transaction: Vec<u8>) -> Result<(), SubmitError> {
+        self.take(transaction, None)
+    }
+
+    fn take(&self, transaction: Vec<u8>, waiter: Option<Waiter>) -> Result<(), SubmitError> {
         let (len, limit) = (transaction.len(), self.shared.transaction_bytes_max);
         if len as u64 > limit {
             return Err(SubmitError::TooLarge { len, limit });
@@ -112,7 +127,6 @@ impl RuntimeHandle {
             .runtime
             .check(&*snapshot.view, &transaction, &context)
             .map_err(SubmitError::Rejected)?;
-        let (sender, receiver) = oneshot::channel();
         let id = admission.id;
         {
             let mut intake = self.shared.intake();
@@ -127,12 +141,14 @@ impl RuntimeHandle {
                     Err(error) => return Err(SubmitError::Pool(error)),
                 }
             }
-            let waiters = intake.waiters.entry(id).or_default();
-            waiters.retain(|waiter| !waiter.is_closed());
-            waiters.push(sender);
+            if let Some(waiter) = waiter {
+                let waiters = intake.waiters.entry(id).or_default();
+                waiters.retain(|waiter| !waiter.is_closed());
+                waiters.push(waiter);
+            }
         }
         self.wake();
-        Ok(receiver)
+        Ok(())
     }
 
     /// Asks the runtime about `snapshot`.

@@ -272,6 +272,46 @@ mod tests {
         }
     }
 
+    /// Source: RFC 8032 section 7.1, test 2.
+    #[test]
+    fn signatures_are_those_of_the_standard() {
+        let bytes = |text| hex::decode(text).unwrap();
+        let seed = bytes("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb");
+        let key = SecretKey::from_seed(seed.try_into().unwrap());
+        let public = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
+        assert_eq!(key.public().to_string(), public);
+        let signature = key.sign_raw(&[0x72]);
+        let expected = "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da\
+                        085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
+        assert_eq!(hex::encode(signature.as_bytes()), expected);
+        assert_eq!(key.public().verify_raw(&[0x72], &signature), Ok(()));
+    }
+
+    #[test]
+    fn a_signature_has_one_form() {
+        let key = SecretKey::from_seed([7; 32]);
+        let signature = key.sign_raw(b"message");
+        let refused = |bytes| {
+            let signature = Signature::from_bytes(bytes);
+            key.public().verify_raw(b"message", &signature) == Err(SignatureError::Invalid)
+        };
+        for bit in 0..512 {
+            let mut bent = *signature.as_bytes();
+            bent[bit / 8] ^= 1 << (bit % 8);
+            assert!(refused(bent), "bit {bit}");
+        }
+        // The same scalar with the order of the group added to it.
+        let order = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
+        let mut second = *signature.as_bytes();
+        let mut carry = 0;
+        for (byte, added) in second[32..].iter_mut().zip(hex::decode(order).unwrap()) {
+            let sum = u16::from(*byte) + u16::from(added) + carry;
+            *byte = sum as u8;
+            carry = sum >> 8;
+        }
+        assert!(refused(second));
+    }
+
     #[test]
     fn weak_keys_verify_nothing() {
         let mut identity = [0u8; 32];

@@ -11,30 +11,6 @@ use tokio::net::TcpStream;
 
 use crate::support::process::Usage;
 
-/// One request with its head, ready to be sent.
-pub struct Request {
-    /// The bytes on the wire.
-    pub wire: Vec<u8>,
-    /// Its id.
-    pub id: [u8; 32],
-    /// Whom it concerns.
-    pub canister: candid::Principal,
-}
-
-/// All requests of a run.
-pub struct Load {
-    /// In the order in which they are sent.
-    pub requests: Vec<Request>,
-}
-
-/// An answer that is looked at.
-pub struct Answer<'a> {
-    /// The status.
-    pub status: u16,
-    /// The body.
-    pub body: &'a [u8],
-}
-
 /// A kept answer.
 pub struct Sample {
     /// Index of the request.
@@ -103,8 +79,14 @@ impl Run {
     }
 }
 
-/// Sends every request once, over `connections`, each with one request at a time.
-pub async fn run(url: &str, load: &Load, connections: usize, sample_every: usize) -> Run {
+/// Sends every request once, over `connections`, each with one request at a time. The bytes of a
+/// request are those on the wire, its head included.
+pub async fn run<R: AsRef<[u8]>>(
+    url: &str,
+    requests: &[R],
+    connections: usize,
+    sample_every: usize,
+) -> Run {
     let next = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
     let tasks = (0..connections).map(|_| {
@@ -114,11 +96,11 @@ pub async fn run(url: &str, load: &Load, connections: usize, sample_every: usize
             let mut run = Run::default();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(request) = load.requests.get(index) else {
+                let Some(request) = requests.get(index) else {
                     return run;
                 };
                 let sent = Instant::now();
-                let status = connection.exchange(&request.wire).await;
+                let status = connection.exchange(request.as_ref()).await;
                 run.answers.push((status, sent.elapsed()));
                 if index.is_multiple_of(sample_every) {
                     let body = connection.body().to_vec();

@@ -31,8 +31,8 @@ use tempfile::tempdir;
 use tokio::runtime::{Builder, Runtime};
 use trilith_client::query::NodeKeys;
 
-use generator::{Answer, Load, Sample};
-use signed::Kind;
+use generator::Sample;
+use signed::{Answer, Kind, Load};
 
 /// One of so many answers is verified.
 const SAMPLE_EVERY: usize = 500;
@@ -93,7 +93,12 @@ fn steady(kind: Kind, requests: usize, connections: usize, canisters: usize) {
         .collect();
     let load = signed::load(&node, kind, &counters, requests);
     let before = support::process::usage(node.pid());
-    let run = runtime.block_on(generator::run(&node.url, &load, connections, SAMPLE_EVERY));
+    let run = runtime.block_on(generator::run(
+        &node.url,
+        &load.requests,
+        connections,
+        SAMPLE_EVERY,
+    ));
     let used = support::process::usage(node.pid()) - before;
     run.print(kind.name(), used);
     assert_eq!(run.answered(200), requests, "{:?}", run.statuses());

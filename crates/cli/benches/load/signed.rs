@@ -7,11 +7,40 @@ use trilith_client::query::{NodeKeys, QueryAnswer, verify};
 use trilith_client::{RequestContent, RequestStatus, request_status};
 use trilith_types::PublicKey;
 
-use crate::generator::{Answer, Load, Request};
 use crate::support::{Client, Node};
 
 /// How many users share the requests: below the pool's limit for one of them.
 const USERS: u8 = 16;
+
+/// One request with its head, ready to be sent.
+pub struct Request {
+    /// The bytes on the wire.
+    pub wire: Vec<u8>,
+    /// Its id.
+    pub id: [u8; 32],
+    /// Whom it concerns.
+    pub canister: Principal,
+}
+
+impl AsRef<[u8]> for Request {
+    fn as_ref(&self) -> &[u8] {
+        &self.wire
+    }
+}
+
+/// All requests of a run.
+pub struct Load {
+    /// In the order in which they are sent.
+    pub requests: Vec<Request>,
+}
+
+/// An answer that is looked at.
+pub struct Answer<'a> {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: &'a [u8],
+}
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,19 +4,20 @@ mod accounts;
 mod history;
 mod simulate;
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 
 use solana_hash::Hash as BlockHash;
 use solana_signature::Signature;
 use trilith_params::account::{BLOCKHASH_SLOTS, SIGNATURE_LAMPORTS, SLOT_NANOS};
 use trilith_protocol::{Fault, QueryError, Reject};
-use trilith_types::StateRead;
+use trilith_types::{Hash, StateRead};
 
+use self::simulate::Simulator;
 use crate::MODULE;
 use crate::bank::chain::ChainState;
-use crate::bank::processor::Svm;
-use crate::bank::warm::Rules;
+use crate::bank::decode::Verified;
 use crate::bank::{features, leaf, sysvar};
 use crate::index::Index;
 use crate::query::{
@@ -27,6 +28,10 @@ use crate::record::BlockPart;
 /// Decoded parts of blocks that are kept.
 const PARTS_MAX: usize = 64;
 
+/// Decoded states of the chain that are kept: questions are asked of the newest state, and of those
+/// that were the newest when a connection asked first.
+const CHAINS_MAX: usize = 4;
+
 /// A part of a block under its slot and round.
 type KnownPart = ((u64, u64), Arc<BlockPart>);
 
@@ -35,15 +40,17 @@ type KnownPart = ((u64, u64), Arc<BlockPart>);
 pub(crate) struct Desk {
     index: RwLock<Index>,
     parts: Mutex<Vec<KnownPart>>,
-    /// A processor for simulations, with the programs it has compiled and the digest of its rules.
-    svm: Mutex<Option<(BlockHash, Rules, Svm)>>,
+    /// The state of the chain under the root it was read from, newest last.
+    chains: RwLock<VecDeque<(Hash, Arc<ChainState>)>>,
+    simulator: Mutex<Option<Simulator>>,
 }
 
 /// One question being answered.
 pub(crate) struct Session<'a> {
     desk: &'a Desk,
     view: &'a dyn StateRead,
-    chain: ChainState,
+    chain: Arc<ChainState>,
+    verified: &'a Verified,
 }
 
 impl Desk {
@@ -52,10 +59,39 @@ impl Desk {
         change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Whether the index, if it is of this state, names the transaction. Only a filter.
+    /// Whether the index, if it is of this state, names the transaction. Only a filter: it does not
+    /// wait for an index that is being read or brought up to date, and the round decides.
     pub(crate) fn is_recorded(&self, view: &dyn StateRead, signature: &Signature) -> bool {
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        let index = match self.index.try_read() {
+            Ok(index) => index,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
         index.serves(&view.root()) && index.transaction(signature).is_some()
+    }
+
+    /// The state of the chain; `None` before the first round.
+    ///
+    /// # Errors
+    /// [`Fault`] if it cannot be read.
+    pub(crate) fn chain(&self, view: &dyn StateRead) -> Result<Option<Arc<ChainState>>, Fault> {
+        let root = view.root();
+        {
+            let chains = self.chains.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, chain)) = chains.iter().rev().find(|(of, _)| *of == root) {
+                return Ok(Some(chain.clone()));
+            }
+        }
+        let Some(chain) = leaf::read::<ChainState>(view, leaf::CHAIN, "the chain")? else {
+            return Ok(None);
+        };
+        let chain = Arc::new(chain);
+        let mut chains = self.chains.write().unwrap_or_else(PoisonError::into_inner);
+        if chains.len() >= CHAINS_MAX {
+            chains.pop_front();
+        }
+        chains.push_back((root, chain.clone()));
+        Ok(Some(chain))
     }
 
     /// Answers a question.
@@ -66,9 +102,10 @@ impl Desk {
         &self,
         view: &dyn StateRead,
         question: &[u8],
+        verified: &Verified,
     ) -> Result<Answer, QueryError> {
         let question = Question::decode(question).map_err(|error| invalid(error.to_string()))?;
-        let chain: Option<ChainState> = leaf::read(view, leaf::CHAIN, "the chain")?;
+        let chain = self.chain(view)?;
         let chain = chain.ok_or_else(|| Reject {
             module: MODULE,
             code: CODE_NOT_STARTED,
@@ -78,6 +115,7 @@ impl Desk {
             desk: self,
             view,
             chain,
+            verified,
         };
         session.answer(question)
     }

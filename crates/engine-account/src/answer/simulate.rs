@@ -1,14 +1,16 @@
 //! What a transaction would come to, and what it would cost.
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use solana_account::ReadableAccount;
 use solana_fee_structure::FeeDetails;
+use solana_hash::Hash as BlockHash;
 use solana_message::VersionedMessage;
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
 use trilith_protocol::{Fault, QueryError, Reject};
+use trilith_types::Hash;
 
 use super::accounts::shown;
 use super::{Session, bounded};
@@ -24,6 +26,16 @@ use crate::record::TransactionRecord;
 
 /// Most accounts that may be asked for.
 const ACCOUNTS_MAX: usize = 64;
+
+/// A processor for simulations, with the programs it has compiled.
+pub(super) struct Simulator {
+    /// Digest of its rules.
+    digest: BlockHash,
+    rules: Rules,
+    svm: Svm,
+    /// The state for which it is prepared.
+    prepared: Option<Hash>,
+}
 
 impl Session<'_> {
     /// The fee of a message; `None` if its blockhash is not recent.
@@ -62,7 +74,7 @@ impl Session<'_> {
             (blockhash, self.last_valid(&blockhash))
         });
         let verified = if simulate.verify_signatures {
-            decoded.verify()
+            self.verify(&simulate.transaction, &decoded)
         } else {
             Ok(())
         };
@@ -101,6 +113,16 @@ impl Session<'_> {
         })
     }
 
+    /// Checks signatures. Those that hold are remembered for the pool, which a transaction that is
+    /// simulated is often brought into next. Asked for, they are checked even where the engine takes
+    /// signatures as checked.
+    fn verify(&self, bytes: &[u8], decoded: &Decoded) -> Result<(), TransactionError> {
+        if self.verified.is_trusting() {
+            return decoded.verify();
+        }
+        self.verified.verify(bytes, decoded)
+    }
+
     /// Runs a transaction.
     fn run(
         &self,
@@ -108,47 +130,61 @@ impl Session<'_> {
         accounts: &Accounts<'_>,
         replaced: bool,
     ) -> Result<Result<(Sanitized, Box<Charged>), TransactionError>, Fault> {
-        let mut desk = self.desk.svm.lock().unwrap_or_else(PoisonError::into_inner);
         let chain = &self.chain;
-        let kept = desk.take().filter(|(kept, _, _)| *kept == chain.rules);
-        let (rules, mut svm) = match kept {
-            Some((_, rules, svm)) => (rules, svm),
+        let mut desk = self.lock_simulator();
+        let kept = desk.take().filter(|kept| kept.digest == chain.rules);
+        let mut simulator = match kept {
+            Some(kept) => kept,
             None => {
                 let rules = Rules::load(self.view)?;
-                let svm = Svm::new(&rules)?;
-                (rules, svm)
+                Simulator {
+                    digest: chain.rules,
+                    svm: Svm::new(&rules)?,
+                    rules,
+                    prepared: None,
+                }
             }
         };
-        svm.begin(
-            &Slot {
+        let root = self.view.root();
+        if simulator.prepared != Some(root) {
+            let slot = Slot {
                 slot: chain.slot,
                 epoch: chain.schedule().get_epoch(chain.slot),
                 blockhash: chain.blockhash(),
-            },
-            accounts,
-        );
+            };
+            simulator.svm.begin(&slot, accounts);
+            simulator.prepared = Some(root);
+        }
+        let rules = &simulator.rules;
         let tables = Tables::new(accounts, chain.slot, &rules.reserved);
         let resolved = match decoded.resolve(&tables) {
             Ok(resolved) => resolved,
             Err(error) => {
-                *desk = Some((chain.rules, rules, svm));
                 accounts.check()?;
+                *desk = Some(simulator);
                 return Ok(Err(error));
             }
         };
         let statuses = self.known(&resolved, replaced)?;
-        let checked: Result<Checked, TransactionError> = check::limits(&resolved, &rules)
+        let checked: Result<Checked, TransactionError> = check::limits(&resolved, rules)
             .and_then(|limits| check::check(&resolved, limits, accounts, chain, &statuses));
         let group = vec![resolved];
+        let svm = &simulator.svm;
         let processed = svm.process(accounts, &group, vec![checked], false)?;
-        *desk = Some((chain.rules, rules, svm));
         accounts.check()?;
+        // Kept only where the state could be read: what was read in between is remembered in it.
+        *desk = Some(simulator);
         let resolved = group.into_iter().next();
         let processed = processed.into_iter().next();
         let (Some(resolved), Some(processed)) = (resolved, processed) else {
             return Err(Fault("the processor lost a transaction".to_owned()));
         };
         Ok(processed.map(|charged| (resolved, charged)))
+    }
+
+    fn lock_simulator(&self) -> MutexGuard<'_, Option<Simulator>> {
+        let simulator = &self.desk.simulator;
+        simulator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The transaction's own status, if it was charged before and is simulated as it is.

@@ -101,34 +101,78 @@ pub fn read_account(
     let Some(leaf) = view.get(&account_key(key))? else {
         return Ok(None);
     };
-    let damaged = || Fault(format!("the leaf of account {key} is damaged"));
-    let (head, inline) = leaf
-        .split_first_chunk::<ACCOUNT_HEAD_BYTES>()
-        .ok_or_else(damaged)?;
-    let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| head[at + index]));
-    let owner: [u8; 32] = std::array::from_fn(|index| head[17 + index]);
-    let len = usize::try_from(number(50)).map_err(|_| damaged())?;
-    let data = match head[0] {
-        INLINE if inline.len() == len => inline.to_vec(),
-        IMAGE => {
-            let image = view.image(&account_image(key))?.ok_or_else(damaged)?;
-            let pages = (len as u64).div_ceil(trilith_types::PAGE_BYTES as u64);
-            if image.pages() != pages {
-                return Err(damaged());
-            }
-            image
-                .read(0, len)
-                .map_err(|error| Fault(format!("cannot read the data of account {key}: {error}")))?
-        }
-        _ => return Err(damaged()),
-    };
-    Ok(Some(AccountSharedData::from(Account {
-        lamports: number(1),
-        rent_epoch: number(9),
-        owner: Pubkey::from(owner),
-        executable: head[49] != 0,
-        data,
-    })))
+    if let Some(account) = inline_account(key, &leaf)? {
+        return Ok(Some(account));
+    }
+    let damaged = || damaged_account(key);
+    let head = AccountHead::read(&leaf).ok_or_else(damaged)?;
+    let len = usize::try_from(head.len).map_err(|_| damaged())?;
+    let image = view.image(&account_image(key))?.ok_or_else(damaged)?;
+    let pages = (len as u64).div_ceil(trilith_types::PAGE_BYTES as u64);
+    if image.pages() != pages {
+        return Err(damaged());
+    }
+    let data = image
+        .read(0, len)
+        .map_err(|error| Fault(format!("cannot read the data of account {key}: {error}")))?;
+    Ok(Some(head.account(data)))
+}
+
+/// The account of a leaf that holds all of it; `None` where its data is an image.
+///
+/// # Errors
+/// [`Fault`] if the leaf is damaged.
+pub(crate) fn inline_account(
+    key: &Pubkey,
+    leaf: &[u8],
+) -> Result<Option<AccountSharedData>, Fault> {
+    let damaged = || damaged_account(key);
+    let head = AccountHead::read(leaf).ok_or_else(damaged)?;
+    let inline = &leaf[ACCOUNT_HEAD_BYTES..];
+    match head.form {
+        INLINE if inline.len() as u64 == head.len => Ok(Some(head.account(inline.to_vec()))),
+        IMAGE => Ok(None),
+        _ => Err(damaged()),
+    }
+}
+
+fn damaged_account(key: &Pubkey) -> Fault {
+    Fault(format!("the leaf of account {key} is damaged"))
+}
+
+/// What stands before an account's data.
+struct AccountHead {
+    form: u8,
+    lamports: u64,
+    rent_epoch: u64,
+    owner: Pubkey,
+    executable: bool,
+    len: u64,
+}
+
+impl AccountHead {
+    fn read(leaf: &[u8]) -> Option<Self> {
+        let head = leaf.first_chunk::<ACCOUNT_HEAD_BYTES>()?;
+        let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| head[at + index]));
+        Some(Self {
+            form: head[0],
+            lamports: number(1),
+            rent_epoch: number(9),
+            owner: Pubkey::new_from_array(std::array::from_fn(|index| head[17 + index])),
+            executable: head[49] != 0,
+            len: number(50),
+        })
+    }
+
+    fn account(self, data: Vec<u8>) -> AccountSharedData {
+        AccountSharedData::from(Account {
+            lamports: self.lamports,
+            rent_epoch: self.rent_epoch,
+            owner: self.owner,
+            executable: self.executable,
+            data,
+        })
+    }
 }
 
 /// The leaf of any other value.

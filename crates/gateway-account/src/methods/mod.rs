@@ -50,16 +50,16 @@ pub(crate) struct ContextConfig {
 /// A method.
 #[derive(Clone, Copy)]
 pub(crate) struct Method {
-    /// Whether it may take long: it runs beside the threads that serve connections then.
-    pub(crate) heavy: bool,
+    /// Whether a call may take long: it runs beside the threads that serve connections then.
+    pub(crate) heavy: fn(&Params) -> bool,
     pub(crate) answer: fn(&Context<'_>, Params) -> Outcome,
 }
 
 /// The method of a name.
 #[rustfmt::skip]
 pub(crate) fn method(name: &str) -> Option<Method> {
-    let light = |answer| Some(Method { heavy: false, answer });
-    let heavy = |answer| Some(Method { heavy: true, answer });
+    let light = |answer| Some(Method { heavy: |_| false, answer });
+    let heavy = |answer| Some(Method { heavy: |_| true, answer });
     match name {
         "getAccountInfo" => light(accounts::get_account_info),
         "getAccountProof" => heavy(proof::get_account_proof),
@@ -113,7 +113,9 @@ pub(crate) fn method(name: &str) -> Option<Method> {
         "isBlockhashValid" => light(chain::is_blockhash_valid),
         "minimumLedgerSlot" => light(chain::get_first_available_block),
         "requestAirdrop" => heavy(send::request_airdrop),
-        "sendTransaction" => heavy(send::send_transaction),
+        "sendTransaction" => {
+            Some(Method { heavy: send::is_heavy, answer: send::send_transaction })
+        }
         "simulateTransaction" => heavy(simulate::simulate_transaction),
         _ => None,
     }

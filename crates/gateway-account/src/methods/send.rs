@@ -1,6 +1,6 @@
 //! Calls that bring transactions in.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use solana_rpc_client_types::config::{
     RpcRequestAirdropConfig, RpcSendTransactionConfig, UiTransactionEncoding,
 };
@@ -13,6 +13,14 @@ use crate::methods::simulate::{result, sanitize, simulate};
 use crate::params::Params;
 use crate::port::SubmitError;
 use crate::read;
+
+/// Whether a call of `sendTransaction` may take long: preflight runs programs. Checking signatures
+/// alone takes no longer than two threads take to hand a call over and back; a transaction has room
+/// for twelve of them.
+pub(crate) fn is_heavy(params: &Params) -> bool {
+    let skips = |config: &Value| config["skipPreflight"] == Value::Bool(true);
+    !matches!(params, Params::Array(items) if items.get(1).is_some_and(skips))
+}
 
 pub(crate) fn send_transaction(context: &Context<'_>, params: Params) -> Outcome {
     let (text, config): (String, Option<RpcSendTransactionConfig>) = params.up_to(1, 2)?;
