@@ -14,6 +14,7 @@ use trilith_gateway_account::Addresses;
 use trilith_gateway_canister::{CanisterPort, Limits, NodePort, serve};
 use trilith_store::{Store, StoreFault};
 
+use crate::account::begin::{AccountsAsked, ProfileName, parse_epoch_slots};
 use crate::accounts::AccountListeners;
 use crate::committee::{CommitteePlan, CommitteeSize, Watched, roster, watch_rounds};
 use crate::control::server::ControlSocket;
@@ -34,6 +35,14 @@ pub struct DevArguments {
     /// ones [default: 8899, or free ones with --canister-port 0]
     #[arg(long, value_name = "P")]
     pub account_port: Option<u16>,
+    /// Begin the account runtime with this generation of rules; feature gates lead on from there
+    /// [default: today]
+    #[arg(long, value_enum, value_name = "PROFILE")]
+    pub account_profile: Option<ProfileName>,
+    /// Begin the account runtime with epochs of so many slots of 400 ms, from 32 to 4320000
+    /// [default: 432000]
+    #[arg(long, value_name = "N", value_parser = parse_epoch_slots)]
+    pub account_epoch_slots: Option<u64>,
     /// Address to listen on; others than loopback open the network to whoever can reach it
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub listen: IpAddr,
@@ -103,12 +112,17 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
             .map(document::read)
             .transpose()?,
         committee: plan,
+        accounts: AccountsAsked {
+            profile: arguments.account_profile.map(ProfileName::profile),
+            epoch_slots: arguments.account_epoch_slots,
+        },
     };
     let network = Network::start(&options)?;
-    network
-        .certified()
-        .await
-        .context(NextStep("set TRILITH_LOG=info to see what the node does"))?;
+    if let Err(error) = network.certified().await {
+        // What ended a node says more than that its first round is missing.
+        network.stop()?;
+        return Err(error.context(NextStep("set TRILITH_LOG=info to see what the node does")));
+    }
     // From here on a stop is a clean one; until here there is nothing to clean up.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

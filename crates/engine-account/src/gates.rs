@@ -152,6 +152,13 @@ pub fn find(id: &Pubkey) -> Option<Gate> {
     })
 }
 
+/// The number that names all of the ecosystem's gates which this build knows: what `getVersion` and
+/// the ecosystem's tools call the feature set. Ours are not in it, so that those tools find the
+/// number that they know themselves.
+pub fn feature_set() -> u32 {
+    crate::bank::features::known_set_id()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{FEATURE_BYTES, FeatureState, all};

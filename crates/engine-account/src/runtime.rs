@@ -15,6 +15,7 @@ use crate::admit;
 use crate::answer::Desk;
 use crate::bank::chain::ChainState;
 use crate::bank::decode::Verified;
+use crate::bank::features;
 use crate::bank::genesis::Genesis;
 use crate::bank::leaf;
 use crate::bank::round::{self, Circumstances, Left};
@@ -112,6 +113,14 @@ impl Runtime for AccountEngine {
     fn demand(&self, view: &dyn StateRead) -> Result<Demand, Fault> {
         let chain: Option<ChainState> = leaf::read(view, leaf::CHAIN, "the chain")?;
         Ok(chain.map_or(Demand::Now, |chain| Demand::At(chain.next_round_due())))
+    }
+
+    fn outdated(&self, view: &dyn StateRead, context: &RoundContext) -> Option<String> {
+        let approved = &context.from_root.features;
+        // Where the state cannot be read, trying again may help.
+        features::outdated(view, approved, context.time)
+            .ok()
+            .flatten()
     }
 
     fn sealed(&self, root: Hash) {

@@ -9,14 +9,17 @@ const SLOTS_MIN: u64 = 32;
 
 /// An epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Epoch {
-    pub(crate) epoch: u64,
-    pub(crate) first_slot: u64,
-    pub(crate) slots: u64,
+pub struct Epoch {
+    /// Its number.
+    pub epoch: u64,
+    /// The first slot that lies in it.
+    pub first_slot: u64,
+    /// How many slots lie in it.
+    pub slots: u64,
 }
 
 /// The epoch of `slot`.
-pub(crate) fn epoch_of(schedule: &EpochSchedule, slot: u64) -> Epoch {
+pub fn epoch_of(schedule: &EpochSchedule, slot: u64) -> Epoch {
     let slots = schedule.slots_per_epoch.max(1);
     if slot >= schedule.first_normal_slot {
         let after = (slot - schedule.first_normal_slot) / slots;

@@ -46,6 +46,7 @@ use tokio::sync::Semaphore;
 use crate::call::{Call, Refused, Request, response};
 use crate::failure::{Failure, Outcome};
 
+pub use epochs::{Epoch, epoch_of};
 pub use faucet::Faucet;
 pub use limits::Limits;
 pub use node::AccountPort;
