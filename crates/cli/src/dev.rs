@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -66,9 +65,6 @@ pub struct DevArguments {
     #[arg(long, value_name = "N", default_value_t = 0, requires = "committee")]
     pub stragglers: u16,
 }
-
-/// How often the command looks whether the node still works.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Runs until Ctrl-C or SIGTERM.
 ///
@@ -139,7 +135,7 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     let ended = tokio::select! {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
-        reason = node_ended(&network) => Some(reason),
+        reason = network.end() => Some(reason),
     };
     eprintln!("stopping");
     drop(stop);
@@ -177,15 +173,6 @@ fn port(network: &Network) -> Result<(Arc<dyn NodePort>, Option<Watched>)> {
 /// Completes when the sender is gone.
 async fn until_dropped(mut stopped: watch::Receiver<()>) {
     while stopped.changed().await.is_ok() {}
-}
-
-async fn node_ended(network: &Network) -> String {
-    loop {
-        if let Some(reason) = network.ended() {
-            return reason;
-        }
-        tokio::time::sleep(LOOK_INTERVAL).await;
-    }
 }
 
 fn banner(network: &Network, address: SocketAddr, accounts: Addresses, data: &Path) {

@@ -48,6 +48,9 @@ pub const ACCOUNT_RUNTIME: RuntimeId = RuntimeId::test(2);
 /// Longest wait for the first round after a start. It may repeat a long one that was interrupted.
 const FIRST_ROUND_WAIT: Duration = Duration::from_secs(120);
 
+/// How often it is looked whether the nodes still work.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
 /// What to do about a network that cannot be continued.
 pub(crate) const BEGIN_ANEW: NextStep =
     NextStep("restore the data folder, or forget the network in it with --clean");
@@ -218,6 +221,23 @@ impl Network {
     /// # Errors
     /// If the node stops before, or cannot finish its first rounds.
     pub async fn certified(&self) -> Result<()> {
+        tokio::select! {
+            certified = self.first_rounds() => certified,
+            reason = self.end() => bail!(reason),
+        }
+    }
+
+    /// Completes when the network cannot go on; gives why.
+    pub(crate) async fn end(&self) -> String {
+        loop {
+            if let Some(reason) = self.ended() {
+                return reason;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    async fn first_rounds(&self) -> Result<()> {
         first_round(&self.canisters, |snapshot| snapshot.attested.is_some()).await?;
         match &self.accounts {
             Some(accounts) => first_round(accounts, |snapshot| snapshot.evidence.is_some()).await,
