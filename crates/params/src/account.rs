@@ -28,10 +28,6 @@ params! {
     EPOCH_SLOTS_MIN: u64 = 32, Slots, v 1,
         "Solana, MINIMUM_SLOTS_PER_EPOCH of crate solana-epoch-schedule";
 
-    /// Most slots of an epoch that options for developers take: 20 days.
-    EPOCH_SLOTS_MAX: u64 = 4_320_000, Slots, v 1,
-        "own choice: ten times the usual, and still a schedule of leaders that one answer can list";
-
     /// Slots after which an idle runtime asks for a round, so that the newest blockhash is young.
     IDLE_SLOTS: u64 = 25, Slots, v 1,
         "own choice: a blockhash fetched from an idle network is valid for 50 s or more";
@@ -155,7 +151,6 @@ const _: () = {
     assert!(IDLE_SLOTS < BLOCKHASH_SLOTS / 2);
     assert!(BLOCKHASH_SLOTS < RECORD_SLOTS);
     assert!(EPOCH_SLOTS >= EPOCH_SLOTS_MIN);
-    assert!(EPOCH_SLOTS <= EPOCH_SLOTS_MAX);
     assert!(BURN_PERCENT <= 100);
     assert!(WIDE_UNITS < WIDE_UNITS_MAX);
     assert!(WIDE_STEP_LAMPORTS * WIDE_UNITS == SIGNATURE_LAMPORTS * WIDE_STEP_UNITS);

@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use solana_sdk_ids::sysvar;
 use trilith_engine_account::gates::{self, FeatureState};
-use trilith_engine_account::{Profile, read_account};
-use trilith_params::account::{EPOCH_SLOTS, EPOCH_SLOTS_MAX, EPOCH_SLOTS_MIN};
+use trilith_engine_account::{EPOCH_SLOTS_MAX, EPOCH_SLOTS_MIN, Profile, read_account};
+use trilith_params::account::EPOCH_SLOTS;
 use trilith_store::Store;
 use trilith_types::StateRead;
 

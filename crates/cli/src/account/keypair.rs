@@ -85,7 +85,7 @@ mod tests {
         let key = SecretKey::from_seed([7; 32]);
         let read = of_json(&json(&key)).expect("it is a key");
         assert_eq!(address(&read), address(&key));
-        let told = |bytes: &[u8]| of_json(bytes).err().expect("it is refused");
+        let told = |bytes: &[u8]| of_json(bytes).expect_err("it is refused");
         assert!(told(b"[1, 2]").contains("2 bytes"));
         assert!(told(b"[1, 256]").contains("no JSON list of bytes"));
         assert!(told(b"{}").contains("no JSON list of bytes"));

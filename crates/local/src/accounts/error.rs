@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use solana_pubkey::Pubkey;
 use solana_transaction_error::TransactionError;
 use thiserror::Error;
-use trilith_engine_account::EditError;
-use trilith_params::account::{EPOCH_SLOTS_MAX, EPOCH_SLOTS_MIN};
+use trilith_engine_account::{EPOCH_SLOTS_MAX, EPOCH_SLOTS_MIN, EditError};
 use trilith_protocol::{Fault, QueryError};
 
 use super::sent::Sent;

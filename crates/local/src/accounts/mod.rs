@@ -33,8 +33,6 @@ use trilith_engine_account::query::{Answer, Chain, Question, Simulate, Simulated
 use trilith_engine_account::record::TransactionRecord;
 use trilith_engine_account::{Edit, Profile, read_account};
 use trilith_params::account::EPOCH_SLOTS;
-#[cfg(doc)]
-use trilith_params::account::{EPOCH_SLOTS_MAX, EPOCH_SLOTS_MIN};
 use trilith_protocol::Fault;
 use trilith_types::{Hash, StateRead as _, TimeNanos};
 
@@ -54,7 +52,7 @@ pub struct Options {
     /// The generation of rules with which the network begins. The gates of our own lead on from
     /// there, as on a network: see [`Local::activate_gate`].
     pub profile: Profile,
-    /// Slots of an epoch, from [`EPOCH_SLOTS_MIN`] to [`EPOCH_SLOTS_MAX`].
+    /// Slots of an epoch, from 32 to 4,320,000.
     pub epoch_slots: u64,
     /// Agreed time at which the network begins, seconds since 1970.
     pub start: u64,

@@ -8,8 +8,8 @@ use solana_clock::Clock;
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::{feature, sysvar};
 use trilith_engine_account::query::Chain;
-use trilith_engine_account::{Edit, is_known_gate};
-use trilith_params::account::{EPOCH_SLOTS_MAX, EPOCH_SLOTS_MIN, SLOT_NANOS};
+use trilith_engine_account::{EPOCH_SLOTS_MAX, EPOCH_SLOTS_MIN, Edit, is_known_gate};
+use trilith_params::account::SLOT_NANOS;
 use trilith_protocol::root::{ActiveFeature, FeatureId};
 use trilith_types::{Epoch, TimeNanos};
 
