@@ -88,6 +88,16 @@ fn until(user: &User, line: &str, done: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
+/// What `getAccountInfo` says of our first gate: its account, and its data.
+fn wide_account(url: &str) -> (Value, Vec<u8>) {
+    let info = json!([WIDE, {"encoding": "base64"}]);
+    let account = result(url, "getAccountInfo", info)["value"].clone();
+    assert_eq!(account["data"][1], "base64");
+    let data = account["data"][0].as_str().expect("base64");
+    let data = BASE64_STANDARD.decode(data).expect("base64");
+    (account, data)
+}
+
 #[test]
 fn a_gate_is_created_approved_and_comes_into_force_with_the_next_epoch() {
     let user = User::at("none");
@@ -102,53 +112,17 @@ fn a_gate_is_created_approved_and_comes_into_force_with_the_next_epoch() {
     let status = format!("feature status {WIDE} --url {url}");
     let before = user.json(&status);
     assert_eq!(before["account"]["profile"], "classic");
-    assert_eq!(before["gates"][0]["name"], "transaction_wide_budget");
-    assert_eq!(before["gates"][0]["state"], "inactive");
-    assert_eq!(before["gates"][0]["approved"], false);
+    let gate = &before["gates"][0];
+    assert_eq!(gate["name"], "transaction_wide_budget");
+    assert_eq!(
+        (&gate["state"], &gate["approved"]),
+        (&json!("inactive"), &json!(false))
+    );
     let version = user.json(&format!("cluster-version --url {url}"));
 
     payer(&user, &url);
     let line = format!("feature activate transaction_wide_budget --payer payer.json --url {url}");
-    let said = user.ok(&line);
-    has(
-        &said,
-        &[
-            "done: create the feature account of D6Tob",
-            "695960 lamports",
-            "pending, not approved by the root",
-            "The account alone activates nothing: the root must approve the feature.",
-            &format!("trilith feature approve {WIDE} --data .trilith"),
-        ],
-    );
-    // As the ecosystem's tools read it: the owner, nine bytes, and no slot.
-    let info = json!([WIDE, {"encoding": "base64"}]);
-    let account = result(&url, "getAccountInfo", info.clone())["value"].clone();
-    assert_eq!(account["owner"], FEATURE_PROGRAM);
-    assert_eq!(
-        (&account["lamports"], &account["space"]),
-        (&json!(695_960), &json!(9))
-    );
-    assert_eq!(
-        account["data"],
-        json!([BASE64_STANDARD.encode([0; 9]), "base64"])
-    );
-    let again = user.fails(1, &line);
-    has(
-        &again,
-        &[
-            "exists already, and is pending",
-            "trilith feature approve D6Tob",
-        ],
-    );
-
-    // An epoch passes, and nothing comes of the account alone.
-    let created = user.json(&status);
-    let epoch = created["account"]["epoch"].as_u64().expect("a number");
-    let later = until(&user, &status, |status| {
-        status["account"]["epoch"].as_u64() > Some(epoch)
-    });
-    assert_eq!(later["gates"][0]["state"], "pending");
-    assert_eq!(later["account"]["profile"], "classic");
+    account_alone(&user, &url, &line, &status);
 
     user.ok("feature approve transaction_wide_budget");
     let coming = until(&user, &status, |status| {
@@ -158,27 +132,62 @@ fn a_gate_is_created_approved_and_comes_into_force_with_the_next_epoch() {
     let active = until(&user, &status, |status| {
         status["gates"][0]["state"] == "active"
     });
-    let gate = &active["gates"][0];
-    let slot = gate["slot"].as_u64().expect("a number");
-    assert_eq!(gate["epoch"], slot / 32);
+    let slot = active["gates"][0]["slot"].as_u64().expect("a number");
+    assert_eq!(active["gates"][0]["epoch"], slot / 32);
     assert_eq!(active["account"]["profile"], "transaction-wide");
     let text = user.ok(&status);
     let since = format!("active since slot {slot} (epoch {})", slot / 32);
     has(&text, &["profile transaction-wide", &since, "proposal 1"]);
-    let mut data = vec![1];
-    data.extend(slot.to_le_bytes());
-    let account = result(&url, "getAccountInfo", info)["value"].clone();
-    assert_eq!(account["data"][0], BASE64_STANDARD.encode(data));
-    has(
-        &user.fails(1, &line),
-        &[&format!("is active since slot {slot}")],
-    );
+    let (_, data) = wide_account(&url);
+    assert_eq!(data, [&[1][..], &slot.to_le_bytes()].concat());
+    let again = user.fails(1, &line);
+    has(&again, &[&format!("is active since slot {slot}")]);
     // The feature set is what a version knows, not what is in force.
-    assert_eq!(user.json(&format!("cluster-version --url {url}")), version);
+    let after = user.json(&format!("cluster-version --url {url}"));
+    assert_eq!(after, version);
     node.interrupt();
+    goes_on_as_it_began(&user);
+}
 
-    // The network goes on as what it began with, and as nothing else.
-    let node = Node::start(&user.path(".trilith"));
+/// Creates the account of our first gate, and sees an epoch pass without anything coming of it.
+fn account_alone(user: &User, url: &str, line: &str, status: &str) {
+    has(
+        &user.ok(line),
+        &[
+            "done: create the feature account of D6Tob",
+            "695960 lamports",
+            "pending, not approved by the root",
+            "The account alone activates nothing: the root must approve the feature.",
+            &format!("trilith feature approve {WIDE} --data .trilith"),
+        ],
+    );
+    // As the ecosystem's tools read it: the owner, nine bytes, and no slot.
+    let (account, data) = wide_account(url);
+    assert_eq!(account["owner"], FEATURE_PROGRAM);
+    assert_eq!(account["lamports"], 695_960);
+    assert_eq!((&account["space"], data), (&json!(9), vec![0; 9]));
+    let again = user.fails(1, line);
+    has(
+        &again,
+        &[
+            "exists already, and is pending",
+            "trilith feature approve D6Tob",
+        ],
+    );
+    let created = user.json(status);
+    let epoch = created["account"]["epoch"].as_u64().expect("a number");
+    let later = until(user, status, |status| {
+        status["account"]["epoch"].as_u64() > Some(epoch)
+    });
+    assert_eq!(later["gates"][0]["state"], "pending");
+    assert_eq!(later["account"]["profile"], "classic");
+}
+
+/// A network that is continued is what it began with, and nothing else.
+fn goes_on_as_it_began(user: &User) {
+    let node = Node::start_with(&user.path(".trilith"), &["--account-profile", "classic"]);
+    let status = user.json(&format!("feature status {WIDE} --url {}", url(&node)));
+    assert_eq!(status["account"]["profile"], "transaction-wide");
     drop(node);
     for (options, told) in [
         (
@@ -276,6 +285,14 @@ fn either_side_is_shown_without_the_other() {
         &["no feature was approved", "epoch 1 begins with slot 432000"],
     );
     assert!(text.lines().count() > gates.len());
+    // At the usual address there is nobody, or somebody else's network.
+    let text = user.ok("feature status");
+    let told = [
+        "the account runtime was not asked: ",
+        "http://127.0.0.1:8899 ",
+        "--url",
+    ];
+    has(&text, &told);
     // A node that is named must answer, and be of the same network.
     let error = user.fails(1, "feature status --url http://127.0.0.1:9");
     has(&error, &["cannot be asked", "--url"]);

@@ -174,6 +174,13 @@ mod tests {
     }
 
     #[test]
+    fn the_feature_set_is_that_of_the_ecosystems_release() {
+        let hash = agave_feature_set::ID.to_bytes();
+        let first = std::array::from_fn(|index| hash[index]);
+        assert_eq!(super::feature_set(), u32::from_le_bytes(first));
+    }
+
+    #[test]
     fn feature_accounts_are_read_strictly() {
         for state in [
             FeatureState::Pending,

@@ -16,9 +16,9 @@ use solana_sdk_ids::{feature, system_program};
 use trilith_engine_account::gates::{FEATURE_BYTES, FeatureState};
 use trilith_types::SecretKey;
 
-use super::gates::AccountJson;
 use super::keypair::address;
 use super::rpc::Rpc;
+use super::seen::AccountJson;
 use crate::output::{Failure, NextStep};
 
 /// Longest wait until the transaction was executed, however long its blockhash is valid.

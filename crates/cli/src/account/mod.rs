@@ -10,6 +10,7 @@ pub(crate) mod gates;
 pub(crate) mod keypair;
 mod proof;
 pub(crate) mod rpc;
+pub(crate) mod seen;
 pub mod version;
 
 use anyhow::Result;

@@ -24,11 +24,12 @@ use super::act::{Session, Signing};
 use super::governance::{OTHER, propose};
 use crate::account::begin::profile_name;
 use crate::account::creation;
-use crate::account::gates::{Approved, Seen, ids, look, rows};
+use crate::account::gates::{Approved, ids, rows, table};
 use crate::account::keypair::{self, address};
 use crate::account::rpc::{Rpc, URL};
+use crate::account::seen::{Seen, look};
 use crate::canister::report::Answer;
-use crate::output::Failure;
+use crate::output::{Failure, reason};
 
 #[derive(Subcommand, Clone, Debug)]
 pub enum FeatureCommand {
@@ -204,22 +205,17 @@ fn status(session: &Session, arguments: &StatusArguments) -> Result<Answer> {
             list?;
             return Err(rpc.stranger());
         }
-        (Err(error), Ok(_)) => (None, Some(error.to_string())),
+        (Err(error), Ok(_)) => (None, Some(reason(&error))),
     };
     let rows = rows(&ids, seen.as_ref(), known.as_ref());
     let (mut text, root) = root_part(list.as_ref());
     text.push('\n');
     match &seen {
-        Some(seen) => text.push_str(&account_part(seen)),
+        Some(seen) => text.push_str(&(account_part(seen) + &table(&rows, seen))),
         None => text.push_str(&format!(
             "the account runtime was not asked: {}; name a JSON-RPC with --url\n",
             unseen.as_deref().unwrap_or_default()
         )),
-    }
-    for (row, seen) in rows.iter().zip(std::iter::repeat(&seen)) {
-        if let Some(seen) = seen {
-            text.push_str(&row.line(seen));
-        }
     }
     let mut document = root;
     let gates = rows.iter().map(|row| row.document(seen.as_ref()));
@@ -247,14 +243,22 @@ fn root_part(list: std::result::Result<&FeatureList, &anyhow::Error>) -> (String
     let list = match list {
         Ok(list) => list,
         Err(error) => {
-            let text = format!("the root was not asked: {error}; give a data folder with --data\n");
+            let text = format!(
+                "the root was not asked: {}; give a data folder with --data\n",
+                reason(error)
+            );
             let document = json!({
-                "epoch": null, "features": null, "root_not_asked": error.to_string(),
+                "epoch": null, "features": null, "root_not_asked": reason(error),
             });
             return (text, document);
         }
     };
-    let (mut text, mut rows) = (format!("root: epoch {}\n", list.epoch), Vec::new());
+    let about = if list.features.is_empty() {
+        "no feature was approved"
+    } else {
+        "approved features, for all runtimes:"
+    };
+    let (mut text, mut rows) = (format!("root: epoch {}; {about}\n", list.epoch), Vec::new());
     for record in &list.features {
         let state = if record.is_active(list.epoch) {
             "active"
@@ -272,9 +276,6 @@ fn root_part(list: std::result::Result<&FeatureList, &anyhow::Error>) -> (String
         row["since"] = json!(record.since.0);
         row["proposal"] = json!(record.proposal);
         rows.push(row);
-    }
-    if rows.is_empty() {
-        text.push_str("no feature was approved\n");
     }
     (
         text,
@@ -357,7 +358,7 @@ fn activate(session: &Session, arguments: &ActivateArguments) -> Result<Answer> 
         created.slot,
         created.lamports,
         address(&payer),
-        row.line(&seen)
+        table(std::slice::from_ref(row), &seen)
     );
     let (next, first) = seen.next_epoch();
     let approve = format!(
@@ -368,7 +369,7 @@ fn activate(session: &Session, arguments: &ActivateArguments) -> Result<Answer> 
         text.push_str(&format!(
             "\nThe account alone activates nothing: the root must approve the feature.\n  {approve}\n\
              Approved and active on the root before epoch {next} of the account runtime begins (slot \
-             {first}), it is active from there; otherwise from the epoch that follows.\n",
+             {first}),\nit is active from there; otherwise from the epoch that follows.\n",
         ));
     }
     if !gates::find(&id).is_some_and(|gate| gate.is_supported) {
