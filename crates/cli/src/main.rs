@@ -23,6 +23,8 @@ enum Command {
     /// Show accounts of a network, and prove them
     Account(account::AccountArguments),
     /// Show the version and feature set of a network's node, and whether they are this tool's
+    ///
+    /// Example: trilith cluster-version --url http://127.0.0.1:8899
     ClusterVersion(account::version::ClusterVersionArguments),
     /// Make the keys that commands act with, and say whose they are
     Identity(canister::identity::IdentityArguments),

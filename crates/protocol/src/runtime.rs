@@ -174,7 +174,8 @@ pub struct Reject {
 }
 
 /// This node could not do its work: disk, sandbox, peer. Never part of state or of an outcome. The
-/// node tries again, and if that fails too it abstains.
+/// node tries again, and if that fails too it abstains; or it ends, where [`Runtime::outdated`] says
+/// that trying is of no use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault(pub String);
 

@@ -21,6 +21,10 @@ use super::rpc::Rpc;
 use super::seen::AccountJson;
 use crate::output::{Failure, NextStep};
 
+/// Most lamports that a feature account may cost, so that a node cannot ask for all that the payer
+/// has. Own choice: ten times what Solana's networks ever asked for (6,960 for each of 137 bytes).
+const RENT_MAX: u64 = 10_000_000;
+
 /// Longest wait until the transaction was executed, however long its blockhash is valid.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -54,7 +58,7 @@ pub(crate) fn create(rpc: &Rpc, payer: &SecretKey, gate: &SecretKey) -> Result<C
     }
     let has = free(rpc, &id)?;
     let rent = rpc.call("getMinimumBalanceForRentExemption", json!([FEATURE_BYTES]))?;
-    let rent = rent.as_u64().ok_or_else(|| rpc.stranger())?;
+    let rent = affordable(rent.as_u64().ok_or_else(|| rpc.stranger())?)?;
     let lamports = rent.saturating_sub(has);
     let latest = rpc.call("getLatestBlockhash", json!([]))?;
     let blockhash: Option<Pubkey> = latest["value"]["blockhash"]
@@ -77,6 +81,17 @@ pub(crate) fn create(rpc: &Rpc, payer: &SecretKey, gate: &SecretKey) -> Result<C
         slot,
         lamports,
     })
+}
+
+/// Refuses to pay more for the account than it can be worth.
+fn affordable(rent: u64) -> Result<u64> {
+    if rent <= RENT_MAX {
+        return Ok(rent);
+    }
+    let what = format!(
+        "the node asks for {rent} lamports for {FEATURE_BYTES} bytes, the limit is {RENT_MAX}"
+    );
+    Err(anyhow::anyhow!(what).context(NextStep("name another node's JSON-RPC with --url")))
 }
 
 /// Lamports at the address of a gate that has no account of its own yet.
@@ -181,6 +196,16 @@ fn executed(rpc: &Rpc, signature: &str, status: &Value) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_node_can_ask_for_everything() {
+        assert_eq!(affordable(695_960).ok(), Some(695_960));
+        let refused = affordable(RENT_MAX + 1).expect_err("it is too much");
+        assert_eq!(
+            crate::output::reason(&refused),
+            "the node asks for 10000001 lamports for 9 bytes, the limit is 10000000"
+        );
+    }
 
     #[test]
     fn both_sign_one_message() {

@@ -127,7 +127,7 @@ impl Seen {
     pub(crate) fn next_epoch(&self) -> (u64, u64) {
         let epoch = epoch_of(&self.schedule, self.slot);
         (
-            epoch.epoch + 1,
+            epoch.epoch.saturating_add(1),
             epoch.first_slot.saturating_add(epoch.slots),
         )
     }
@@ -165,7 +165,24 @@ impl Seen {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_account_is_read_or_refused(owner in ".{0,50}", data in ".{0,40}") {
+            let account = AccountJson {
+                lamports: 1,
+                owner: owner.clone(),
+                data: (data.clone(), "base64".to_owned()),
+            };
+            if let Ok((owner_read, bytes)) = account.parts() {
+                prop_assert_eq!(owner_read.to_string(), owner);
+                prop_assert_eq!(BASE64.encode(bytes), data);
+            }
+        }
+    }
 
     /// A chain in slot 70, in epochs of 64, with these at the ids of gates.
     pub(in super::super) fn seen(found: &[(Pubkey, Found)]) -> Seen {
