@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -14,6 +13,7 @@ use trilith_gateway_account::Addresses;
 use trilith_gateway_canister::{CanisterPort, Limits, NodePort, serve};
 use trilith_store::{Store, StoreFault};
 
+use crate::account::begin::{AccountsAsked, ProfileName, parse_epoch_slots};
 use crate::accounts::AccountListeners;
 use crate::committee::{CommitteePlan, CommitteeSize, Watched, roster, watch_rounds};
 use crate::control::server::ControlSocket;
@@ -34,6 +34,14 @@ pub struct DevArguments {
     /// ones [default: 8899, or free ones with --canister-port 0]
     #[arg(long, value_name = "P")]
     pub account_port: Option<u16>,
+    /// Begin the account runtime with this generation of rules; feature gates lead on from there
+    /// [default: today]
+    #[arg(long, value_enum, value_name = "PROFILE")]
+    pub account_profile: Option<ProfileName>,
+    /// Begin the account runtime with epochs of so many slots of 400 ms, from 32 to 4320000
+    /// [default: 432000]
+    #[arg(long, value_name = "N", value_parser = parse_epoch_slots)]
+    pub account_epoch_slots: Option<u64>,
     /// Address to listen on; others than loopback open the network to whoever can reach it
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub listen: IpAddr,
@@ -57,9 +65,6 @@ pub struct DevArguments {
     #[arg(long, value_name = "N", default_value_t = 0, requires = "committee")]
     pub stragglers: u16,
 }
-
-/// How often the command looks whether the node still works.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Runs until Ctrl-C or SIGTERM.
 ///
@@ -103,12 +108,17 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
             .map(document::read)
             .transpose()?,
         committee: plan,
+        accounts: AccountsAsked {
+            profile: arguments.account_profile.map(ProfileName::profile),
+            epoch_slots: arguments.account_epoch_slots,
+        },
     };
     let network = Network::start(&options)?;
-    network
-        .certified()
-        .await
-        .context(NextStep("set TRILITH_LOG=info to see what the node does"))?;
+    if let Err(error) = network.certified().await {
+        // What ended a node says more than that its first round is missing.
+        network.stop()?;
+        return Err(error.context(NextStep("set TRILITH_LOG=info to see what the node does")));
+    }
     // From here on a stop is a clean one; until here there is nothing to clean up.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -125,7 +135,7 @@ async fn serve_until_stopped(arguments: &DevArguments) -> Result<()> {
     let ended = tokio::select! {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
-        reason = node_ended(&network) => Some(reason),
+        reason = network.end() => Some(reason),
     };
     eprintln!("stopping");
     drop(stop);
@@ -163,15 +173,6 @@ fn port(network: &Network) -> Result<(Arc<dyn NodePort>, Option<Watched>)> {
 /// Completes when the sender is gone.
 async fn until_dropped(mut stopped: watch::Receiver<()>) {
     while stopped.changed().await.is_ok() {}
-}
-
-async fn node_ended(network: &Network) -> String {
-    loop {
-        if let Some(reason) = network.ended() {
-            return reason;
-        }
-        tokio::time::sleep(LOOK_INTERVAL).await;
-    }
 }
 
 fn banner(network: &Network, address: SocketAddr, accounts: Addresses, data: &Path) {

@@ -22,6 +22,10 @@ enum Command {
     Canister(Box<canister::CanisterArguments>),
     /// Show accounts of a network, and prove them
     Account(account::AccountArguments),
+    /// Show the version and feature set of a network's node, and whether they are this tool's
+    ///
+    /// Example: trilith cluster-version --url http://127.0.0.1:8899
+    ClusterVersion(account::version::ClusterVersionArguments),
     /// Make the keys that commands act with, and say whose they are
     Identity(canister::identity::IdentityArguments),
     #[command(flatten)]
@@ -55,6 +59,10 @@ fn main() -> ExitCode {
             json = arguments.json();
             account::run(&arguments)
         }
+        Command::ClusterVersion(arguments) => {
+            json = arguments.json();
+            account::version::run(&arguments)
+        }
         Command::Identity(arguments) => {
             json = arguments.json();
             canister::identity::run(&arguments)
@@ -77,8 +85,10 @@ fn main() -> ExitCode {
 fn wrong_arguments(error: &clap::Error) -> ExitCode {
     let mut words = std::env::args().skip(1);
     let one_document = words.next().is_some_and(|word| {
-        matches!(word.as_str(), "account" | "canister" | "identity")
-            || RootLedgerCommand::NAMES.contains(&word.as_str())
+        matches!(
+            word.as_str(),
+            "account" | "canister" | "cluster-version" | "identity"
+        ) || RootLedgerCommand::NAMES.contains(&word.as_str())
     }) && words.any(|word| word == "--json");
     if error.use_stderr() && one_document {
         return output::failure(

@@ -33,6 +33,7 @@ use trilith_root::{Root, genesis_write_log};
 use trilith_store::{RecoveryReport, Store, StoreFault};
 use trilith_types::{Hash, NodeId, RuntimeId, SecretKey};
 
+use crate::account::begin::{AccountsAsked, AccountsBeginning};
 use crate::begin::{self, Begun};
 use crate::committee::{self, Committee, CommitteePlan};
 use crate::genesis::{self, Beginning, EPOCH_HEIGHTS};
@@ -46,6 +47,9 @@ pub const ACCOUNT_RUNTIME: RuntimeId = RuntimeId::test(2);
 
 /// Longest wait for the first round after a start. It may repeat a long one that was interrupted.
 const FIRST_ROUND_WAIT: Duration = Duration::from_secs(120);
+
+/// How often it is looked whether the nodes still work.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What to do about a network that cannot be continued.
 pub(crate) const BEGIN_ANEW: NextStep =
@@ -87,6 +91,8 @@ pub struct NetworkOptions<'a> {
     /// What a network of several nodes is to be like; `None` begins one of one node, and continues
     /// whatever there is.
     pub committee: Option<CommitteePlan>,
+    /// What its account runtime is to begin with.
+    pub accounts: AccountsAsked,
 }
 
 /// What a network is to begin with, if there is none in the data folder.
@@ -94,6 +100,7 @@ pub struct NetworkOptions<'a> {
 struct Asked {
     genesis: Option<RootGenesis>,
     committee: Option<CommitteePlan>,
+    accounts: AccountsAsked,
 }
 
 /// Makes the sandboxes of a node's canisters.
@@ -119,6 +126,7 @@ impl Network {
         let asked = Asked {
             genesis: options.genesis.clone(),
             committee: options.committee,
+            accounts: options.accounts,
         };
         Self::open(options.data, asked, &executors)
     }
@@ -136,11 +144,12 @@ impl Network {
         let (store, recovery) = Store::open_dir(&data.join("state")).map_err(store_failure)?;
         let store = Arc::new(store);
         let continued = store.meta("genesis").is_some();
-        let plan = asked.committee;
+        let (plan, accounts_asked) = (asked.committee, asked.accounts);
         let (seed, genesis) = document(data, &store, asked)?;
         let keys = NodeKeys::for_developer_network(&seed);
         let found = CommitteePlan::of(&genesis, &seed);
         same_plan(plan, found)?;
+        let beginning = AccountsBeginning::of(&store, &accounts_asked)?;
         begin::write_keys(data, &seed)?;
         let root_key_der = CertificateKey::from_bytes(&keys.certification.bytes())
             .context("the certification key is no point of G2")?
@@ -148,7 +157,10 @@ impl Network {
             .to_vec();
         let faucet = faucet_key(&seed);
         let validator = keys.node.public();
-        let runtimes = |executor| runtimes(executor, &root_key_der, (&validator, &faucet));
+        let runtimes = |executor| {
+            let engine = account_engine((&validator, &faucet), beginning);
+            runtimes(executor, &root_key_der, engine)
+        };
         let registry = runtimes(executors(data.join("code"))?);
         let config = NodeConfig {
             root: Arc::new(Root::new()),
@@ -209,6 +221,23 @@ impl Network {
     /// # Errors
     /// If the node stops before, or cannot finish its first rounds.
     pub async fn certified(&self) -> Result<()> {
+        tokio::select! {
+            certified = self.first_rounds() => certified,
+            reason = self.end() => bail!(reason),
+        }
+    }
+
+    /// Completes when the network cannot go on; gives why.
+    pub(crate) async fn end(&self) -> String {
+        loop {
+            if let Some(reason) = self.ended() {
+                return reason;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    async fn first_rounds(&self) -> Result<()> {
         first_round(&self.canisters, |snapshot| snapshot.attested.is_some()).await?;
         match &self.accounts {
             Some(accounts) => first_round(accounts, |snapshot| snapshot.evidence.is_some()).await,
@@ -259,12 +288,11 @@ fn same_plan(asked: Option<CommitteePlan>, found: Option<CommitteePlan>) -> Resu
     }
 }
 
-/// The runtimes as a node executes them. The first state of the account runtime names the first
-/// node as the identity to which fees go.
+/// The runtimes as a node executes them.
 fn runtimes(
     executor: Arc<dyn Executor>,
     root_key_der: &[u8],
-    (validator, faucet): (&NodeId, &SecretKey),
+    accounts: AccountEngine,
 ) -> RuntimeRegistry {
     let engine = CanisterEngine::new(EngineConfig {
         executor,
@@ -273,7 +301,7 @@ fn runtimes(
     });
     RuntimeRegistry::new()
         .with(CANISTER_RUNTIME, Arc::new(engine))
-        .with(ACCOUNT_RUNTIME, Arc::new(account_engine(validator, faucet)))
+        .with(ACCOUNT_RUNTIME, Arc::new(accounts))
 }
 
 /// Waits for a state of a runtime that `is_certified`.
@@ -311,13 +339,17 @@ pub(crate) fn store_failure(fault: StoreFault) -> anyhow::Error {
     anyhow::Error::from(fault).context(step)
 }
 
-fn account_engine(validator: &NodeId, faucet: &SecretKey) -> AccountEngine {
+/// The account runtime. Its first state names the first node as the identity to which fees go.
+fn account_engine(
+    (validator, faucet): (&NodeId, &SecretKey),
+    beginning: AccountsBeginning,
+) -> AccountEngine {
     let key = |key: &NodeId| Pubkey::new_from_array(*key.as_bytes());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    AccountEngine::new(AccountConfig {
-        genesis: Genesis::new(key(validator), Some(key(&faucet.public()))),
-        threads,
-    })
+    let mut genesis = Genesis::new(key(validator), Some(key(&faucet.public())));
+    genesis.profile = beginning.profile;
+    genesis.epoch_slots = beginning.epoch_slots;
+    AccountEngine::new(AccountConfig { genesis, threads })
 }
 
 /// The key of the account that pays airdrops on a developer network.

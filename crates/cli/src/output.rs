@@ -74,6 +74,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// What failed, in one sentence, where a command goes on without it.
+pub fn reason(error: &anyhow::Error) -> String {
+    let (causes, _) = sentences(error);
+    causes.into_iter().next().unwrap_or_default()
+}
+
 /// Prints why a command failed, cause by cause, and what can be done about it: as text, or as one
 /// JSON document. Gives the exit code: 2 if the arguments cannot be used, else 1.
 pub fn failure(error: &anyhow::Error, as_json: bool) -> ExitCode {
@@ -144,6 +150,7 @@ mod tests {
             .context("the disk cannot be read")
             .context(NextStep("take another disk"))
             .unwrap_err();
+        assert_eq!(reason(&error), "the disk cannot be read");
         assert_eq!(
             failure_text(&error),
             "error: the disk cannot be read\n  because: it is on fire\n  next: take another disk\n"

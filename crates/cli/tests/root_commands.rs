@@ -264,7 +264,7 @@ const COMMANDS: [(&str, &[&str]); 8] = [
         "governance",
         &["proposals", "show", "propose", "vote", "parameters"],
     ),
-    ("feature", &["status", "activate"]),
+    ("feature", &["status", "approve", "activate"]),
     ("genesis", &["show", "check", "new"]),
     ("root", &["status", "events"]),
 ];

@@ -68,7 +68,7 @@ fn stake_decides_about_parameters_and_features() {
     has(&error, &["proposal 1 is of no pending upgrade", "reason 4"]);
 
     let feature = "41tVp5qR1XwWRt5WifvtSQyuxtqQWJgEK8w91AtBqSwP";
-    let activated = user.json(&format!("feature activate {feature}"));
+    let activated = user.json(&format!("feature approve {feature}"));
     assert_eq!(activated["proposal"], 2);
     let approved = until(&user, "feature status", |status| {
         !status["features"].as_array().unwrap().is_empty()
@@ -78,7 +78,7 @@ fn stake_decides_about_parameters_and_features() {
         status["features"][0]["state"] == "active"
     });
     assert_eq!(active["features"][0]["proposal"], 2);
-    let error = user.fails(1, &format!("feature activate {feature}"));
+    let error = user.fails(1, &format!("feature approve {feature}"));
     has(
         &error,
         &["was approved in proposal 2", "reason 102 of governance"],

@@ -152,6 +152,13 @@ pub fn find(id: &Pubkey) -> Option<Gate> {
     })
 }
 
+/// The number that names all of the ecosystem's gates which this build knows: what `getVersion` and
+/// the ecosystem's tools call the feature set. Ours are not in it, so that those tools find the
+/// number that they know themselves.
+pub fn feature_set() -> u32 {
+    crate::bank::features::known_set_id()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{FEATURE_BYTES, FeatureState, all};
@@ -164,6 +171,13 @@ mod tests {
         ids.dedup();
         assert_eq!(ids.len(), gates.len());
         assert!(gates.len() > 280, "the ecosystem's gates are among them");
+    }
+
+    #[test]
+    fn the_feature_set_is_that_of_the_ecosystems_release() {
+        let hash = agave_feature_set::ID.to_bytes();
+        let first = std::array::from_fn(|index| hash[index]);
+        assert_eq!(super::feature_set(), u32::from_le_bytes(first));
     }
 
     #[test]

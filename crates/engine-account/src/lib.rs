@@ -21,11 +21,13 @@ mod token;
 
 pub use bank::decode::fuzz_transaction;
 pub use bank::fuzz::{fuzz_leaves, fuzz_lookup_table, fuzz_precompile, fuzz_token_account};
-pub use bank::genesis::Genesis;
+pub use bank::genesis::{EPOCH_SLOTS_MAX, Genesis};
 pub use bank::leaf::{account_image, account_key, is_large, read_account};
 pub use bank::profile::Profile;
 pub use runtime::embedded::{ACCOUNT_BYTES_MAX, Edit, EditError, is_known_gate};
 pub use runtime::{AccountConfig, AccountEngine};
+/// Least slots of an epoch.
+pub use trilith_params::account::EPOCH_SLOTS_MIN;
 /// Most bytes of an encoded transaction of any version.
 pub use trilith_params::account::TRANSACTION_V1_BYTES_MAX as TRANSACTION_BYTES_MAX;
 

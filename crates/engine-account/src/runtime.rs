@@ -13,6 +13,7 @@ use trilith_types::{Hash, StateRead};
 use crate::admit;
 use crate::answer::Desk;
 use crate::bank::decode::Verified;
+use crate::bank::features;
 use crate::bank::genesis::Genesis;
 use crate::bank::round::{self, Circumstances, Left};
 use crate::bank::warm::Warm;
@@ -108,6 +109,14 @@ impl Runtime for AccountEngine {
     fn demand(&self, view: &dyn StateRead) -> Result<Demand, Fault> {
         let chain = self.desk.chain(view)?;
         Ok(chain.map_or(Demand::Now, |chain| Demand::At(chain.next_round_due())))
+    }
+
+    fn outdated(&self, view: &dyn StateRead, context: &RoundContext) -> Option<String> {
+        let approved = &context.from_root.features;
+        // Where the state cannot be read, trying again may help.
+        features::outdated(view, approved, context.time)
+            .ok()
+            .flatten()
     }
 
     fn sealed(&self, root: Hash) {

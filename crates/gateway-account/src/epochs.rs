@@ -9,19 +9,22 @@ const SLOTS_MIN: u64 = 32;
 
 /// An epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Epoch {
-    pub(crate) epoch: u64,
-    pub(crate) first_slot: u64,
-    pub(crate) slots: u64,
+pub struct Epoch {
+    /// Its number.
+    pub epoch: u64,
+    /// The first slot that lies in it.
+    pub first_slot: u64,
+    /// How many slots lie in it.
+    pub slots: u64,
 }
 
-/// The epoch of `slot`.
-pub(crate) fn epoch_of(schedule: &EpochSchedule, slot: u64) -> Epoch {
+/// The epoch of `slot`. Any schedule will do, as tools read it from nodes that they do not know.
+pub fn epoch_of(schedule: &EpochSchedule, slot: u64) -> Epoch {
     let slots = schedule.slots_per_epoch.max(1);
     if slot >= schedule.first_normal_slot {
         let after = (slot - schedule.first_normal_slot) / slots;
         return Epoch {
-            epoch: schedule.first_normal_epoch + after,
+            epoch: schedule.first_normal_epoch.saturating_add(after),
             first_slot: schedule.first_normal_slot + after * slots,
             slots,
         };
@@ -31,9 +34,12 @@ pub(crate) fn epoch_of(schedule: &EpochSchedule, slot: u64) -> Epoch {
         first_slot: 0,
         slots: SLOTS_MIN,
     };
-    while slot >= epoch.first_slot + epoch.slots {
-        epoch.first_slot += epoch.slots;
-        epoch.slots *= 2;
+    // An epoch whose end 64 bits do not hold is the last.
+    while let Some(end) = epoch.first_slot.checked_add(epoch.slots)
+        && slot >= end
+    {
+        epoch.first_slot = end;
+        epoch.slots = epoch.slots.saturating_mul(2);
         epoch.epoch += 1;
     }
     epoch
@@ -41,7 +47,29 @@ pub(crate) fn epoch_of(schedule: &EpochSchedule, slot: u64) -> Epoch {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_schedule_has_an_epoch_for_any_slot(
+            numbers in proptest::array::uniform4(prop_oneof![Just(0), Just(u64::MAX), any::<u64>()]),
+            slot in prop_oneof![Just(u64::MAX), any::<u64>()],
+            warmup in any::<bool>(),
+        ) {
+            let schedule = EpochSchedule {
+                slots_per_epoch: numbers[0],
+                leader_schedule_slot_offset: numbers[1],
+                warmup,
+                first_normal_epoch: numbers[2],
+                first_normal_slot: numbers[3],
+            };
+            let epoch = epoch_of(&schedule, slot);
+            prop_assert!(epoch.first_slot <= slot);
+            prop_assert!(slot - epoch.first_slot < epoch.slots || epoch.slots > u64::MAX / 2);
+        }
+    }
 
     fn epoch(schedule: &EpochSchedule, slot: u64) -> (u64, u64, u64) {
         let epoch = epoch_of(schedule, slot);

@@ -47,6 +47,7 @@ use tokio::sync::Semaphore;
 use crate::call::{Call, Refused, Request, response};
 use crate::failure::{Failure, Outcome};
 
+pub use epochs::{Epoch, epoch_of};
 pub use faucet::Faucet;
 pub use fuzz::{fuzz_body, fuzz_message};
 pub use limits::Limits;

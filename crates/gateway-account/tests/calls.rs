@@ -85,6 +85,105 @@ async fn every_method_answers() {
     served.end().await;
 }
 
+/// The methods of a validator of release 4.2.2.
+const NAMES: [&str; 53] = [
+    "getAccountInfo",
+    "getAgGenesisCert",
+    "getBalance",
+    "getBlock",
+    "getBlockCommitment",
+    "getBlockHeight",
+    "getBlockProduction",
+    "getBlockTime",
+    "getBlocks",
+    "getBlocksWithLimit",
+    "getClusterNodes",
+    "getEpochInfo",
+    "getEpochSchedule",
+    "getFeeForMessage",
+    "getFirstAvailableBlock",
+    "getGenesisHash",
+    "getHealth",
+    "getHighestSnapshotSlot",
+    "getIdentity",
+    "getInflationGovernor",
+    "getInflationRate",
+    "getInflationReward",
+    "getLargestAccounts",
+    "getLatestBlockhash",
+    "getLeaderSchedule",
+    "getMaxRetransmitSlot",
+    "getMaxShredInsertSlot",
+    "getMinimumBalanceForRentExemption",
+    "getMultipleAccounts",
+    "getProgramAccounts",
+    "getRecentPerformanceSamples",
+    "getRecentPrioritizationFees",
+    "getSignatureStatuses",
+    "getSignaturesForAddress",
+    "getSlot",
+    "getSlotLeader",
+    "getSlotLeaders",
+    "getStakeMinimumDelegation",
+    "getSupply",
+    "getTokenAccountBalance",
+    "getTokenAccountsByDelegate",
+    "getTokenAccountsByOwner",
+    "getTokenLargestAccounts",
+    "getTokenSupply",
+    "getTransaction",
+    "getTransactionCount",
+    "getVersion",
+    "getVoteAccounts",
+    "isBlockhashValid",
+    "minimumLedgerSlot",
+    "requestAirdrop",
+    "sendTransaction",
+    "simulateTransaction",
+];
+
+#[tokio::test]
+async fn every_name_of_the_interface_is_known() {
+    let served = Served::start(Limits::STANDARD).await;
+    for method in NAMES {
+        let answer = served.call(method, json!([])).await;
+        assert_ne!(answer["error"]["code"], -32601, "{method}: {answer}");
+    }
+    let other = served.call("getNothing", json!([])).await;
+    assert_eq!(other["error"]["code"], -32601);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn our_own_gates_are_told_beside_the_ecosystems() {
+    let served = Served::start(Limits::STANDARD).await;
+    let told = served.call("getTrilithVersion", json!([])).await;
+    assert_eq!(told["result"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        told["result"]["gates"],
+        json!([
+            {
+                "id": "D6TobL2DSPJK4jbdECBxj56yvHt1RhhZeBZEPEMvCk62",
+                "name": "transaction_wide_budget",
+            },
+            {
+                "id": "9jPaxwKoFWW2uMpM9J5mR48tZh5Y6hu2Y5TbzmLHVzkq",
+                "name": "rules_of_today",
+            },
+        ])
+    );
+    let more = served.call("getTrilithVersion", json!([1])).await;
+    assert_eq!(more["error"]["code"], -32602);
+    // What clients of the ecosystem read has exactly the fields that they know.
+    let version = served.call("getVersion", json!([])).await;
+    let fields = version["result"].as_object().expect("an object");
+    assert_eq!(
+        fields.keys().collect::<Vec<_>>(),
+        ["feature-set", "solana-core"]
+    );
+    served.end().await;
+}
+
 #[tokio::test]
 async fn accounts_have_the_shapes_that_clients_know() {
     let served = Served::start(Limits::STANDARD).await;

@@ -70,6 +70,14 @@ pub enum HostFault {
     /// The runtime reports a fault of this node.
     #[error(transparent)]
     Runtime(#[from] Fault),
+    /// The rules of the round are such as this build does not know. Trying again is of no use.
+    #[error("this build cannot go on with runtime {runtime}: {reason}")]
+    Outdated {
+        /// The runtime.
+        runtime: RuntimeId,
+        /// What the runtime says.
+        reason: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreFault),
@@ -152,7 +160,16 @@ impl Host {
             return Err(HostFault::DuplicateInput { index });
         }
         let view = self.view(context.runtime, parent)?;
-        let outcome = runtime.execute(&*view, batch, context, limits)?;
+        let outcome =
+            runtime
+                .execute(&*view, batch, context, limits)
+                .map_err(|fault| match runtime.outdated(&*view, context) {
+                    Some(reason) => HostFault::Outdated {
+                        runtime: context.runtime,
+                        reason,
+                    },
+                    None => HostFault::Runtime(fault),
+                })?;
         let checked = check::named(&outcome, &*view, &names, limits)
             .and_then(|()| check::incoming(&outcome, context).map(drop));
         checked.map_err(|error| HostFault::BadOutcome {

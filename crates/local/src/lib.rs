@@ -36,3 +36,4 @@ pub use accounts::sent::Sent;
 pub use accounts::snapshot::Snapshot;
 pub use accounts::units::{Comparison, UnitReport};
 pub use accounts::{Local, Options};
+pub use trilith_engine_account::Profile;

@@ -429,6 +429,37 @@ fn a_store_with_a_root_and_no_genesis_is_refused() {
 }
 
 #[test]
+fn a_node_that_does_not_know_the_rules_ends_instead_of_trying_again() {
+    let disk = SimulatedDisk::new();
+    let mut net = Net::open(&disk, &Setup::default(), START);
+    net.step().unwrap();
+    *net.counters().outdated.lock().unwrap() = Some("rule 7 is not known".to_owned());
+    // Knowing that there are such rules ends nothing while rounds execute.
+    let mut one = net.handle().submit(add(1, 1)).unwrap();
+    assert_eq!(net.step().unwrap(), 1);
+    answered(&mut one);
+    net.counters().faults.lock().unwrap().push_back(true);
+    let two = net.handle().submit(add(2, 1)).unwrap();
+    let executed = net.counters().executed.lock().unwrap().len();
+    let ended = net.step().expect_err("the node cannot go on");
+    assert_eq!(
+        ended.to_string(),
+        format!("this build cannot go on with runtime {RUNTIME}: rule 7 is not known")
+    );
+    assert_eq!(
+        net.counters().executed.lock().unwrap().len(),
+        executed + 1,
+        "once"
+    );
+    drop((net, two));
+    // Another version, on the same disk, finishes the round that was begun.
+    let mut net = Net::open(&disk, &Setup::default(), START + SECOND);
+    assert_eq!(net.counted(), ids([1]));
+    net.step().unwrap();
+    assert_eq!(net.counted(), ids([1, 2]));
+}
+
+#[test]
 fn nothing_is_published_before_it_is_durable() {
     let disk = SimulatedDisk::new();
     let mut net = Net::open(&disk, &Setup::default(), START);

@@ -62,6 +62,15 @@ pub trait Runtime: Send + Sync {
     /// [`Fault`] if the state cannot be read.
     fn demand(&self, view: &dyn StateRead) -> Result<Demand, Fault>;
 
+    /// Why this build can never execute the round of `context` on `view`, however often it tries:
+    /// the rules for it are such as it does not know. The node asks after a fault, and ends with
+    /// what this says, so that somebody installs another version; it must not end for what anybody
+    /// but the root's governance decides.
+    fn outdated(&self, view: &dyn StateRead, context: &RoundContext) -> Option<String> {
+        let _of_all_rounds = (view, context);
+        None
+    }
+
     /// Tells that the outcome returned last was sealed as `root`. A hint for caches; a runtime
     /// that ignores it gives the same results.
     fn sealed(&self, root: Hash);
@@ -165,7 +174,8 @@ pub struct Reject {
 }
 
 /// This node could not do its work: disk, sandbox, peer. Never part of state or of an outcome. The
-/// node tries again, and if that fails too it abstains.
+/// node tries again, and if that fails too it abstains; or it ends, where [`Runtime::outdated`] says
+/// that trying is of no use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault(pub String);
 

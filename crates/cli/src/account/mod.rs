@@ -1,9 +1,17 @@
-//! `trilith account`: accounts of a network, as a client that trusts no node sees them.
+//! `trilith account`: accounts of a network, as a client that trusts no node sees them; and what the
+//! commands about its feature gates and its version are made of.
 //!
 //! Solana's own tools do everything else with accounts; what they cannot do is to prove what a node
-//! says. See `docs/guides/account-rpc.md`.
+//! says, and to know gates that are ours. See `docs/guides/account-rpc.md`.
 
+pub mod begin;
+pub(crate) mod creation;
+pub(crate) mod gates;
+pub(crate) mod keypair;
 mod proof;
+pub(crate) mod rpc;
+pub(crate) mod seen;
+pub mod version;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};

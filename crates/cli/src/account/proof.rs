@@ -1,26 +1,19 @@
 //! `trilith account proof`: one account, proven.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use clap::Args;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use solana_pubkey::Pubkey;
 use trilith_client::{AccountAnswer, Answer, CertificateKey, RootTrust, VerifiedAccount};
 use trilith_types::{Hash, Height, RuntimeId};
 
+use super::rpc::{Rpc, URL};
 use crate::network::ACCOUNT_RUNTIME;
 use crate::output::NextStep;
 use crate::state::report::{Report, print};
-
-/// Longest wait for the node's answer.
-const WAIT: Duration = Duration::from_secs(30);
-
-/// Most bytes of an answer: an account of the greatest length (10 MiB) in base64, and its proofs.
-const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Arguments of `trilith account proof`.
 #[derive(Args, Debug)]
@@ -29,7 +22,7 @@ pub(super) struct ProofArguments {
     #[arg(value_name = "ADDRESS")]
     address: Pubkey,
     /// Address of the node's JSON-RPC
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8899")]
+    #[arg(long, value_name = "URL", default_value = URL)]
     url: String,
     /// Hash of the network's genesis document, in hexadecimal
     #[arg(long, value_name = "HEX", requires = "consensus_key")]
@@ -86,11 +79,7 @@ struct Shown {
 }
 
 pub(super) fn run(arguments: &ProofArguments) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the network thread")?;
-    let answered = runtime.block_on(ask(arguments))?;
+    let answered = ask(arguments)?;
     let trusted = trusted(arguments, answered.network.as_ref())?;
     let answer = answer(&answered).context("the node's answer is no proof")?;
     let trust = RootTrust {
@@ -112,46 +101,11 @@ pub(super) fn run(arguments: &ProofArguments) -> Result<()> {
     print(&shown, arguments.json)
 }
 
-async fn ask(arguments: &ProofArguments) -> Result<Answered> {
-    let url = &arguments.url;
+fn ask(arguments: &ProofArguments) -> Result<Answered> {
     let address = arguments.address.to_string();
-    let body = json!({
-        "jsonrpc": "2.0", "id": 1, "method": "getAccountProof", "params": [address],
-    });
-    let bytes = tokio::time::timeout(WAIT, post(url, body.to_string()))
-        .await
-        .with_context(|| format!("{url} did not answer within {} s", WAIT.as_secs()))?
-        .with_context(|| format!("{url} cannot be asked"))
-        .context(NextStep(
-            "start a network with: trilith dev; or name the node's JSON-RPC with --url",
-        ))?;
-    let mut response: Value = serde_json::from_slice(&bytes).context("the answer is no JSON")?;
-    if let Some(error) = response.get("error") {
-        let message = error.get("message").and_then(Value::as_str);
-        bail!(
-            "the node refuses: {}",
-            message.unwrap_or("without a reason")
-        );
-    }
-    serde_json::from_value(response["result"]["value"].take())
+    let mut result = Rpc::new(&arguments.url)?.call("getAccountProof", json!([address]))?;
+    serde_json::from_value(result["value"].take())
         .context("the answer is not that of a node of this kind of network")
-}
-
-async fn post(url: &str, body: String) -> Result<Vec<u8>> {
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    let request = client
-        .post(url)
-        .header("content-type", "application/json")
-        .body(body);
-    let mut response = request.send().await?.error_for_status()?;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-            bail!("the answer has more than {ANSWER_BYTES_MAX} bytes");
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }
 
 fn trusted(arguments: &ProofArguments, named: Option<&Named>) -> Result<Trusted> {

@@ -1,11 +1,10 @@
-//! `trilith governance` and `trilith feature`: what stake decides.
+//! `trilith governance`: what stake decides.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use solana_pubkey::Pubkey;
 use trilith_protocol::root::governance::{
     ActivateFeatures, CAST_VOTE, CancelUpgrade, ChangeParameters, GovernanceChanges,
     GovernanceEvent, KeymanagerChanges, Proposal, ProposalContent, ProposalMetadata, ProposalVote,
@@ -16,6 +15,7 @@ use trilith_protocol::{RootAnswer, RootEvent, RootQuery};
 
 use super::act::{Act, Done, Session, Signing, lines, shown};
 use super::document::read_file;
+use super::feature::parse_feature;
 use super::json;
 use crate::canister::report::Answer;
 use crate::output::{Failure, NextStep};
@@ -25,7 +25,7 @@ use crate::output::{Failure, NextStep};
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What was asked for and what came do not fit.
-const OTHER: &str = "the root gives another answer than was asked for";
+pub(super) const OTHER: &str = "the root gives another answer than was asked for";
 
 #[derive(Subcommand, Clone, Debug)]
 pub enum GovernanceCommand {
@@ -52,22 +52,6 @@ pub enum GovernanceCommand {
     ///
     /// Example: trilith governance parameters
     Parameters,
-}
-
-#[derive(Subcommand, Clone, Debug)]
-pub enum FeatureCommand {
-    /// List the features that were approved: pending, or active since an epoch
-    ///
-    /// Example: trilith feature status
-    Status,
-    /// Propose to activate features, and vote for it
-    ///
-    /// Once the proposal has passed, the features are pending until the next epoch, then active in
-    /// all runtimes, for ever. A feature is 32 bytes, in hexadecimal or as an address of the account
-    /// runtime.
-    ///
-    /// Example: trilith feature activate 41tVp5qR1XwWRt5WifvtSQyuxtqQWJgEK8w91AtBqSwP
-    Activate(ActivateArguments),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -181,41 +165,6 @@ pub struct VoteArguments {
     signing: Signing,
 }
 
-#[derive(Args, Clone, Debug)]
-pub struct ActivateArguments {
-    /// The features
-    #[arg(value_name = "ID", value_parser = parse_feature, required = true)]
-    features: Vec<FeatureId>,
-    /// Propose only; others vote
-    #[arg(long)]
-    without_vote: bool,
-    #[command(flatten)]
-    signing: Signing,
-}
-
-fn parse_feature(text: &str) -> Result<FeatureId, String> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    let bytes = hex::decode(digits).ok();
-    if let Some(id) = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
-        return Ok(FeatureId(id));
-    }
-    let address = text.parse::<Pubkey>();
-    address
-        .map(|address| FeatureId(address.to_bytes()))
-        .map_err(|_| {
-            format!(
-                "{text:?} is no feature; write 64 hexadecimal digits, or an address of the account \
-                 runtime"
-            )
-        })
-}
-
-/// A feature as both engines write it.
-fn show_feature(id: &FeatureId) -> Value {
-    let address = Pubkey::new_from_array(id.0).to_string();
-    json!({ "id": hex::encode(id.0), "address": address })
-}
-
 pub(super) fn run(session: &Session, command: &GovernanceCommand) -> Result<Answer> {
     match command {
         GovernanceCommand::Proposals => proposals(session),
@@ -238,23 +187,6 @@ pub(super) fn run(session: &Session, command: &GovernanceCommand) -> Result<Answ
             };
             let document = shown(&summary.encode(), &GovernanceSummary::shape())?;
             Ok(Answer::new(lines(&document), document))
-        }
-    }
-}
-
-pub(super) fn run_feature(session: &Session, command: &FeatureCommand) -> Result<Answer> {
-    match command {
-        FeatureCommand::Status => features(session),
-        FeatureCommand::Activate(arguments) => {
-            let mut ids = arguments.features.clone();
-            ids.sort_unstable();
-            ids.dedup();
-            let content = ProposalContent {
-                activate_features: Some(ActivateFeatures { ids }),
-                ..ProposalContent::default()
-            };
-            let vote = (!arguments.without_vote).then_some(Vote::Yes);
-            propose(session, &arguments.signing, &content, vote)
         }
     }
 }
@@ -313,7 +245,7 @@ fn encoded(file: &Path, shape: &Shape, what: &str) -> Result<Vec<u8>> {
         ))
 }
 
-fn propose(
+pub(super) fn propose(
     session: &Session,
     signing: &Signing,
     content: &ProposalContent,
@@ -461,34 +393,4 @@ fn show(session: &Session, id: u64) -> Result<Answer> {
     }
     document["votes"] = json!(votes);
     Ok(Answer::new(lines(&document), document))
-}
-
-fn features(session: &Session) -> Result<Answer> {
-    let (_, RootAnswer::Features(list)) = session.client()?.query(&RootQuery::Features)? else {
-        bail!(OTHER);
-    };
-    let (mut text, mut rows) = (String::new(), Vec::new());
-    for record in &list.features {
-        let state = if record.is_active(list.epoch) {
-            "active"
-        } else {
-            "pending"
-        };
-        let mut row = show_feature(&record.id);
-        text.push_str(&format!(
-            "{}  {state} since epoch {}, proposal {}\n",
-            row["address"].as_str().unwrap_or_default(),
-            record.since,
-            record.proposal
-        ));
-        row["state"] = json!(state);
-        row["since"] = json!(record.since.0);
-        row["proposal"] = json!(record.proposal);
-        rows.push(row);
-    }
-    if rows.is_empty() {
-        text.push_str("no feature was approved\n");
-    }
-    let document = json!({ "epoch": list.epoch.0, "features": rows });
-    Ok(Answer::new(text, document))
 }

@@ -9,6 +9,7 @@
 mod act;
 pub mod document;
 mod entity;
+mod feature;
 mod genesis;
 mod governance;
 pub mod json;
@@ -92,7 +93,7 @@ command!(
 command!(
     /// Arguments of `trilith feature`.
     FeatureArguments,
-    governance::FeatureCommand
+    feature::FeatureCommand
 );
 command!(
     /// Arguments of `trilith genesis`.
@@ -118,7 +119,7 @@ pub enum RootLedgerCommand {
     Stake(StakeArguments),
     /// Propose and vote: parameters, upgrades, features
     Governance(GovernanceArguments),
-    /// Show which features runtimes have, and activate others
+    /// Show which features runtimes have, approve others, and create their accounts
     Feature(FeatureArguments),
     /// Show, check and make the documents that networks begin with
     Genesis(GenesisArguments),
@@ -176,7 +177,7 @@ pub fn run(command: &RootLedgerCommand) -> Result<()> {
             governance::run(&Session::new(&arguments.place), &arguments.command)?
         }
         RootLedgerCommand::Feature(arguments) => {
-            governance::run_feature(&Session::new(&arguments.place), &arguments.command)?
+            feature::run(&Session::new(&arguments.place), &arguments.command)?
         }
         RootLedgerCommand::Genesis(arguments) => {
             genesis::run(&arguments.place, &arguments.command)?

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -106,6 +107,21 @@ impl Node {
         kill(self.pid(), signal).expect("the node runs");
         let status = self.child.wait().expect("the node can be waited for");
         (status, self.end())
+    }
+
+    /// Waits until it ends by itself. Gives how it ended, and what it wrote to stderr.
+    pub fn ended(mut self, patience: Duration) -> (ExitStatus, String) {
+        let begun = Instant::now();
+        loop {
+            let status = self.child.try_wait().expect("the node can be waited for");
+            if let Some(status) = status {
+                return (status, self.end());
+            }
+            if begun.elapsed() > patience {
+                panic!("the node goes on, and said {}", self.end());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn end(&mut self) -> String {

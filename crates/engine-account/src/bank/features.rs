@@ -13,10 +13,12 @@ use solana_pubkey::Pubkey;
 use solana_sdk_ids::feature;
 use trilith_protocol::Fault;
 use trilith_protocol::root::ActiveFeature;
+use trilith_types::{StateRead, TimeNanos};
 
 use super::accounts::Accounts;
+use super::chain::ChainState;
 use super::profile::Profile;
-use super::sysvar;
+use super::{leaf, sysvar};
 use crate::gates::{FeatureState, find, own};
 
 /// Gates that are known to version 4.2.2 of the processor and not in force on mainnet-beta on
@@ -111,27 +113,72 @@ pub(crate) fn activate(
         };
         let account = accounts.get(&id);
         accounts.check()?;
-        let pending = account.filter(|account| {
-            *account.owner() == feature::ID
-                && FeatureState::decode(account.data()) == Some(FeatureState::Pending)
-        });
-        let Some(mut account) = pending else {
+        let Some(mut account) = account.filter(is_pending) else {
             continue;
         };
-        if !find(&id).is_some_and(|gate| gate.is_supported) {
-            return Err(Fault(format!(
-                "feature {id} was approved from root epoch {} on and comes into force in epoch \
-                 {epoch} of the account runtime, at slot {slot}, but this build does not know what \
-                 it changes: install a version that does",
-                approval.since.0
-            )));
-        }
+        require_supported(approval, (slot, epoch))?;
         account.set_data_from_slice(&FeatureState::Active(slot).encode());
         accounts.put(id, account);
         in_force.insert(position, (id, slot));
         changed = true;
     }
     Ok(changed)
+}
+
+/// Whether an account is a feature account that waits.
+fn is_pending(account: &AccountSharedData) -> bool {
+    *account.owner() == feature::ID
+        && FeatureState::decode(account.data()) == Some(FeatureState::Pending)
+}
+
+/// Refuses to put a gate into force that this build cannot.
+fn require_supported(approval: &ActiveFeature, (slot, epoch): (u64, u64)) -> Result<(), Fault> {
+    let id = Pubkey::new_from_array(approval.id.0);
+    if find(&id).is_some_and(|gate| gate.is_supported) {
+        return Ok(());
+    }
+    Err(Fault(format!(
+        "feature {id} was approved from root epoch {} on and comes into force in epoch {epoch} of \
+         the account runtime, at slot {slot}, but this build does not know what it changes: \
+         install a version that does",
+        approval.since.0
+    )))
+}
+
+/// Why this build cannot execute the round at `time` on a state, if it does not know the rules: those
+/// in force, or those that come into force with it.
+///
+/// # Errors
+/// [`Fault`] if the state cannot be read, so that nothing is known.
+pub(crate) fn outdated(
+    view: &dyn StateRead,
+    approved: &[ActiveFeature],
+    time: TimeNanos,
+) -> Result<Option<String>, Fault> {
+    let in_force: Option<InForce> = leaf::read(view, leaf::FEATURES, "feature gates")?;
+    let in_force = in_force.unwrap_or_default();
+    if let Err(Fault(reason)) = require_known(&in_force) {
+        return Ok(Some(reason));
+    }
+    let chain: Option<ChainState> = leaf::read(view, leaf::CHAIN, "the chain")?;
+    let Some(chain) = chain else {
+        return Ok(None);
+    };
+    let (schedule, slot) = (chain.schedule(), chain.slot_at(time.0));
+    let epoch = schedule.get_epoch(slot);
+    if epoch <= schedule.get_epoch(chain.slot) {
+        return Ok(None);
+    }
+    for approval in approved {
+        let id = Pubkey::new_from_array(approval.id.0);
+        let is_in_force = in_force.binary_search_by_key(&id, |(id, _)| *id).is_ok();
+        let account = leaf::read_account(view, &id)?;
+        let waits = account.as_ref().is_some_and(is_pending) && !is_in_force;
+        if let (true, Err(Fault(reason))) = (waits, require_supported(approval, (slot, epoch))) {
+            return Ok(Some(reason));
+        }
+    }
+    Ok(None)
 }
 
 /// The form in which the processor asks for gates.

@@ -24,6 +24,10 @@ use crate::gates::FeatureState;
 /// Lamports of the identity at genesis, so that it is exempt from rent and can receive fees.
 const IDENTITY_LAMPORTS: u64 = 1_000_000_000;
 
+/// Most slots of an epoch that options for developers take: 20 days. No rule depends on it. Own
+/// choice: ten times the usual, and still a schedule of leaders that one answer can list.
+pub const EPOCH_SLOTS_MAX: u64 = 10 * EPOCH_SLOTS;
+
 /// What the operator of a network chooses. Part of the network's definition.
 #[derive(Clone, Debug)]
 pub struct Genesis {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use trilith_engine_account::query::{Account, Answer, Chain, Question};
 use trilith_engine_account::record::TransactionRecord;
 use trilith_engine_account::{AccountConfig, AccountEngine, Genesis, Profile, read_account};
-use trilith_host::Host;
+use trilith_host::{Host, HostFault};
 use trilith_protocol::root::{ActiveFeature, FeatureId, FromRoot};
 use trilith_protocol::{
     Admission, Batch, CheckContext, Input, QueryContext, Receipt, ReceiptStatus, Reject,
@@ -177,9 +177,16 @@ impl Network {
                 messages_max: 0,
             };
             let executed = replica.engine.execute(&*view, &batch, &context, &limits);
-            executed
-                .expect_err("the round does not execute")
-                .to_string()
+            let fault = executed.expect_err("the round does not execute");
+            // So a node ends with the same words, instead of trying again.
+            let run = replica
+                .host()
+                .run(&replica.engine, self.root, &batch, &context, &limits);
+            assert!(matches!(
+                run,
+                Err(HostFault::Outdated { reason, .. }) if reason == fault.0
+            ));
+            fault.to_string()
         });
         assert_eq!(faults[0], faults[1]);
         faults[0].clone()
@@ -200,6 +207,8 @@ impl Network {
             batch_bytes_max: 10_000_000,
             messages_max: 0,
         };
+        let outdated = self.steady.engine.outdated(&*parent, &context);
+        assert_eq!(outdated, None, "what executes is known");
         let is_checked = self.steady.genesis.profile == Profile::Today && !batch.inputs.is_empty();
         let witness = is_checked.then(|| self.steady.engine.fork());
         for (replica, rounds) in &mut self.further {

@@ -12,6 +12,8 @@ use solana_rpc_client_types::response::{
     RpcContactInfo, RpcIdentity, RpcInflationGovernor, RpcInflationRate, RpcVoteAccountStatus,
 };
 
+use trilith_engine_account::gates;
+
 use crate::epochs::epoch_of;
 use crate::failure::{Failure, Outcome};
 use crate::methods::{Context, ContextConfig, in_context, to_json};
@@ -49,6 +51,17 @@ pub(crate) fn get_cluster_nodes(context: &Context<'_>, params: Params) -> Outcom
         feature_set: Some(chain.feature_set),
         shred_version: Some(0),
     }])
+}
+
+/// This project's own: which version runs, and which gates of ours it knows. The number that
+/// `getVersion` gives names the ecosystem's gates only.
+pub(crate) fn get_trilith_version(_: &Context<'_>, params: Params) -> Outcome {
+    params.expect_none()?;
+    let gates: Vec<Value> = gates::own()
+        .iter()
+        .map(|gate| json!({ "id": gate.id.to_string(), "name": gate.name }))
+        .collect();
+    Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "gates": gates }))
 }
 
 pub(crate) fn get_slot_leader(context: &Context<'_>, params: Params) -> Outcome {

@@ -108,6 +108,7 @@ pub(crate) fn method(name: &str) -> Option<Method> {
         "getTokenSupply" => light(tokens::get_token_supply),
         "getTransaction" => light(history::get_transaction),
         "getTransactionCount" => light(chain::get_transaction_count),
+        "getTrilithVersion" => light(cluster::get_trilith_version),
         "getVersion" => light(chain::get_version),
         "getVoteAccounts" => light(cluster::get_vote_accounts),
         "isBlockhashValid" => light(chain::is_blockhash_valid),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use solana_pubkey::Pubkey;
-use trilith_engine_account::{AccountConfig, AccountEngine, Genesis};
+use trilith_engine_account::{AccountConfig, AccountEngine, Genesis, Profile};
 use trilith_protocol::{Batch, Fault};
 use trilith_types::{Hash, SecretKey, StateRead as _, TimeNanos};
 
@@ -20,8 +20,16 @@ const FIRST_STATES_MAX: usize = 16;
 /// Instances with programs of their own that are kept for those programs.
 const DONORS_MAX: usize = 8;
 
-/// Slots of an epoch, and the time at which the network begins.
-type Kind = (u64, TimeNanos);
+/// What different networks begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Kind {
+    /// Slots of an epoch.
+    pub(crate) epoch_slots: u64,
+    /// The generation of rules.
+    pub(crate) profile: Profile,
+    /// Agreed time.
+    pub(crate) time: TimeNanos,
+}
 
 /// What is shared.
 struct Shared {
@@ -56,10 +64,11 @@ pub(crate) fn begin(kind: Kind) -> Result<Line<AccountEngine>, Fault> {
     if let Some(first) = shared.first.get(&kind) {
         return Ok(fork(first));
     }
-    let (epoch_slots, time) = kind;
+    let time = kind.time;
     let faucet = Pubkey::new_from_array(*faucet().public().as_bytes());
     let mut genesis = Genesis::new(identity(), Some(faucet));
-    genesis.epoch_slots = epoch_slots;
+    genesis.epoch_slots = kind.epoch_slots;
+    genesis.profile = kind.profile;
     let threads = 1;
     let engine = AccountEngine::new(AccountConfig { genesis, threads });
     let mut first = Line::new(RUNTIME, engine, time);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use solana_pubkey::Pubkey;
 use solana_transaction_error::TransactionError;
 use thiserror::Error;
-use trilith_engine_account::EditError;
+use trilith_engine_account::{EPOCH_SLOTS_MAX, EPOCH_SLOTS_MIN, EditError};
 use trilith_protocol::{Fault, QueryError};
 
 use super::sent::Sent;
@@ -36,6 +36,14 @@ pub enum LocalError {
         asked: u64,
         /// The last there is.
         last: u64,
+    },
+    /// An epoch cannot have so many slots.
+    #[error(
+        "an epoch has from {EPOCH_SLOTS_MIN} to {EPOCH_SLOTS_MAX} slots, {asked} were asked for"
+    )]
+    EpochSlots {
+        /// What was asked for.
+        asked: u64,
     },
     /// The faucet has too little.
     #[error("the faucet has {left} lamports, {asked} were asked for")]

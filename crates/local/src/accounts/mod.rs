@@ -31,7 +31,7 @@ use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use trilith_engine_account::query::{Answer, Chain, Question, Simulate, Simulated};
 use trilith_engine_account::record::TransactionRecord;
-use trilith_engine_account::{Edit, read_account};
+use trilith_engine_account::{Edit, Profile, read_account};
 use trilith_params::account::EPOCH_SLOTS;
 use trilith_protocol::Fault;
 use trilith_types::{Hash, StateRead as _, TimeNanos};
@@ -49,7 +49,10 @@ pub struct Options {
     /// Whether blockhashes must be recent. Without, the blockhash of a transaction is written among
     /// the recent ones before it is executed. Durable nonces work either way.
     pub blockhash_checks: bool,
-    /// Slots of an epoch, at least 32.
+    /// The generation of rules with which the network begins. The gates of our own lead on from
+    /// there, as on a network: see [`Local::activate_gate`].
+    pub profile: Profile,
+    /// Slots of an epoch, from 32 to 4,320,000.
     pub epoch_slots: u64,
     /// Agreed time at which the network begins, seconds since 1970.
     pub start: u64,
@@ -67,6 +70,7 @@ impl Default for Options {
         Self {
             signature_checks: true,
             blockhash_checks: true,
+            profile: Profile::Today,
             epoch_slots: EPOCH_SLOTS,
             start: 1_767_225_600,
             threads: 1,
@@ -116,12 +120,17 @@ impl Local {
     /// An instance with options.
     ///
     /// # Errors
-    /// [`LocalError`] if an account is too large, the lamports of all are too many, or a gate is
-    /// not known.
+    /// [`LocalError`] if an epoch has too few or too many slots, an account is too large, the
+    /// lamports of all are too many, or a gate is not known.
     pub fn with(options: Options) -> Result<Self, LocalError> {
         time::check_start(options.start)?;
         let start = TimeNanos(options.start * 1_000_000_000);
-        let mut line = donors::begin((options.epoch_slots, start))?;
+        time::check_epoch_slots(options.epoch_slots)?;
+        let mut line = donors::begin(donors::Kind {
+            epoch_slots: options.epoch_slots,
+            profile: options.profile,
+            time: start,
+        })?;
         let engine = line
             .runtime
             .fork()

@@ -8,7 +8,7 @@ use solana_clock::Clock;
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::{feature, sysvar};
 use trilith_engine_account::query::Chain;
-use trilith_engine_account::{Edit, is_known_gate};
+use trilith_engine_account::{EPOCH_SLOTS_MAX, EPOCH_SLOTS_MIN, Edit, is_known_gate};
 use trilith_params::account::SLOT_NANOS;
 use trilith_protocol::root::{ActiveFeature, FeatureId};
 use trilith_types::{Epoch, TimeNanos};
@@ -294,6 +294,14 @@ pub(crate) fn check_start(start: u64) -> Result<(), LocalError> {
         });
     }
     Ok(())
+}
+
+/// Refuses epochs that are too short or too long.
+pub(crate) fn check_epoch_slots(asked: u64) -> Result<(), LocalError> {
+    if (EPOCH_SLOTS_MIN..=EPOCH_SLOTS_MAX).contains(&asked) {
+        return Ok(());
+    }
+    Err(LocalError::EpochSlots { asked })
 }
 
 /// Refuses gates that this version does not know.

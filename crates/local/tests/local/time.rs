@@ -4,7 +4,7 @@ use solana_account::Account;
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::feature;
 use solana_transaction_error::TransactionError;
-use trilith_local::{Local, LocalError, Options};
+use trilith_local::{Local, LocalError, Options, Profile};
 
 use super::wire::{MEMO, SOL, key, keypair, memo, transaction};
 
@@ -146,4 +146,85 @@ fn gates_come_into_force_with_the_next_epoch() {
     });
     assert!(late.is_err());
     assert_ne!(svm.account(&GATE), Some(Account::default()));
+}
+
+/// What two instructions of a transaction may use: the budget at the beginning of each, and what the
+/// first used.
+fn budgets(svm: &mut Local) -> (u64, u64, u64) {
+    let alice = keypair(1);
+    svm.airdrop(&key(&alice), SOL).expect("lamports");
+    svm.next_slot().expect("a slot");
+    let calls = [memo(MEMO, "first"), memo(MEMO, "second")];
+    let sent = svm
+        .send(transaction(&calls, &[&alice], svm.latest_blockhash()))
+        .expect("it succeeds");
+    let mut found = sent.logs().iter().filter_map(|line| {
+        let (_, numbers) = line.split_once(" consumed ")?;
+        let (used, of) = numbers.split_once(" of ")?;
+        let of = of.strip_suffix(" compute units")?;
+        Some((used.parse::<u64>().ok()?, of.parse::<u64>().ok()?))
+    });
+    let (first, second) = (found.next().expect("a line"), found.next().expect("a line"));
+    (first.1, second.1, first.0)
+}
+
+#[test]
+fn an_instance_begins_with_a_profile_and_gates_lead_on() {
+    let begin = |profile| {
+        Local::with(Options {
+            profile,
+            epoch_slots: 32,
+            ..Options::default()
+        })
+        .expect("an instance")
+    };
+    let mut svm = begin(Profile::Classic);
+    let (first, second, _) = budgets(&mut svm);
+    assert_eq!((first, second), (200_000, 200_000));
+    let [wide, today] = [
+        "D6TobL2DSPJK4jbdECBxj56yvHt1RhhZeBZEPEMvCk62",
+        "9jPaxwKoFWW2uMpM9J5mR48tZh5Y6hu2Y5TbzmLHVzkq",
+    ]
+    .map(Pubkey::from_str_const);
+    svm.activate_gate(wide).expect("it is known");
+    svm.warp_to_epoch(1).expect("an epoch");
+    let (first, second, used) = budgets(&mut svm);
+    assert_eq!((first, second), (200_000, 200_000 - used));
+    svm.activate_gate(today).expect("it is known");
+    svm.warp_to_epoch(2).expect("an epoch");
+    let (first, second, used) = budgets(&mut svm);
+    assert_eq!((first, second), (400_000, 400_000 - used));
+    // Beginning there, and with the usual options, is the same.
+    for mut svm in [begin(Profile::Today), Local::new()] {
+        let (first, _, _) = budgets(&mut svm);
+        assert_eq!(first, 400_000);
+    }
+    let (first, second, used) = budgets(&mut begin(Profile::TransactionWide));
+    assert_eq!((first, second), (200_000, 200_000 - used));
+}
+
+#[test]
+fn epochs_are_neither_too_short_nor_too_long() {
+    for (epoch_slots, fits) in [
+        (31, false),
+        (32, true),
+        (4_320_000, true),
+        (4_320_001, false),
+    ] {
+        let made = Local::with(Options {
+            epoch_slots,
+            ..Options::default()
+        });
+        match made {
+            Ok(svm) => {
+                assert!(fits);
+                assert_eq!(svm.chain().expect("a chain").epoch_slots, epoch_slots);
+            }
+            Err(error) => {
+                assert!(!fits, "{error}");
+                let told = format!("from 32 to 4320000 slots, {epoch_slots} were");
+                assert!(error.to_string().contains(&told), "{error}");
+            }
+        }
+    }
 }

@@ -132,6 +132,7 @@ impl Worker {
             Err(HostFault::Store(fault)) if !matches!(fault, StoreFault::Refused(_)) => {
                 Err(fault.into())
             }
+            Err(fault @ HostFault::Outdated { .. }) => Err(fault.into()),
             Err(fault) => {
                 tracing::error!(%round, rank, %fault, "the round failed; abstaining");
                 self.shared.faulty.store(true, Memory::Release);

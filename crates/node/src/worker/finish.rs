@@ -146,6 +146,7 @@ impl Worker {
                 Err(HostFault::Store(fault)) if !matches!(fault, StoreFault::Refused(_)) => {
                     return Err(fault.into());
                 }
+                Err(fault @ HostFault::Outdated { .. }) => return Err(fault.into()),
                 Err(HostFault::Runtime(fault)) => {
                     tracing::error!(round = %owed.header.round, %fault, "an outcome waits");
                     owed.retry = Some(TimeNanos(now.0.saturating_add(ROUND_RETRY_DELAY)));

@@ -205,6 +205,7 @@ impl Worker {
             Err(HostFault::Store(fault)) if !matches!(fault, StoreFault::Refused(_)) => {
                 Err(fault.into())
             }
+            Err(fault @ HostFault::Outdated { .. }) => Err(fault.into()),
             Err(fault) => {
                 tracing::warn!(%fault, "a state is not held");
                 Ok(false)

@@ -61,6 +61,8 @@ type Hook = Box<dyn FnOnce() + Send>;
 pub struct Counters {
     /// For each coming execution, whether this node fails.
     pub faults: Mutex<VecDeque<bool>>,
+    /// Why this build can never execute the rounds that fail, if that is so.
+    pub outdated: Mutex<Option<String>>,
     /// For each coming execution, whether its outcome is corrupted.
     pub lies: Mutex<VecDeque<bool>>,
     /// Called in the middle of the next execution.
@@ -224,6 +226,10 @@ impl Runtime for Counters {
         context: &QueryContext,
     ) -> Result<Vec<u8>, QueryError> {
         Ok([request, &context.round.0.to_be_bytes()].concat())
+    }
+
+    fn outdated(&self, _: &dyn StateRead, _: &RoundContext) -> Option<String> {
+        self.outdated.lock().unwrap().clone()
     }
 
     fn demand(&self, view: &dyn StateRead) -> Result<Demand, Fault> {
