@@ -37,7 +37,7 @@ pub enum FeatureCommand {
     ///
     /// A gate is inactive; pending, which activates nothing until the root approves it; pending and
     /// approved, and active from the next epoch of the account runtime; or active since a slot.
-    /// Gates marked [unsupported] make a node of this version stop when they come into force.
+    /// Gates marked as unsupported make a node of this version stop when they come into force.
     ///
     /// Example: trilith feature status transaction_wide_budget
     Status(StatusArguments),
