@@ -189,6 +189,8 @@ pub fn record(signature: u8, slot: u64, written: Vec<Pubkey>) -> TransactionReco
         tokens_before: Vec::new(),
         tokens_after: Vec::new(),
         written,
+        work: 0,
+        locked: 0,
     }
 }
 
