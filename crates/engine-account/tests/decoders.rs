@@ -85,6 +85,8 @@ fn record() -> TransactionRecord {
         tokens_before: Vec::new(),
         tokens_after: Vec::new(),
         written: vec![SOME],
+        work: 1_470,
+        locked: 3,
     }
 }
 
