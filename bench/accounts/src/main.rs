@@ -32,6 +32,11 @@ use trilith_protocol::{Batch, Input, QueryContext, RoundContext, RoundLimits, Ru
 use trilith_store::Store;
 use trilith_types::{Epoch, Hash, Height, Round, RuntimeId, StateRead, TimeNanos};
 
+/// Another allocator than the C library's, which the node has, for both sides.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const RUNTIME: RuntimeId = RuntimeId::test(7);
 const START: u64 = 1_800_000_000_000_000_000;
 const SLOT: u64 = 400_000_000;
@@ -44,6 +49,9 @@ struct Size {
     batch: u16,
     /// Batches that are timed, after one that is not.
     batches: usize,
+    /// Transactions of a batch of the durable run: what comes in a third of a second at the rate
+    /// that is asked for.
+    durable: u16,
     /// Accounts of the durable run.
     accounts: u32,
 }
@@ -67,12 +75,14 @@ fn main() {
         Size {
             batch: 500,
             batches: 3,
+            durable: 500,
             accounts: 20_000,
         }
     } else {
         Size {
             batch: 5_000,
             batches: 15,
+            durable: 20_000,
             accounts: 1_000_000,
         }
     };
@@ -387,6 +397,10 @@ fn litesvm(work: Work, size: &Size, signatures: bool) -> Took {
 
 /// Transfers between many accounts on disk: executed, sealed, and on the disk before the next.
 fn durable(size: &Size) {
+    let size = &Size {
+        batch: size.durable,
+        ..*size
+    };
     let folder = TempDir::new().expect("a folder");
     let (store, _) = Store::open_dir(folder.path()).expect("a store");
     let host = Host::new(Arc::new(store));
