@@ -100,15 +100,19 @@ impl Index {
                 index.add_all(&key, &account);
             }
         }
-        let mut parts = Vec::new();
+        // One part after the other: all of them together are much larger than what is kept of them.
+        let mut damaged = None;
         view.iterate(leaf::PART, &mut |_, part| {
-            parts.push(leaf::decode::<BlockPart>(part, "a part of a block"));
+            match leaf::decode::<BlockPart>(part, "a part of a block") {
+                Ok(part) => index.record(&part),
+                Err(fault) => {
+                    damaged = Some(fault);
+                    return ControlFlow::Break(());
+                }
+            }
             ControlFlow::Continue(())
         })?;
-        for part in parts {
-            index.record(&part?);
-        }
-        Ok(index)
+        damaged.map_or(Ok(index), Err)
     }
 
     /// Keeps up with a round that led from the state `parent` to `root`. An index of another state

@@ -8,9 +8,9 @@
 //! cargo bench -p trilith-cli --bench account_load -- accounts     --accounts 1000000
 //! ```
 //!
-//! Every request is made, and every transfer signed, before the clock starts. The clock of transfers
-//! stops when `getSignatureStatuses` has confirmed all of them; a run in which one is refused, fails
-//! or is lost fails, and the accounts that received must hold the sum. Started by `cargo test` it
+//! Every request is made, and every transfer signed, before the clock starts. The clock of
+//! transfers stops when `getSignatureStatuses` has confirmed all of them; a run in which one is
+//! refused, fails or is lost fails, and the accounts that received must hold the sum. Started by `cargo test` it
 //! runs each kind with few requests, and shows only that the generator works.
 
 #[path = "../../tests/support/mod.rs"]

@@ -29,7 +29,7 @@ pub fn run(time: Duration, rate: usize) {
     let prepared = PREPARED.min(offered * time.as_secs() as usize);
     let load = signed::load(&node, Kind::Update, &[canister], prepared + 2 * PROBES);
     let (load, probes) = load.requests.split_at(prepared);
-    let probe = |requests: &[crate::signed::Request]| {
+    let probe = |requests: &[signed::Request]| {
         runtime.block_on(async {
             let mut connection = Connection::open(&node.url).await;
             let mut times = Vec::new();
@@ -73,7 +73,7 @@ pub fn run(time: Duration, rate: usize) {
 /// Offers `rate` requests a second and gives the statuses and the most memory seen.
 async fn flood(
     node: &Node,
-    load: &[crate::signed::Request],
+    load: &[signed::Request],
     time: Duration,
     rate: usize,
 ) -> (BTreeMap<u16, usize>, u64) {
