@@ -7,6 +7,7 @@
 pub mod deploy;
 pub mod instructions;
 pub mod random;
+pub mod schedule;
 pub mod sides;
 #[path = "../../../crates/engine-account/tests/bank/wire.rs"]
 #[allow(dead_code, reason = "shared with the engine's tests")]

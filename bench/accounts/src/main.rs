@@ -3,7 +3,7 @@
 //! beside them, of all threads together, is steadier.
 //!
 //! ```text
-//! accounts-bench [--quick] [transfers] [tokens] [signed] [durable] [start]
+//! accounts-bench [--quick] [transfers] [tokens] [signed] [durable] [start] [plan]
 //! ```
 
 use std::sync::Arc;
@@ -22,6 +22,8 @@ use tempfile::TempDir;
 use trilith_bench_accounts::instructions::token;
 use trilith_bench_accounts::key;
 use trilith_bench_accounts::random::Trial;
+use trilith_bench_accounts::schedule::{Scheduler, runtime, sanitized};
+use trilith_engine_account::conformance::Plan;
 use trilith_engine_account::query::{Answer, Question};
 use trilith_engine_account::{AccountConfig, AccountEngine, Genesis};
 use trilith_host::Host;
@@ -118,6 +120,9 @@ fn main() {
     }
     if wanted("start") {
         start(&size);
+    }
+    if wanted("plan") {
+        plan(&size);
     }
 }
 
@@ -448,6 +453,41 @@ fn durable(size: &Size) {
         us(took.wall),
         us(took.processor),
         1e6 / us(took.wall)
+    );
+}
+
+/// What deciding takes what may run side by side, ours beside the ecosystem's scheduling logic.
+fn plan(size: &Size) {
+    let batch = batch(Work::Lamports, size, BlockHash::default());
+    let planned: Vec<_> = batch.iter().cloned().map(sanitized).collect();
+    let state = Memory::default();
+    let mut ours = Vec::new();
+    let mut theirs = Vec::new();
+    Scheduler::on_thread(|mut scheduler| {
+        for _ in 0..size.batches {
+            let start = Watch::start();
+            let plan = Plan::new(&state, &planned);
+            ours.push(start.took());
+            assert_eq!(plan.chains().len(), 1);
+            let tasks = batch.iter().cloned().map(runtime).collect();
+            let start = Watch::start();
+            let waited = scheduler.run(tasks, None);
+            theirs.push(start.took());
+            assert!(waited.is_empty());
+        }
+    });
+    let (ours, theirs) = (one(&ours, size.batch), one(&theirs, size.batch));
+    let us = |time: Duration| time.as_secs_f64() * 1e6;
+    println!(
+        "| planning a transfer; theirs: solana-unified-scheduler-logic | {:.2} ({:.2}) | {:.2} \
+         ({:.2}) | {:.0} | {:.2} ({:.2}) | - |",
+        us(ours.wall),
+        us(ours.processor),
+        us(theirs.wall),
+        us(theirs.processor),
+        1e6 / us(ours.wall),
+        us(theirs.wall) / us(ours.wall),
+        us(theirs.processor) / us(ours.processor)
     );
 }
 

@@ -1,5 +1,6 @@
 //! The callbacks of the bank over any state, so that the harness and the tests that the transaction
-//! processor ships with can be run against them.
+//! processor ships with can be run against them; and its plans, so that they can be compared with
+//! those of the ecosystem's scheduler.
 //!
 //! Nothing of a node uses it. It decides nothing: each call goes to what the bank itself gives the
 //! processor.
@@ -8,10 +9,13 @@ use solana_account::AccountSharedData;
 use solana_precompile_error::PrecompileError;
 use solana_pubkey::Pubkey;
 use solana_svm_callback::{InvokeContextCallback, TransactionProcessingCallback};
+use solana_transaction::sanitized::SanitizedTransaction;
 use trilith_protocol::Fault;
 use trilith_types::StateRead;
 
-use crate::bank::accounts::{Accounts, nothing_known};
+use crate::bank::accounts::{Accounts, Place, nothing_known};
+use crate::bank::lane;
+use crate::bank::plan::{Level, Locks, Planner};
 use crate::bank::processor::Callback;
 
 /// What the bank gives the processor when it runs transactions on a state.
@@ -58,5 +62,39 @@ impl InvokeContextCallback for Callbacks<'_> {
         instructions: Vec<&[u8]>,
     ) -> Result<(), PrecompileError> {
         Callback(&self.0).process_precompile(program, data, instructions)
+    }
+}
+
+/// What the bank may run side by side.
+pub struct Plan(Vec<Level>);
+
+impl Plan {
+    /// Plans transactions that the bank would let into a slot together, none of which repeats
+    /// another or uses a durable nonce. `view` may be any state: it is not read.
+    pub fn new(view: &dyn StateRead, transactions: &[SanitizedTransaction]) -> Self {
+        let mut accounts = Accounts::new(view, nothing_known());
+        let locks: Vec<Vec<(Place, bool)>> = transactions
+            .iter()
+            .map(|transaction| {
+                lane::locked(transaction)
+                    .map(|(key, is_written)| (accounts.lock(key, is_written), is_written))
+                    .collect()
+            })
+            .collect();
+        let locks = locks.iter().map(|accounts| Locks {
+            accounts,
+            may_follow: true,
+            repeats: None,
+        });
+        Self(Planner::default().levels(accounts.places(), locks))
+    }
+
+    /// The numbers of the transactions by level and, in it, by chain. Levels run one after the
+    /// other, chains of a level side by side, and the transactions of a chain in their order.
+    pub fn chains(&self) -> Vec<Vec<Vec<usize>>> {
+        self.0
+            .iter()
+            .map(|level| level.chains().map(<[usize]>::to_vec).collect())
+            .collect()
     }
 }
