@@ -351,11 +351,7 @@ mod tests {
         }
 
         fn round(&mut self, owner: Option<Pubkey>) {
-            let change = Change {
-                key: KEY,
-                before: self.owner.map(owned_by),
-                after: owner.map(owned_by),
-            };
+            let change = Change::new(KEY, self.owner.map(owned_by), owner.map(owned_by));
             let (parent, next) = (root(self.round), root(self.round + 1));
             let part = BlockPart {
                 slot: 1,

@@ -98,6 +98,24 @@ pub(crate) struct Change {
     pub(crate) before: Option<AccountSharedData>,
     /// What it is.
     pub(crate) after: Option<AccountSharedData>,
+    /// Whether its data is or was an image.
+    is_large: bool,
+}
+
+impl Change {
+    /// A change of an account.
+    pub(crate) fn new(
+        key: Pubkey,
+        before: Option<AccountSharedData>,
+        after: Option<AccountSharedData>,
+    ) -> Self {
+        Self {
+            is_large: large_data(&before).is_some() || large_data(&after).is_some(),
+            key,
+            before,
+            after,
+        }
+    }
 }
 
 impl<'a> Accounts<'a> {
@@ -274,9 +292,8 @@ impl<'a> Accounts<'a> {
                 Some(before) => before,
                 None => self.read(&entry.key),
             };
-            let key = entry.key;
             if before != after {
-                changes.push(Change { key, before, after });
+                changes.push(Change::new(entry.key, before, after));
             }
         }
         self.check()?;
@@ -304,7 +321,8 @@ pub(crate) fn lamports_added(changes: &[Change]) -> i128 {
 pub(crate) fn image_writes(changes: &[Change]) -> Result<Vec<ImageWrite>, Fault> {
     let mut pages = PageWriter::default();
     let mut writes: Vec<(ImageId, Planned)> = Vec::new();
-    for change in changes {
+    // Few accounts are large, and most change nothing but a number.
+    for change in changes.iter().filter(|change| change.is_large) {
         let image = leaf::account_image(&change.key);
         match (large_data(&change.before), large_data(&change.after)) {
             (None, None) => {}

@@ -1,6 +1,7 @@
 //! Transactions on their way through a round: as they arrive, as a thread runs them, and what they
 //! come to.
 
+use smallvec::SmallVec;
 use solana_account::AccountSharedData;
 use solana_hash::Hash as MessageHash;
 use solana_pubkey::Pubkey;
@@ -30,8 +31,11 @@ pub(crate) struct Arrived<'a> {
     /// The most it may cost its slot.
     pub(crate) asked: cost::Cost,
     /// Its accounts and whether it writes them, in message order.
-    pub(crate) locks: Vec<(Place, bool)>,
+    pub(crate) locks: Locked,
 }
+
+/// Accounts that a transaction locks: their places, and whether it writes them.
+pub(crate) type Locked = SmallVec<[(Place, bool); 8]>;
 
 /// An input that is not run, and why.
 pub(crate) struct Refused {
@@ -72,7 +76,7 @@ impl<'a> Arrived<'a> {
                 asked: cost::asked(&transaction, &limits),
                 transaction,
                 limits,
-                locks: Vec::new(),
+                locks: Locked::new(),
             }),
             Err(error) => Err(Refused { hash, error }),
         }
@@ -109,7 +113,7 @@ pub(crate) struct Effect {
     /// What it wrote, in message order.
     pub(crate) writes: Vec<(Place, AccountSharedData)>,
     /// What it wrote and the places of which it may have charged for work.
-    pub(crate) locks: Vec<(Place, bool)>,
+    pub(crate) locks: Locked,
 }
 
 impl Refused {
