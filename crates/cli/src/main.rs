@@ -6,11 +6,6 @@ use clap::{Parser, Subcommand};
 use trilith_cli::root::RootLedgerCommand;
 use trilith_cli::{account, canister, demo, dev, inspect, output, root, state};
 
-/// A round changes a hundred thousand small nodes of a tree on some threads, and others free those
-/// of the version before; the C library's allocator takes half of the processor's time for that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// One deterministic execution layer for replicated applications.
 #[derive(Parser)]
 #[command(name = "trilith", version, about, arg_required_else_help = true)]

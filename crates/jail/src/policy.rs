@@ -178,9 +178,6 @@ impl SyscallSet {
         for call in [libc::SYS_mmap, libc::SYS_mprotect] {
             set.allow(call, SyscallRule::when(2, PROT_EXEC, 0));
         }
-        // The allocator gives its own memory a name, which shows in the list of its mappings.
-        let name_memory = libc::PR_SET_VMA as u32;
-        set.allow(libc::SYS_prctl, SyscallRule::when(0, u32::MAX, name_memory));
         set
     }
 
