@@ -297,7 +297,7 @@ impl<'a> Accounts<'a> {
             }
         }
         self.check()?;
-        changes.sort_unstable_by(|first, second| first.key.cmp(&second.key));
+        changes.sort_unstable_by_key(|change| change.key);
         Ok(changes)
     }
 }

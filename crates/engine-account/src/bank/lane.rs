@@ -138,7 +138,7 @@ impl Road<'_, '_> {
     ///
     /// # Errors
     /// [`Fault`] if this node failed.
-    pub(crate) fn run(&self, lane: Vec<Box<Arrived<'_>>>) -> Result<Vec<Done>, Fault> {
+    pub(crate) fn run(&self, lane: Vec<Arrived<'_>>) -> Result<Vec<Done>, Fault> {
         let mut transactions = Vec::with_capacity(lane.len());
         let mut checked = Vec::with_capacity(lane.len());
         let mut rest = Vec::with_capacity(lane.len());
@@ -150,7 +150,7 @@ impl Road<'_, '_> {
                 limits,
                 asked,
                 locks,
-            } = *arrived;
+            } = arrived;
             checked.push(check::check(
                 &transaction,
                 limits,

@@ -514,8 +514,8 @@ fn runnable(group: &mut [Option<Waiting<'_>>], results: &mut [Option<Done>]) -> 
 fn lanes<'b>(
     level: &plan::Level,
     mut take: impl FnMut(usize) -> Option<Box<Arrived<'b>>>,
-) -> Vec<(Vec<usize>, Vec<Box<Arrived<'b>>>)> {
-    let mut lanes: Vec<(Vec<usize>, Vec<Box<Arrived<'b>>>)> = Vec::new();
+) -> Vec<(Vec<usize>, Vec<Arrived<'b>>)> {
+    let mut lanes: Vec<(Vec<usize>, Vec<Arrived<'b>>)> = Vec::new();
     for chain in level.chains() {
         let is_full = lanes
             .last()
@@ -528,7 +528,7 @@ fn lanes<'b>(
         };
         for number in chain {
             members.push(*number);
-            lane.extend(take(*number));
+            lane.extend(take(*number).map(|arrived| *arrived));
         }
     }
     lanes
