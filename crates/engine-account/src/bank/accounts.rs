@@ -280,23 +280,19 @@ impl<'a> Accounts<'a> {
     ///
     /// # Errors
     /// The first fault of a read.
-    pub(crate) fn finish(&mut self) -> Result<Vec<Change>, Fault> {
+    pub(crate) fn finish(&mut self, workers: &Workers) -> Result<Vec<Change>, Fault> {
         let entries = std::mem::take(&mut self.entries);
         self.places = Keyed::default();
-        let mut changes = Vec::with_capacity(entries.len());
-        for mut entry in entries {
-            let Some(after) = entry.after.take() else {
-                continue;
-            };
+        let changes = workers.map(READ_LEAST, entries, |mut entry| {
+            let after = entry.after.take()?;
             let before = match entry.before.take() {
                 Some(before) => before,
                 None => self.read(&entry.key),
             };
-            if before != after {
-                changes.push(Change::new(entry.key, before, after));
-            }
-        }
+            (before != after).then(|| Change::new(entry.key, before, after))
+        });
         self.check()?;
+        let mut changes: Vec<Change> = changes.into_iter().flatten().collect();
         changes.sort_unstable_by_key(|change| change.key);
         Ok(changes)
     }

@@ -417,10 +417,10 @@ impl<'a> RoundRun<'a> {
         }
         self.ledger
             .leave(self.accounts.keys_from(0), &mut self.warm.writers);
-        let accounts = &mut self.accounts;
+        let (workers, accounts) = (self.workers, &mut self.accounts);
         let (encoded, changes) = self
             .workers
-            .both(|| leaf::encode(&part), || accounts.finish());
+            .both(|| leaf::encode(&part), || accounts.finish(workers));
         self.write_chain(&part, encoded, reward);
         self.seal(part, changes?, receipts, usage)
     }

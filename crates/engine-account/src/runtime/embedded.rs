@@ -192,7 +192,7 @@ impl AccountEngine {
             let known = slot.saturating_sub(1);
             editing.chain.blockhashes.insert(0, (*blockhash, known));
         }
-        let (outcome, left) = editing.end(view)?;
+        let (outcome, left) = editing.end(&self.workers, view)?;
         *lock(&self.pending) = Some(left);
         Ok(outcome)
     }
@@ -260,14 +260,14 @@ impl<'a> Editing<'a> {
         Ok(())
     }
 
-    fn end(self, view: &dyn StateRead) -> Result<(Outcome, Left), EditError> {
+    fn end(self, workers: &Workers, view: &dyn StateRead) -> Result<(Outcome, Left), EditError> {
         let Self {
             mut warm,
             mut chain,
             mut accounts,
             mut leaves,
         } = self;
-        let changes = accounts.finish()?;
+        let changes = accounts.finish(workers)?;
         let supply = i128::from(chain.supply) + lamports_added(&changes);
         chain.supply = u64::try_from(supply).map_err(|_| EditError::Supply { supply })?;
         chain.round += 1;
