@@ -112,7 +112,7 @@ pub(crate) struct Effect {
     pub(crate) fees: (u64, u64),
     /// What it wrote, in message order.
     pub(crate) writes: Vec<(Place, AccountSharedData)>,
-    /// What it wrote and the places of which it may have charged for work.
+    /// What it locked, which is charged for its work.
     pub(crate) locks: Locked,
 }
 
