@@ -476,18 +476,11 @@ fn plan(size: &Size) {
             assert!(waited.is_empty());
         }
     });
-    let (ours, theirs) = (one(&ours, size.batch), one(&theirs, size.batch));
-    let us = |time: Duration| time.as_secs_f64() * 1e6;
-    println!(
-        "| planning a transfer; theirs: solana-unified-scheduler-logic | {:.2} ({:.2}) | {:.2} \
-         ({:.2}) | {:.0} | {:.2} ({:.2}) | - |",
-        us(ours.wall),
-        us(ours.processor),
-        us(theirs.wall),
-        us(theirs.processor),
-        1e6 / us(ours.wall),
-        us(theirs.wall) / us(ours.wall),
-        us(theirs.processor) / us(ours.processor)
+    row(
+        "planning a transfer; theirs: solana-unified-scheduler-logic",
+        one(&ours, size.batch),
+        one(&theirs, size.batch),
+        "-",
     );
 }
 

@@ -5,10 +5,11 @@ use ed25519_dalek::SigningKey;
 use solana_hash::Hash;
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
+use trilith_engine_account::Profile;
 use trilith_protocol::{Receipt, ReceiptStatus};
 
-use super::harness::{Network, SOL};
-use super::wire::{create, key, keypair, signature, transaction, unit_limit};
+use super::harness::{Network, SOL, genesis};
+use super::wire::{create, key, keypair, signature, transaction, transfer, unit_limit};
 
 const MEMO: Pubkey = Pubkey::from_str_const("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr");
 /// Work of one signature and one lock.
@@ -141,4 +142,38 @@ pub(crate) fn a_slot_allocates_only_so_much_data() {
     assert_eq!(network.refusal(&batch[10]), reason);
     network.pass(1);
     assert!(network.send_bytes(&batch[10]).status.is_err());
+}
+
+/// More inputs than go through the steps of a round together: what follows is checked and run on
+/// what came before, wherever the round is cut.
+#[test]
+fn a_long_batch_is_run_as_one() {
+    let mut genesis = genesis();
+    genesis.profile = Profile::Classic;
+    let mut network = Network::with(genesis);
+    let (alice, bob) = (keypair(10), keypair(11));
+    network.airdrop(&key(&alice), 5 * SOL);
+    network.airdrop(&key(&bob), SOL);
+    network.pass(1);
+    let blockhash = network.blockhash();
+    let pay = |lamports: u64| {
+        let transfer = transfer(&key(&alice), &key(&bob), lamports);
+        transaction(&[transfer], &[&alice], blockhash)
+    };
+    let count = 1_100u64;
+    let batch: Vec<Vec<u8>> = (1..=count).map(pay).collect();
+    let receipts = network.round(&batch);
+    let statuses = Network::statuses(&receipts);
+    assert!(statuses.iter().all(|status| *status == Some(Ok(()))));
+    let sum = count * (count + 1) / 2;
+    assert_eq!(network.balance(&key(&bob)), SOL + sum);
+    assert_eq!(network.balance(&key(&alice)), 5 * SOL - sum - count * 5_000);
+    let last = network.record(signature(&batch[1_099])).expect("charged");
+    assert_eq!(u64::from(last.index), count - 1);
+    assert_eq!(last.balances_after[1], SOL + sum);
+    // What was charged before the cut and after it is known.
+    for index in [0, 1_099] {
+        let reason = network.refusal(&batch[index]);
+        assert_eq!(reason, "This transaction has already been processed");
+    }
 }
