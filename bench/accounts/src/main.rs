@@ -466,7 +466,7 @@ fn plan(size: &Size) {
     Scheduler::on_thread(|mut scheduler| {
         for _ in 0..size.batches {
             let start = Watch::start();
-            let plan = Plan::new(&state, &planned);
+            let plan = Plan::new(&planned);
             ours.push(start.took());
             assert_eq!(plan.chains().len(), 1);
             let tasks = batch.iter().cloned().map(runtime).collect();

@@ -53,7 +53,7 @@ fn what_waits_in_the_ecosystems_scheduler_waits_in_a_plan() {
                 .map(|_| transaction(&mut random, payers, accounts))
                 .collect();
             let planned: Vec<_> = batch.iter().cloned().map(sanitized).collect();
-            let levels = Plan::new(&Memory::default(), &planned).chains();
+            let levels = Plan::new(&planned).chains();
             let mut at = vec![(0, 0, 0); batch.len()];
             for (level, chains) in levels.iter().enumerate() {
                 for (chain, members) in chains.iter().enumerate() {

@@ -13,8 +13,9 @@ use solana_transaction::sanitized::SanitizedTransaction;
 use trilith_protocol::Fault;
 use trilith_types::StateRead;
 
-use crate::bank::accounts::{Accounts, Place, nothing_known};
+use crate::bank::accounts::{Accounts, nothing_known};
 use crate::bank::lane;
+use crate::bank::places::{Place, Places};
 use crate::bank::plan::{Level, Locks, Planner};
 use crate::bank::processor::Callback;
 
@@ -70,14 +71,14 @@ pub struct Plan(Vec<Level>);
 
 impl Plan {
     /// Plans transactions that the bank would let into a slot together, none of which repeats
-    /// another or uses a durable nonce. `view` may be any state: it is not read.
-    pub fn new(view: &dyn StateRead, transactions: &[SanitizedTransaction]) -> Self {
-        let mut accounts = Accounts::new(view, nothing_known());
+    /// another or uses a durable nonce.
+    pub fn new(transactions: &[SanitizedTransaction]) -> Self {
+        let mut places = Places::default();
         let locks: Vec<Vec<(Place, bool)>> = transactions
             .iter()
             .map(|transaction| {
                 lane::locked(transaction)
-                    .map(|(key, is_written)| (accounts.lock(key, is_written), is_written))
+                    .map(|(key, is_written)| (places.give(key), is_written))
                     .collect()
             })
             .collect();
@@ -86,7 +87,7 @@ impl Plan {
             may_follow: true,
             repeats: None,
         });
-        Self(Planner::default().levels(accounts.places(), locks))
+        Self(Planner::default().levels(places.len(), locks))
     }
 
     /// The numbers of the transactions by level and, in it, by chain. Levels run one after the

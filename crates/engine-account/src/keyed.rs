@@ -25,6 +25,10 @@ impl<V> Keyed<V> {
         self.0.len()
     }
 
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.0.reserve(more);
+    }
+
     pub(crate) fn contains(&self, key: &[u8; 32]) -> bool {
         self.0.contains_key(key)
     }

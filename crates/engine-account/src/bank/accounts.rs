@@ -8,7 +8,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use quick_cache::Weighter;
@@ -19,6 +19,7 @@ use trilith_protocol::{Fault, ImageChange, ImageWrite};
 use trilith_types::{ImageId, PAGE_BYTES, PageFile, PageRun, StateRead};
 
 use super::leaf;
+use super::places::{Place, Places};
 use crate::keyed::Keyed;
 use crate::parallel::Workers;
 
@@ -52,21 +53,6 @@ pub(crate) fn nothing_known() -> Arc<Known> {
     Arc::new(Cache::with_weighter(100_000, KNOWN_BYTES, Weight))
 }
 
-/// Where an account stands among those that a round deals with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place(u32);
-
-impl Place {
-    pub(crate) fn index(self) -> usize {
-        self.0 as usize
-    }
-
-    #[cfg(test)]
-    pub(crate) fn test(index: u32) -> Self {
-        Self(index)
-    }
-}
-
 /// An account that a round deals with.
 struct Entry {
     key: Pubkey,
@@ -74,19 +60,61 @@ struct Entry {
     before: OnceLock<Option<AccountSharedData>>,
     /// What it is, if it was written.
     after: Option<Option<AccountSharedData>>,
-    /// Whether transactions lock it without writing it, so that several threads may hold it.
-    is_read: bool,
+}
+
+/// The state below a round.
+struct Ground<'a> {
+    view: &'a dyn StateRead,
+    known: Arc<Known>,
+    fault: Mutex<Option<Fault>>,
+}
+
+impl Ground<'_> {
+    /// Reads an account from what is known or from the view.
+    fn read(&self, key: &Pubkey) -> Option<AccountSharedData> {
+        if let Some(account) = self.known.get(key) {
+            return account;
+        }
+        match leaf::read_account(self.view, key) {
+            Ok(account) => {
+                self.known.insert(*key, account.clone());
+                account
+            }
+            Err(fault) => {
+                let mut slot = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+                slot.get_or_insert(fault);
+                None
+            }
+        }
+    }
+}
+
+/// Accounts as they were when transactions began to run, whatever these do.
+#[derive(Clone)]
+pub(crate) struct Start<'a> {
+    ground: Arc<Ground<'a>>,
+    /// What had been written before.
+    written: Arc<Keyed<Option<AccountSharedData>>>,
+}
+
+impl Start<'_> {
+    /// The account; `None` also where it cannot be read, see [`Accounts::check`].
+    pub(crate) fn get(&self, key: &Pubkey) -> Option<AccountSharedData> {
+        match self.written.get(key.as_array()) {
+            Some(account) => account.clone(),
+            None => self.ground.read(key),
+        }
+    }
 }
 
 /// Accounts on top of a view.
 pub(crate) struct Accounts<'a> {
-    view: &'a dyn StateRead,
-    known: Arc<Known>,
-    places: Keyed<Place>,
+    ground: Arc<Ground<'a>>,
+    places: Arc<RwLock<Places>>,
+    /// By place. Accounts that got theirs since [`Self::grow`] have no entry yet: they are what
+    /// they were before the round.
     entries: Vec<Entry>,
-    /// What had been written when transactions began to run.
-    at_start: Keyed<Option<AccountSharedData>>,
-    fault: Mutex<Option<Fault>>,
+    at_start: Arc<Keyed<Option<AccountSharedData>>>,
 }
 
 /// One account that a round changed.
@@ -122,101 +150,88 @@ impl<'a> Accounts<'a> {
     /// Accounts without changes. What is `known` must be of this very view.
     pub(crate) fn new(view: &'a dyn StateRead, known: Arc<Known>) -> Self {
         Self {
-            view,
-            known,
-            places: Keyed::default(),
+            ground: Arc::new(Ground {
+                view,
+                known,
+                fault: Mutex::new(None),
+            }),
+            places: Arc::default(),
             entries: Vec::new(),
-            at_start: Keyed::default(),
-            fault: Mutex::new(None),
+            at_start: Arc::default(),
         }
     }
 
-    /// Gives an account a place.
-    pub(crate) fn place(&mut self, key: &Pubkey) -> Place {
-        let entries = &mut self.entries;
-        *self.places.get_or_insert_with(key.as_array(), || {
-            entries.push(Entry {
-                key: *key,
-                before: OnceLock::new(),
-                after: None,
-                is_read: false,
-            });
-            // A batch holds far fewer accounts.
-            Place(u32::try_from(entries.len() - 1).unwrap_or(u32::MAX))
-        })
+    /// Where accounts stand. Others may give places while transactions run.
+    pub(crate) fn places(&self) -> &Arc<RwLock<Places>> {
+        &self.places
     }
 
-    /// Gives an account of a transaction a place.
-    pub(crate) fn lock(&mut self, key: &Pubkey, is_written: bool) -> Place {
-        let place = self.place(key);
-        self.entries[place.index()].is_read |= !is_written;
-        place
+    /// Makes room for so many accounts more.
+    pub(crate) fn expect(&mut self, more: usize) {
+        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        places.reserve(more);
+        self.entries.reserve(more);
     }
 
-    /// The place of an account that has one.
-    pub(crate) fn place_of(&self, key: &Pubkey) -> Option<Place> {
-        self.places.get(key.as_array()).copied()
+    /// Makes entries for all accounts that have places.
+    pub(crate) fn grow(&mut self) {
+        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+        let more = places.keys_from(self.entries.len()).map(|key| Entry {
+            key: *key,
+            before: OnceLock::new(),
+            after: None,
+        });
+        self.entries.extend(more);
     }
 
-    /// How many accounts have places.
-    pub(crate) fn places(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Keys of the accounts from the place `first` on.
+    /// Keys of the accounts with entries, from the place `first` on.
     pub(crate) fn keys_from(&self, first: usize) -> impl Iterator<Item = &Pubkey> {
         self.entries.iter().skip(first).map(|entry| &entry.key)
     }
 
-    /// Reads accounts that will be asked for, from the place `first` on.
-    pub(crate) fn read_ahead(&self, workers: &Workers, first: usize) {
-        let unread = self.entries[first.min(self.entries.len())..].iter();
-        let unread = unread
-            .filter(|entry| entry.before.get().is_none())
-            .collect();
-        workers.map(READ_LEAST, unread, |entry: &Entry| {
-            self.before(entry);
-        });
+    /// The place of an account that has one, and an entry.
+    pub(crate) fn place_of(&self, key: &Pubkey) -> Option<Place> {
+        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+        places
+            .of(key)
+            .filter(|place| place.index() < self.entries.len())
     }
 
     /// The account as written last; `None` also where it cannot be read, see [`Self::check`].
     pub(crate) fn get(&self, key: &Pubkey) -> Option<AccountSharedData> {
         match self.place_of(key) {
-            Some(place) => self.current(&self.entries[place.index()]).clone(),
-            None => self.read(key),
+            Some(place) => self.at(place).cloned(),
+            None => self.ground.read(key),
         }
     }
 
-    /// Keeps what was written so far, for [`Self::get_at_start`].
+    /// Keeps what was written so far, for [`Self::as_started`].
     pub(crate) fn start(&mut self) {
+        let mut written = Keyed::default();
         for entry in &self.entries {
             if let Some(account) = &entry.after {
-                self.at_start.insert(entry.key.to_bytes(), account.clone());
+                written.insert(entry.key.to_bytes(), account.clone());
             }
         }
+        self.at_start = Arc::new(written);
     }
 
-    /// The account as it was at [`Self::start`]; `None` also where it cannot be read, see
-    /// [`Self::check`].
-    pub(crate) fn get_at_start(&self, key: &Pubkey) -> Option<AccountSharedData> {
-        if let Some(account) = self.at_start.get(key.as_array()) {
-            return account.clone();
-        }
-        match self.place_of(key) {
-            Some(place) => self.before(&self.entries[place.index()]).clone(),
-            None => self.read(key),
+    /// The accounts as they were at [`Self::start`].
+    pub(crate) fn as_started(&self) -> Start<'a> {
+        Start {
+            ground: self.ground.clone(),
+            written: self.at_start.clone(),
         }
     }
 
     /// The account for a thread of its own. Threads that count references to the same bytes get
-    /// in each other's way, so that one which several of them read is copied where that is cheap.
+    /// in each other's way, so that what several of them may hold is copied where that is cheap.
     pub(crate) fn get_for_thread(&self, key: &Pubkey) -> Option<AccountSharedData> {
         let Some(place) = self.place_of(key) else {
-            return self.read(key);
+            return self.ground.read(key);
         };
-        let entry = &self.entries[place.index()];
-        let account = self.current(entry).as_ref()?;
-        let is_copied = entry.is_read && account.data().len() <= COPIED_BYTES_MAX;
+        let account = self.at(place)?;
+        let is_copied = (1..=COPIED_BYTES_MAX).contains(&account.data().len());
         Some(if is_copied {
             AccountSharedData::from(Account::from(account.clone()))
         } else {
@@ -224,39 +239,23 @@ impl<'a> Accounts<'a> {
         })
     }
 
-    fn current<'e>(&self, entry: &'e Entry) -> &'e Option<AccountSharedData> {
-        match &entry.after {
+    /// The account at a place as written last; `None` also where it cannot be read, see
+    /// [`Self::check`].
+    pub(crate) fn at(&self, place: Place) -> Option<&AccountSharedData> {
+        let entry = &self.entries[place.index()];
+        let account = match &entry.after {
             Some(account) => account,
-            None => self.before(entry),
-        }
-    }
-
-    /// The account before the round.
-    fn before<'e>(&self, entry: &'e Entry) -> &'e Option<AccountSharedData> {
-        entry.before.get_or_init(|| self.read(&entry.key))
-    }
-
-    /// Reads an account from what is known or from the view.
-    fn read(&self, key: &Pubkey) -> Option<AccountSharedData> {
-        if let Some(account) = self.known.get(key) {
-            return account;
-        }
-        match leaf::read_account(self.view, key) {
-            Ok(account) => {
-                self.known.insert(*key, account.clone());
-                account
-            }
-            Err(fault) => {
-                let mut slot = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-                slot.get_or_insert(fault);
-                None
-            }
-        }
+            None => entry.before.get_or_init(|| self.ground.read(&entry.key)),
+        };
+        account.as_ref()
     }
 
     /// Writes an account. One without lamports vanishes.
     pub(crate) fn put(&mut self, key: Pubkey, account: AccountSharedData) {
-        let place = self.place(&key);
+        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        let place = places.give(&key);
+        drop(places);
+        self.grow();
         self.put_at(place, account);
     }
 
@@ -271,8 +270,9 @@ impl<'a> Accounts<'a> {
     /// # Errors
     /// The first fault of a read.
     pub(crate) fn check(&self) -> Result<(), Fault> {
-        let slot = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.clone().map_or(Ok(()), Err)
+        let fault = &self.ground.fault;
+        let fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.clone().map_or(Ok(()), Err)
     }
 
     /// What the round changed, ascending by key, and ends it. Accounts written with what they were
@@ -281,21 +281,34 @@ impl<'a> Accounts<'a> {
     /// # Errors
     /// The first fault of a read.
     pub(crate) fn finish(&mut self, workers: &Workers) -> Result<Vec<Change>, Fault> {
+        self.places = Arc::default();
         let entries = std::mem::take(&mut self.entries);
-        self.places = Keyed::default();
-        let changes = workers.map(READ_LEAST, entries, |mut entry| {
-            let after = entry.after.take()?;
-            let before = match entry.before.take() {
-                Some(before) => before,
-                None => self.read(&entry.key),
+        let written = entries.iter().filter(|entry| entry.after.is_some());
+        let mut written: Vec<(u64, &Entry)> = written
+            .map(|entry| (first_bytes(&entry.key), entry))
+            .collect();
+        written.sort_unstable_by(|first, second| {
+            let ties = || first.1.key.cmp(&second.1.key);
+            first.0.cmp(&second.0).then_with(ties)
+        });
+        let ground = &self.ground;
+        let changes = workers.map(READ_LEAST, written, |(_, entry)| {
+            let before = match entry.before.get() {
+                Some(before) => before.clone(),
+                None => ground.read(&entry.key),
             };
+            let after = entry.after.clone().flatten();
             (before != after).then(|| Change::new(entry.key, before, after))
         });
         self.check()?;
-        let mut changes: Vec<Change> = changes.into_iter().flatten().collect();
-        changes.sort_unstable_by_key(|change| change.key);
-        Ok(changes)
+        Ok(changes.into_iter().flatten().collect())
     }
+}
+
+/// What nearly always decides the order of two keys.
+fn first_bytes(key: &Pubkey) -> u64 {
+    let bytes = key.as_array().first_chunk::<8>();
+    bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// How much more lamports there are after the changes.

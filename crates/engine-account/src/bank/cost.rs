@@ -22,11 +22,11 @@ use trilith_params::account::{
 use trilith_protocol::Fault;
 use trilith_types::StateRead;
 
-use super::accounts::Place;
 use super::budget::Limits;
 use super::chain::ChainState;
 use super::decode::Sanitized;
 use super::leaf;
+use super::places::Place;
 use crate::keyed::Keyed;
 use crate::record::BlockPart;
 
@@ -151,8 +151,10 @@ impl Writers {
 }
 
 /// What a slot has taken, while a round goes on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ledger {
+    /// What all transactions cost.
+    taken: Cost,
     /// Work by the accounts that are written, by place.
     written: Vec<u64>,
     /// The same of transactions that were let in and have not run yet.
@@ -166,6 +168,18 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Ledger {
+    /// What the slot has taken before the round.
+    pub(crate) fn of(chain: &ChainState) -> Self {
+        Self {
+            taken: Cost {
+                work: chain.slot_units,
+                data: chain.slot_data,
+            },
+            written: Vec::new(),
+            expected: Vec::new(),
+        }
+    }
+
     /// How many accounts it knows of.
     pub(crate) fn places(&self) -> usize {
         self.written.len()
@@ -173,7 +187,11 @@ impl Ledger {
 
     /// Learns of accounts that have places now.
     pub(crate) fn extend<'k>(&mut self, keys: impl Iterator<Item = &'k Pubkey>, writers: &Writers) {
-        self.written.extend(keys.map(|key| writers.of(key)));
+        if writers.work.len() > 0 {
+            self.written.extend(keys.map(|key| writers.of(key)));
+        } else {
+            self.written.extend(keys.map(|_| 0));
+        }
         self.expected.resize(self.written.len(), 0);
     }
 
@@ -184,13 +202,9 @@ impl Ledger {
     /// [`TransactionError`] if it does not take the first.
     pub(crate) fn fitting<'t>(
         &mut self,
-        chain: &ChainState,
         asking: impl Iterator<Item = Option<Asking<'t>>> + Clone,
     ) -> Result<usize, TransactionError> {
-        let mut sum = Cost {
-            work: chain.slot_units,
-            data: chain.slot_data,
-        };
+        let mut sum = self.taken;
         let mut count = 0;
         let mut first_error = None;
         for asking in asking.clone() {
@@ -243,17 +257,24 @@ impl Ledger {
     }
 
     /// Counts a transaction that was charged.
-    pub(crate) fn take(&mut self, chain: &mut ChainState, cost: Cost, locks: &[(Place, bool)]) {
-        chain.slot_units = chain.slot_units.saturating_add(cost.work);
-        chain.slot_data = chain.slot_data.saturating_add(cost.data);
+    pub(crate) fn take(&mut self, cost: Cost, locks: &[(Place, bool)]) {
+        self.taken.work = self.taken.work.saturating_add(cost.work);
+        self.taken.data = self.taken.data.saturating_add(cost.data);
         for place in written(locks) {
             let written = &mut self.written[place.index()];
             *written = written.saturating_add(cost.work);
         }
     }
 
-    /// Leaves what accounts cost to the next round of the slot.
-    pub(crate) fn leave<'k>(&self, keys: impl Iterator<Item = &'k Pubkey>, writers: &mut Writers) {
+    /// Leaves what was taken to the next round of the slot.
+    pub(crate) fn leave<'k>(
+        &self,
+        chain: &mut ChainState,
+        keys: impl Iterator<Item = &'k Pubkey>,
+        writers: &mut Writers,
+    ) {
+        chain.slot_units = self.taken.work;
+        chain.slot_data = self.taken.data;
         for (key, work) in keys.zip(&self.written) {
             if *work > 0 {
                 writers.work.insert(key.to_bytes(), *work);

@@ -20,7 +20,7 @@ use solana_transaction_context::{MAX_ACCOUNTS_PER_INSTRUCTION, MAX_INSTRUCTION_T
 use solana_transaction_error::{AddressLoaderError, TransactionError};
 use trilith_params::account::{LOCKS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_V1_BYTES_MAX};
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Start};
 use super::sysvar;
 
 /// A transaction that may be executed. What it asks for is read later, by the rules in force.
@@ -200,7 +200,7 @@ impl Decoded {
 
 /// Lookup tables as they stand at the start of a round.
 pub(crate) struct Tables<'a> {
-    accounts: &'a Accounts<'a>,
+    accounts: Start<'a>,
     slot: u64,
     slot_hashes: Vec<(u64, Hash)>,
     reserved: &'a ReservedAccountKeys,
@@ -209,12 +209,12 @@ pub(crate) struct Tables<'a> {
 impl<'a> Tables<'a> {
     /// The tables among `accounts` for transactions of `slot`.
     pub(crate) fn new(
-        accounts: &'a Accounts<'a>,
+        accounts: &Accounts<'a>,
         slot: u64,
         reserved: &'a ReservedAccountKeys,
     ) -> Self {
         Self {
-            accounts,
+            accounts: accounts.as_started(),
             slot,
             slot_hashes: sysvar::slot_hashes(accounts),
             reserved,
@@ -229,7 +229,7 @@ impl<'a> Tables<'a> {
     ) -> Result<(), AddressLoaderError> {
         let account = self
             .accounts
-            .get_at_start(&lookup.account_key)
+            .get(&lookup.account_key)
             .ok_or(AddressLoaderError::LookupTableAccountNotFound)?;
         if *account.owner() != address_lookup_table::ID {
             return Err(AddressLoaderError::InvalidAccountOwner);

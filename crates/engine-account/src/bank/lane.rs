@@ -10,10 +10,11 @@ use solana_transaction_error::TransactionError;
 use trilith_protocol::{Fault, Input, Receipt};
 use trilith_types::Hash;
 
-use super::accounts::{Accounts, Place};
+use super::accounts::Accounts;
 use super::budget::Limits;
 use super::chain::ChainState;
 use super::decode::{self, Decoded, Sanitized, Tables, Verified};
+use super::places::Place;
 use super::processor::{Processor as _, Svm};
 use super::statuses::Statuses;
 use super::told::{receipt, record};

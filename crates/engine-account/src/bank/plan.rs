@@ -9,7 +9,7 @@
 //!
 //! The plan depends on the locks alone, not on how many threads there are.
 
-use super::accounts::Place;
+use super::places::Place;
 
 /// What a transaction locks.
 pub(crate) struct Locks<'a> {

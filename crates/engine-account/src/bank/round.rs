@@ -2,13 +2,7 @@
 //!
 //! ```text
 //! begin the slot of the round's time (the slot before it gets its hash, sysvars move on)
-//! for each group of inputs:
-//!     decode, check signatures       on all threads, from the bytes alone
-//!     resolve lookup tables          on all threads, on the state the round starts from
-//!     for each run of transactions that the slot takes:
-//!         for each level of its plan, on all threads:
-//!             check age and duplicates, run, make records
-//!             commit                 in the order of the batch
+//! take the inputs through [`super::flow`]
 //! burn and hand out fees, write records, statuses and the chain
 //! ```
 
@@ -25,26 +19,20 @@ use trilith_types::{StateRead, WriteLog, WriteLogEntry};
 
 use super::accounts::{Accounts, Change, image_writes, lamports_added};
 use super::chain::ChainState;
-use super::cost::{Asking, Ledger};
+use super::cost::Ledger;
 use super::decode::{Tables, Verified};
+use super::flow::{self, Course, Gate};
 use super::genesis::Genesis;
-use super::lane::{self, Arrived, Done, Effect, Refused, Road};
+use super::lane::{Done, Effect};
+use super::plan::Planner;
 use super::processor::{Processor as _, Slot, Svm};
 use super::warm::{Rules, Warm};
-use super::{features, leaf, plan, statuses, sysvar};
-use crate::keyed::Keyed;
+use super::{features, leaf, statuses, sysvar};
 use crate::parallel::Workers;
 use crate::record::{BlockHeader, BlockPart};
 
-/// Fewest transactions that a thread takes at a time.
-const TAKEN_LEAST: usize = 32;
-
-/// Inputs that go through the steps of a round together: enough for all threads, few enough that
-/// what one step leaves is still in the processor's caches in the next. It changes no result.
-const GROUP: usize = 1_024;
-
-/// Transactions that are run together on one thread, unless a chain is longer.
-const LANE: usize = 64;
+/// Fewest changes of which a thread makes leaves at a time.
+const LEAVES_LEAST: usize = 64;
 
 /// What a round leaves for the caches, beside its outcome.
 pub(crate) struct Left {
@@ -74,17 +62,9 @@ pub(crate) fn execute(
     context: &RoundContext,
 ) -> Result<(Outcome, Left), Fault> {
     let mut round = RoundRun::begin(circumstances, warm, view, context)?;
-    let mut done = Vec::with_capacity(batch.inputs.len());
-    for inputs in batch.inputs.chunks(GROUP) {
-        let arrived = round.arrive(inputs);
-        round.run(arrived, &mut done)?;
-    }
-    round.accounts.check()?;
+    let done = round.run(&batch.inputs)?;
     round.end(done)
 }
-
-/// An input before it is run.
-type Waiting<'b> = Result<Box<Arrived<'b>>, Refused>;
 
 /// A round under way.
 struct RoundRun<'a> {
@@ -102,7 +82,6 @@ struct RoundRun<'a> {
     /// Message hashes of the transactions that were charged.
     charged: Vec<Hash>,
     ledger: Ledger,
-    planner: plan::Planner,
 }
 
 impl<'a> RoundRun<'a> {
@@ -130,6 +109,7 @@ impl<'a> RoundRun<'a> {
             verified: circumstances.verified,
             view,
             accounts,
+            ledger: Ledger::of(&chain),
             chain,
             warm,
             leaves,
@@ -137,8 +117,6 @@ impl<'a> RoundRun<'a> {
             is_genesis,
             fees: (0, 0),
             charged: Vec::new(),
-            ledger: Ledger::default(),
-            planner: plan::Planner::default(),
         };
         round.chain.round = context.round.0;
         // The host never gives an earlier time than that of the round before.
@@ -157,6 +135,7 @@ impl<'a> RoundRun<'a> {
             round.warm.prepared = Some(slot.slot);
         }
         round.warm.writers.begin(round.chain.slot);
+        round.ledger = Ledger::of(&round.chain);
         round.accounts.check()?;
         round.accounts.start();
         Ok(round)
@@ -246,125 +225,30 @@ impl<'a> RoundRun<'a> {
         Ok(())
     }
 
-    /// Decodes, verifies and resolves the inputs, and gives the accounts of those that may be run
-    /// their places.
-    fn arrive<'b>(&mut self, inputs: &'b [Input]) -> Vec<Waiting<'b>> {
-        let tables = Tables::new(&self.accounts, self.chain.slot, &self.warm.rules.reserved);
-        let rules = &self.warm.rules;
-        let mut arrived = self
-            .workers
-            .map(TAKEN_LEAST, inputs.iter().collect(), |input| {
-                Arrived::resolve(lane::decode(input, self.verified), &tables, rules).map(Box::new)
-            });
-        drop(tables);
-        let first = self.accounts.places();
-        for arrived in arrived.iter_mut().flatten() {
-            arrived.locks = lane::locked(&arrived.transaction)
-                .map(|(key, is_written)| (self.accounts.lock(key, is_written), is_written))
-                .collect();
-        }
-        self.accounts.read_ahead(self.workers, first);
-        let keys = self.accounts.keys_from(self.ledger.places());
-        self.ledger.extend(keys, &self.warm.writers);
-        arrived
-    }
-
-    /// Runs the transactions; what became of them stands in the order of the batch.
-    fn run(&mut self, arrived: Vec<Waiting<'_>>, done: &mut Vec<Done>) -> Result<(), Fault> {
-        let mut waiting: Vec<Option<Waiting<'_>>> = arrived.into_iter().map(Some).collect();
-        let mut rest = &mut waiting[..];
-        while !rest.is_empty() {
-            let asking = rest.iter().map(|waiting| match waiting {
-                Some(Ok(arrived)) => Some(Asking {
-                    cost: arrived.asked,
-                    locks: &arrived.locks,
-                }),
-                _ => None,
-            });
-            let count = match self.ledger.fitting(&self.chain, asking) {
-                Ok(count) => count,
-                Err(error) => {
-                    if let Some(Ok(arrived)) = rest[0].take() {
-                        rest[0] = Some(Err(arrived.refuse(error)));
-                    }
-                    1
-                }
-            };
-            let (group, after) = rest.split_at_mut(count);
-            rest = after;
-            self.run_group(group, done)?;
-        }
-        Ok(())
-    }
-
-    /// Runs transactions that the slot takes.
-    fn run_group(
-        &mut self,
-        group: &mut [Option<Waiting<'_>>],
-        done: &mut Vec<Done>,
-    ) -> Result<(), Fault> {
-        let mut results: Vec<Option<Done>> = Vec::new();
-        results.resize_with(group.len(), || None);
-        let numbers = runnable(group, &mut results);
-        for level in self.plan(group, &numbers) {
-            let lanes = lanes(&level, |number| group[numbers[number]].take()?.ok());
-            let road = Road {
-                accounts: &self.accounts,
-                chain: &self.chain,
-                statuses: &self.warm.statuses,
-                svm: &self.warm.svm,
-            };
-            let ran = self.workers.map(1, lanes, |(members, lane)| {
-                road.run(lane).map(|done| (members, done))
-            });
-            self.accounts.check()?;
-            for ran in ran {
-                let (members, lane) = ran?;
-                for (number, done) in members.into_iter().zip(lane) {
-                    results[numbers[number]] = Some(done);
-                }
-            }
-            self.commit(&mut results, level.numbers().map(|number| numbers[number]));
-        }
-        done.extend(results.into_iter().flatten());
-        Ok(())
-    }
-
-    /// Plans the transactions of a group that are to be run.
-    fn plan(&mut self, group: &[Option<Waiting<'_>>], numbers: &[usize]) -> Vec<plan::Level> {
-        let chain = &self.chain;
-        let mut messages: Keyed<usize> = Keyed::default();
-        let waiting = numbers.iter().filter_map(|number| match &group[*number] {
-            Some(Ok(arrived)) => Some(arrived),
-            _ => None,
-        });
-        let locks = waiting.enumerate().map(|(number, arrived)| plan::Locks {
-            accounts: &arrived.locks,
-            may_follow: arrived.may_follow(chain),
-            repeats: messages.insert(*arrived.transaction.message_hash().as_bytes(), number),
-        });
-        self.planner.levels(self.accounts.places(), locks)
-    }
-
-    /// Makes the writes of the transactions that were charged.
-    fn commit(&mut self, results: &mut [Option<Done>], ran: impl Iterator<Item = usize>) {
-        for position in ran {
-            let Some(Done {
-                charged: Some(effect),
-                ..
-            }) = &mut results[position]
-            else {
-                continue;
-            };
-            for (place, account) in std::mem::take(&mut effect.writes) {
-                self.accounts.put_at(place, account);
-            }
-            self.ledger
-                .take(&mut self.chain, effect.cost, &effect.locks);
-            self.fees.0 = self.fees.0.saturating_add(effect.fees.0);
-            self.fees.1 = self.fees.1.saturating_add(effect.fees.1);
-            self.warm.statuses.insert(self.chain.slot, &effect.message);
-        }
+    /// Takes the inputs through the round.
+    fn run(&mut self, inputs: &[Input]) -> Result<Vec<Done>, Fault> {
+        let (rules, chain) = (&self.warm.rules, &self.chain);
+        let gate = Gate {
+            workers: self.workers,
+            verified: self.verified,
+            tables: Tables::new(&self.accounts, chain.slot, &rules.reserved),
+            rules,
+            chain,
+            places: self.accounts.places().clone(),
+            planner: Planner::default(),
+        };
+        let course = Course {
+            workers: self.workers,
+            chain,
+            svm: &self.warm.svm,
+            writers: &self.warm.writers,
+            statuses: &mut self.warm.statuses,
+            accounts: &mut self.accounts,
+            ledger: &mut self.ledger,
+            fees: &mut self.fees,
+            planner: Planner::default(),
+        };
+        flow::run(gate, course, inputs)
     }
 
     /// Hands the fees to the identity, but for what is burnt. Gives the lamports handed out.
@@ -415,8 +299,9 @@ impl<'a> RoundRun<'a> {
             }
             receipts.push(receipt);
         }
-        self.ledger
-            .leave(self.accounts.keys_from(0), &mut self.warm.writers);
+        let keys = self.accounts.keys_from(0);
+        let (chain, writers) = (&mut self.chain, &mut self.warm.writers);
+        self.ledger.leave(chain, keys, writers);
         let (workers, accounts) = (self.workers, &mut self.accounts);
         let (encoded, changes) = self
             .workers
@@ -494,46 +379,6 @@ impl<'a> RoundRun<'a> {
     }
 }
 
-/// Positions in a group of the transactions that are to be run; the results of the others.
-fn runnable(group: &mut [Option<Waiting<'_>>], results: &mut [Option<Done>]) -> Vec<usize> {
-    let mut numbers = Vec::with_capacity(group.len());
-    for (position, (waiting, result)) in group.iter_mut().zip(results).enumerate() {
-        match waiting {
-            Some(Ok(_)) => numbers.push(position),
-            _ => {
-                if let Some(Err(refused)) = waiting.take() {
-                    *result = Some(refused.done());
-                }
-            }
-        }
-    }
-    numbers
-}
-
-/// Packs the chains of a level into lanes: numbers of the transactions, and these.
-fn lanes<'b>(
-    level: &plan::Level,
-    mut take: impl FnMut(usize) -> Option<Box<Arrived<'b>>>,
-) -> Vec<(Vec<usize>, Vec<Arrived<'b>>)> {
-    let mut lanes: Vec<(Vec<usize>, Vec<Arrived<'b>>)> = Vec::new();
-    for chain in level.chains() {
-        let is_full = lanes
-            .last()
-            .is_none_or(|(members, _)| members.len() + chain.len() > LANE);
-        if is_full {
-            lanes.push((Vec::with_capacity(LANE), Vec::with_capacity(LANE)));
-        }
-        let Some((members, lane)) = lanes.last_mut() else {
-            continue;
-        };
-        for number in chain {
-            members.push(*number);
-            lane.extend(take(*number).map(|arrived| *arrived));
-        }
-    }
-    lanes
-}
-
 /// The changes of accounts and the other leaves, ascending by key.
 fn write_log(
     workers: &Workers,
@@ -541,7 +386,7 @@ fn write_log(
     leaves: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 ) -> WriteLog {
     let changes = changes.iter().collect();
-    let mut entries = workers.map(TAKEN_LEAST, changes, |change: &Change| WriteLogEntry {
+    let mut entries = workers.map(LEAVES_LEAST, changes, |change: &Change| WriteLogEntry {
         key: leaf::account_key(&change.key),
         value: change.after.as_ref().map(leaf::encode_account),
     });
