@@ -32,7 +32,7 @@ pub(crate) fn check(
         code: CODE_NOT_STARTED,
         message: "the account runtime has had no round yet".to_owned(),
     })?;
-    let message = &decoded.transaction.message;
+    let message = decoded.view();
     let slot = chain.slot_at(context.now.0).max(chain.slot);
     let last = match chain.valid_until(message.recent_blockhash()) {
         Some(last) => last,
@@ -46,7 +46,7 @@ pub(crate) fn check(
     verified
         .verify(transaction, &decoded)
         .map_err(|error| refused(&error))?;
-    let signature = decoded.transaction.signatures.first();
+    let signature = message.signatures().first();
     if signature.is_some_and(|signature| desk.is_recorded(view, signature)) {
         return Err(refused(&TransactionError::AlreadyProcessed));
     }

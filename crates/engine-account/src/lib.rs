@@ -19,8 +19,9 @@ pub mod record;
 mod runtime;
 mod token;
 
-pub use bank::decode::fuzz_transaction;
-pub use bank::fuzz::{fuzz_leaves, fuzz_lookup_table, fuzz_precompile, fuzz_token_account};
+pub use bank::fuzz::{
+    fuzz_leaves, fuzz_lookup_table, fuzz_precompile, fuzz_token_account, fuzz_transaction,
+};
 pub use bank::genesis::{EPOCH_SLOTS_MAX, Genesis};
 pub use bank::leaf::{account_image, account_key, is_large, read_account};
 pub use bank::profile::Profile;

@@ -5,12 +5,12 @@ use std::sync::{Arc, PoisonError};
 
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
-use solana_transaction::versioned::VersionedTransaction;
 use trilith_params::account::{BLOCKHASH_SLOTS, RECORD_SLOTS, SLOT_NANOS};
 use trilith_protocol::{Fault, QueryError};
 
 use super::{PARTS_MAX, Session, invalid};
-use crate::bank::{check, decode, leaf};
+use crate::bank::decode::{self, Decoded};
+use crate::bank::{check, leaf};
 use crate::index::Place;
 use crate::query::{BLOCKS_MAX, ITEMS_MAX, Sample, SignatureEntry, Status};
 use crate::record::{BlockHeader, BlockPart, TransactionRecord};
@@ -234,7 +234,7 @@ impl Session<'_> {
                 for record in part.iter().flat_map(|part| &part.transactions) {
                     if keys.iter().all(|key| record.written.contains(key)) {
                         let price =
-                            decoded(record).map_or(0, |decoded| check::price(&decoded.message));
+                            decoded(record).map_or(0, |decoded| check::price(decoded.view()));
                         lowest = Some(lowest.map_or(price, |lowest| lowest.min(price)));
                     }
                 }
@@ -269,9 +269,8 @@ impl Session<'_> {
     }
 }
 
-fn decoded(record: &TransactionRecord) -> Option<VersionedTransaction> {
-    let decoded = decode::decode(&record.transaction).ok()?;
-    Some(decoded.transaction)
+fn decoded(record: &TransactionRecord) -> Option<Decoded<'_>> {
+    decode::decode(&record.transaction).ok()
 }
 
 /// The memos of a transaction's own instructions, in the ecosystem's form.
@@ -281,9 +280,8 @@ fn memo(record: &TransactionRecord) -> Option<String> {
     }
     let transaction = decoded(record)?;
     let memos: Vec<String> = transaction
-        .message
-        .instructions()
-        .iter()
+        .view()
+        .instructions_iter()
         .filter(|instruction| {
             record
                 .keys
@@ -291,7 +289,7 @@ fn memo(record: &TransactionRecord) -> Option<String> {
                 .is_some_and(|program| MEMO.contains(program))
         })
         .map(|instruction| {
-            let text = std::str::from_utf8(&instruction.data).unwrap_or("(unparseable)");
+            let text = std::str::from_utf8(instruction.data).unwrap_or("(unparseable)");
             format!("[{}] {text}", instruction.data.len())
         })
         .collect();

@@ -6,7 +6,9 @@ use solana_account::ReadableAccount;
 use solana_fee_structure::FeeDetails;
 use solana_hash::Hash as BlockHash;
 use solana_message::VersionedMessage;
+use solana_pubkey::Pubkey;
 use solana_signature::Signature;
+use solana_svm_transaction::svm_transaction::SVMTransaction as _;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
 use trilith_protocol::{Fault, QueryError, Reject};
@@ -49,11 +51,12 @@ impl Session<'_> {
             return Ok(None);
         }
         let signatures = usize::from(message.header().num_required_signatures);
-        let decoded = Decoded::unsigned(VersionedTransaction {
+        let transaction = wincode::serialize(&VersionedTransaction {
             signatures: vec![Signature::default(); signatures],
             message,
         })
         .map_err(|error| malformed(error.to_string()))?;
+        let decoded = decode::decode(&transaction).map_err(|error| malformed(error.to_string()))?;
         let rules = Rules::load(self.view)?;
         let accounts = Accounts::new(self.view, nothing_known());
         let tables = Tables::new(&accounts, self.chain.slot, &rules.reserved);
@@ -78,10 +81,13 @@ impl Session<'_> {
         } else {
             Ok(())
         };
+        let signature = decoded.view().signatures().first().copied();
+        let keys = decoded.view().static_account_keys().to_vec();
+        let replaced;
         if let Some((blockhash, _)) = replacement {
-            decoded = decoded.with_blockhash(blockhash);
+            replaced = decode::with_blockhash(&decoded, &blockhash);
+            decoded = decode::decode(&replaced).map_err(|error| malformed(error.to_string()))?;
         }
-        let transaction = decoded.transaction.clone();
         let accounts = Accounts::new(self.view, nothing_known());
         let run = verified.map(|()| self.run(decoded, &accounts, replacement.is_some()));
         let ran = match run {
@@ -90,7 +96,7 @@ impl Session<'_> {
         };
         let mut shown_accounts = self.accounts(&simulate.accounts, None)?;
         let record = match ran {
-            Err(error) => refused(&simulate.transaction, &transaction, self.chain.slot, error),
+            Err(error) => refused(&simulate.transaction, (signature, keys), self.chain.slot, error),
             Ok((resolved, charged)) => {
                 if charged.status.is_ok() {
                     overlay(&simulate, &charged, &mut shown_accounts);
@@ -116,7 +122,7 @@ impl Session<'_> {
     /// Checks signatures. Those that hold are remembered for the pool, which a transaction that is
     /// simulated is often brought into next. Asked for, they are checked even where the engine takes
     /// signatures as checked.
-    fn verify(&self, bytes: &[u8], decoded: &Decoded) -> Result<(), TransactionError> {
+    fn verify(&self, bytes: &[u8], decoded: &Decoded<'_>) -> Result<(), TransactionError> {
         if self.verified.is_trusting() {
             return decoded.verify();
         }
@@ -124,12 +130,12 @@ impl Session<'_> {
     }
 
     /// Runs a transaction.
-    fn run(
+    fn run<'b>(
         &self,
-        decoded: Decoded,
+        decoded: Decoded<'b>,
         accounts: &Accounts<'_>,
         replaced: bool,
-    ) -> Result<Result<(Sanitized, Box<Charged>), TransactionError>, Fault> {
+    ) -> Result<Result<(Sanitized<'b>, Box<Charged>), TransactionError>, Fault> {
         let chain = &self.chain;
         let mut desk = self.lock_simulator();
         let kept = desk.take().filter(|kept| kept.digest == chain.rules);
@@ -219,14 +225,13 @@ fn overlay(simulate: &Simulate, charged: &Charged, shown_accounts: &mut [Option<
 /// The record of a transaction that could not be charged.
 fn refused(
     bytes: &[u8],
-    transaction: &VersionedTransaction,
+    (signature, keys): (Option<Signature>, Vec<Pubkey>),
     slot: u64,
     error: TransactionError,
 ) -> TransactionRecord {
-    let keys = transaction.message.static_account_keys();
     TransactionRecord {
         transaction: bytes.to_vec(),
-        signature: transaction.signatures.first().copied().unwrap_or_default(),
+        signature: signature.unwrap_or_default(),
         slot,
         index: 0,
         status: Err(error),
@@ -236,8 +241,8 @@ fn refused(
         logs: Vec::new(),
         inner: Vec::new(),
         returned: None,
-        keys: keys.to_vec(),
         static_keys: u16::try_from(keys.len()).unwrap_or(u16::MAX),
+        keys,
         loaded_writable: 0,
         balances_before: Vec::new(),
         balances_after: Vec::new(),

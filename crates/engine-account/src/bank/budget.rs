@@ -18,15 +18,22 @@
 //! Source of formats, positions and errors of the transaction-wide budget: crate
 //! `solana-program-runtime` 1.9.5, `ComputeBudget::process_transaction`. The fee is our own choice.
 
+use agave_feature_set::FeatureSet;
+use solana_builtins_default_costs::{
+    BuiltinMigrationFeatureIndex, MAYBE_BUILTIN_KEY, get_builtin_migration_feature_index,
+    get_migration_feature_id,
+};
 use solana_compute_budget::compute_budget::SVMTransactionExecutionBudget;
+use solana_compute_budget_instruction::instructions_processor::process_compute_budget_instructions;
 use solana_fee::{FeeFeatures, calculate_fee_details};
 use solana_fee_structure::FeeDetails;
 use solana_instruction::error::InstructionError;
 use solana_program_runtime::execution_budget::{
-    MAX_HEAP_FRAME_BYTES, MAX_LOADED_ACCOUNTS_DATA_SIZE_BYTES, MIN_HEAP_FRAME_BYTES,
+    DEFAULT_INSTRUCTION_COMPUTE_UNIT_LIMIT, MAX_BUILTIN_ALLOCATION_COMPUTE_UNIT_LIMIT,
+    MAX_COMPUTE_UNIT_LIMIT, MAX_HEAP_FRAME_BYTES, MAX_LOADED_ACCOUNTS_DATA_SIZE_BYTES, MIN_HEAP_FRAME_BYTES,
     SVMTransactionExecutionAndFeeBudgetLimits,
 };
-use solana_runtime_transaction::transaction_meta::TransactionConfiguration;
+use solana_pubkey::Pubkey;
 use solana_sdk_ids::compute_budget;
 use solana_svm_transaction::svm_message::SVMStaticMessage as _;
 use solana_transaction_error::TransactionError;
@@ -36,7 +43,7 @@ use trilith_params::account::{
     WIDE_UNITS_MAX,
 };
 
-use super::decode::Sanitized;
+use super::decode::{Sanitized, View};
 use super::profile::Profile;
 use super::warm::Rules;
 
@@ -103,28 +110,107 @@ fn total_of_instructions(transaction: &Sanitized) -> u64 {
 }
 
 /// What a transaction asks for by today's rules.
-fn configuration(
-    transaction: &Sanitized,
-    rules: &Rules,
-) -> Result<TransactionConfiguration, TransactionError> {
-    TransactionConfiguration::try_from_sanitized_message(transaction.message(), &rules.features)
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    units: u32,
+    heap_bytes: u32,
+    loaded_bytes: u32,
+    /// Lamports.
+    priority_fee: u64,
 }
 
-fn today(transaction: &Sanitized, rules: &Rules) -> Result<Limits, TransactionError> {
+impl Asked {
+    /// What the head of a message asks for; `None` if it is not of version 1. Its form was checked, that of the heap's
+    /// size as well.
+    fn of_head(view: &View<'_>) -> Option<Self> {
+        let config = view.transaction_config()?;
+        let units = config.compute_unit_limit().unwrap_or(0);
+        let loaded = config.loaded_accounts_data_size_limit().unwrap_or(0);
+        Some(Self {
+            units: units.min(MAX_COMPUTE_UNIT_LIMIT),
+            heap_bytes: config.requested_heap_size().unwrap_or(MIN_HEAP_FRAME_BYTES),
+            loaded_bytes: loaded.min(MAX_LOADED_ACCOUNTS_DATA_SIZE_BYTES.get()),
+            priority_fee: config.priority_fee_lamports().unwrap_or(0),
+        })
+    }
+
+    /// What instructions of the compute budget program ask for.
+    fn of_instructions(
+        transaction: &Sanitized<'_>,
+        features: &FeatureSet,
+    ) -> Result<Self, TransactionError> {
+        let instructions = transaction.program_instructions_iter();
+        let limits = process_compute_budget_instructions(instructions, features)?;
+        Ok(Self {
+            units: limits.compute_unit_limit,
+            heap_bytes: limits.updated_heap_bytes,
+            loaded_bytes: limits.loaded_accounts_bytes.get(),
+            priority_fee: limits.get_prioritization_fee(),
+        })
+    }
+
+    /// What a transaction gets that has no instruction of the compute budget program; `None` if it
+    /// has one.
+    fn by_default(transaction: &Sanitized<'_>, features: &FeatureSet) -> Option<Self> {
+        let mut units = 0u32;
+        for (program, _) in transaction.program_instructions_iter() {
+            if *program == compute_budget::ID {
+                return None;
+            }
+            units = units.saturating_add(default_units(program, features));
+        }
+        Some(Self {
+            units: units.min(MAX_COMPUTE_UNIT_LIMIT),
+            heap_bytes: MIN_HEAP_FRAME_BYTES,
+            loaded_bytes: MAX_LOADED_ACCOUNTS_DATA_SIZE_BYTES.get(),
+            priority_fee: 0,
+        })
+    }
+}
+
+/// Compute units that an instruction of a program adds to the default.
+fn default_units(program: &Pubkey, features: &FeatureSet) -> u32 {
+    if !MAYBE_BUILTIN_KEY[usize::from(program.as_array()[0])] {
+        return DEFAULT_INSTRUCTION_COMPUTE_UNIT_LIMIT;
+    }
+    let is_builtin = match get_builtin_migration_feature_index(program) {
+        BuiltinMigrationFeatureIndex::NotBuiltin => false,
+        BuiltinMigrationFeatureIndex::BuiltinNoMigrationFeature => true,
+        BuiltinMigrationFeatureIndex::BuiltinWithMigrationFeature(index) => {
+            !features.is_active(get_migration_feature_id(index))
+        }
+    };
+    if is_builtin {
+        MAX_BUILTIN_ALLOCATION_COMPUTE_UNIT_LIMIT
+    } else {
+        DEFAULT_INSTRUCTION_COMPUTE_UNIT_LIMIT
+    }
+}
+
+fn asked(transaction: &Sanitized<'_>, features: &FeatureSet) -> Result<Asked, TransactionError> {
+    let asked = Asked::of_head(transaction.view())
+        .or_else(|| Asked::by_default(transaction, features));
+    match asked {
+        Some(asked) => Ok(asked),
+        None => Asked::of_instructions(transaction, features),
+    }
+}
+
+fn today(transaction: &Sanitized<'_>, rules: &Rules) -> Result<Limits, TransactionError> {
     let features = &*rules.features;
-    let config = configuration(transaction, rules)?;
+    let asked = asked(transaction, features)?;
     let raised = features.snapshot().raise_cpi_nesting_limit_to_8;
     Ok(SVMTransactionExecutionAndFeeBudgetLimits {
         budget: SVMTransactionExecutionBudget {
-            compute_unit_limit: u64::from(config.compute_unit_limit),
-            heap_size: config.updated_heap_bytes,
+            compute_unit_limit: u64::from(asked.units),
+            heap_size: asked.heap_bytes,
             ..SVMTransactionExecutionBudget::new_with_defaults(raised)
         },
-        loaded_accounts_data_size_limit: config.loaded_accounts_data_size_limit,
+        loaded_accounts_data_size_limit: asked.loaded_bytes,
         fee_details: calculate_fee_details(
             transaction,
             SIGNATURE_LAMPORTS,
-            config.priority_fee_lamports,
+            asked.priority_fee,
             FeeFeatures::from(features),
         ),
     })

@@ -4,32 +4,33 @@
 //! round starts from, in which entries added in the same slot are not yet visible.
 
 use agave_reserved_account_keys::ReservedAccountKeys;
+use agave_transaction_view::sanitize::SanitizeConfig;
+use agave_transaction_view::transaction_version::TransactionVersion;
 use ed25519_dalek::{Signature as EdSignature, VerifyingKey as EdKey};
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 use solana_account::ReadableAccount;
 use solana_hash::Hash;
-use solana_message::v0::{LoadedAddresses, MessageAddressTableLookup};
-use solana_message::{AddressLoader, VersionedMessage};
+use solana_message::v0::LoadedAddresses;
+use solana_message::{VersionedMessage, v1};
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::address_lookup_table;
-use solana_transaction::sanitized::SanitizedTransaction;
-use solana_transaction::versioned::VersionedTransaction;
-use solana_transaction::versioned::sanitized::SanitizedVersionedTransaction;
+use solana_svm_transaction::message_address_table_lookup::SVMMessageAddressTableLookup;
+use solana_svm_transaction::svm_message::SVMMessage as _;
 use solana_transaction_context::{MAX_ACCOUNTS_PER_INSTRUCTION, MAX_INSTRUCTION_TRACE_LENGTH};
 use solana_transaction_error::{AddressLoaderError, TransactionError};
 use trilith_params::account::{LOCKS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_V1_BYTES_MAX};
 
 use super::accounts::{Accounts, Start};
+use super::sanitized::has_duplicates;
+pub(crate) use super::sanitized::{Sanitized, View};
 use super::sysvar;
-
-/// A transaction that may be executed. What it asks for is read later, by the rules in force.
-pub(crate) type Sanitized = SanitizedTransaction;
 
 /// First byte of a transaction of version 1, whose signatures come last.
 const V1: u8 = 0x81;
-/// Bytes of a signature.
-const SIGNATURE_BYTES: usize = 64;
+/// Bytes of a transaction of version 1 before its blockhash: the version, the head, and the mask of
+/// what it names beside.
+const V1_HEAD_BYTES: usize = 1 + 3 + 4;
 /// Bytes of a lookup table before its addresses.
 const TABLE_HEAD_BYTES: usize = 56;
 
@@ -67,7 +68,7 @@ impl Verified {
     ///
     /// # Errors
     /// [`TransactionError::SignatureFailure`].
-    pub(crate) fn verify(&self, bytes: &[u8], decoded: &Decoded) -> Result<(), TransactionError> {
+    pub(crate) fn verify(&self, bytes: &[u8], decoded: &Decoded<'_>) -> Result<(), TransactionError> {
         if self.trusting {
             return Ok(());
         }
@@ -81,70 +82,76 @@ impl Verified {
 }
 
 /// A decoded transaction whose lookup tables are not resolved.
-pub(crate) struct Decoded {
-    pub(crate) transaction: VersionedTransaction,
-    pub(crate) message_hash: Hash,
-    message: Vec<u8>,
+pub(crate) struct Decoded<'b> {
+    view: View<'b>,
+    message_hash: Hash,
+}
+
+/// The form of transactions. What holds for those that are executed only is checked when they are
+/// resolved: a transaction that breaks that has signatures that are checked before.
+fn form(is_v1: bool) -> SanitizeConfig {
+    SanitizeConfig {
+        // Only version 1 names the size of the heap in its head.
+        min_requested_heap_size: v1::MIN_HEAP_SIZE,
+        max_requested_heap_size: v1::MAX_HEAP_SIZE,
+        max_instructions: if is_v1 {
+            usize::from(v1::MAX_INSTRUCTIONS)
+        } else {
+            usize::MAX
+        },
+        max_accounts_per_instruction: None,
+    }
 }
 
 /// Reads a transaction.
 ///
 /// # Errors
 /// [`TransactionError::SanitizeFailure`] if it is too long, malformed, or followed by other bytes.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, TransactionError> {
-    let limit = match bytes.first() {
-        Some(&V1) => TRANSACTION_V1_BYTES_MAX,
-        _ => TRANSACTION_BYTES_MAX,
+pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, TransactionError> {
+    let is_v1 = bytes.first() == Some(&V1);
+    let limit = if is_v1 {
+        TRANSACTION_V1_BYTES_MAX
+    } else {
+        TRANSACTION_BYTES_MAX
     };
     if bytes.len() > limit {
         return Err(TransactionError::SanitizeFailure);
     }
-    let transaction: VersionedTransaction =
-        wincode::deserialize_exact(bytes).map_err(|_| TransactionError::SanitizeFailure)?;
-    let message = message_of(bytes, transaction.signatures.len())
-        .ok_or(TransactionError::SanitizeFailure)?
-        .to_vec();
-    Decoded::of_message(transaction, message)
+    let view = View::try_new_sanitized(bytes, &form(is_v1))
+        .map_err(|_| TransactionError::SanitizeFailure)?;
+    // Version 1 forbids by its form what is an error of its own in the others.
+    if is_v1 && has_duplicates(view.static_account_keys().iter()) {
+        return Err(TransactionError::SanitizeFailure);
+    }
+    Ok(Decoded {
+        message_hash: VersionedMessage::hash_raw_message(view.message_data()),
+        view,
+    })
 }
 
-/// The bytes that are signed: what stands after the signatures, in version 1 before them.
-fn message_of(bytes: &[u8], signatures: usize) -> Option<&[u8]> {
-    let signed = signatures.checked_mul(SIGNATURE_BYTES)?;
-    if bytes.first() == Some(&V1) {
-        return bytes.get(..bytes.len().checked_sub(signed)?);
+/// The bytes of a transaction with another blockhash, under which its signatures no longer hold.
+pub(crate) fn with_blockhash(decoded: &Decoded<'_>, blockhash: &Hash) -> Vec<u8> {
+    let view = &decoded.view;
+    let mut bytes = view.data().to_vec();
+    let start = match view.version() {
+        TransactionVersion::V1 => V1_HEAD_BYTES,
+        version => {
+            let message = bytes.len() - view.message_data().len();
+            let prefix = usize::from(matches!(version, TransactionVersion::V0));
+            // The head, the number of keys in one byte, and the keys.
+            message + prefix + 3 + 1 + 32 * view.static_account_keys().len()
+        }
+    };
+    if let Some(place) = bytes.get_mut(start..start + 32) {
+        place.copy_from_slice(blockhash.as_ref());
     }
-    // The count is one byte below 128, which no transaction of allowed length reaches.
-    bytes.get(1 + signed..)
+    bytes
 }
 
-impl Decoded {
-    /// A transaction whose signatures are not looked at.
-    ///
-    /// # Errors
-    /// [`TransactionError::SanitizeFailure`] if it contradicts itself.
-    pub(crate) fn unsigned(transaction: VersionedTransaction) -> Result<Self, TransactionError> {
-        let message = transaction.message.serialize();
-        Self::of_message(transaction, message)
-    }
-
-    fn of_message(
-        transaction: VersionedTransaction,
-        message: Vec<u8>,
-    ) -> Result<Self, TransactionError> {
-        transaction.sanitize()?;
-        Ok(Self {
-            message_hash: VersionedMessage::hash_raw_message(&message),
-            message,
-            transaction,
-        })
-    }
-
-    /// The transaction with another blockhash, under which its signatures no longer hold.
-    pub(crate) fn with_blockhash(mut self, blockhash: Hash) -> Self {
-        self.transaction.message.set_recent_blockhash(blockhash);
-        self.message = self.transaction.message.serialize();
-        self.message_hash = VersionedMessage::hash_raw_message(&self.message);
-        self
+impl<'b> Decoded<'b> {
+    /// Its bytes.
+    pub(crate) fn view(&self) -> &View<'b> {
+        &self.view
     }
 
     /// Checks every signature strictly: no small-order keys, no second encodings.
@@ -152,19 +159,19 @@ impl Decoded {
     /// # Errors
     /// [`TransactionError::SignatureFailure`].
     pub(crate) fn verify(&self) -> Result<(), TransactionError> {
-        let keys = self.transaction.message.static_account_keys();
-        let verified = self
-            .transaction
-            .signatures
+        let message = self.view.message_data();
+        let mut signed = self
+            .view
+            .signatures()
             .iter()
-            .zip(keys)
-            .all(|(signature, key)| {
-                let signature: &[u8; 64] = signature.as_array();
-                EdKey::from_bytes(key.as_array()).is_ok_and(|key| {
-                    key.verify_strict(&self.message, &EdSignature::from_bytes(signature))
-                        .is_ok()
-                })
-            });
+            .zip(self.view.static_account_keys());
+        let verified = signed.all(|(signature, key)| {
+            let signature: &[u8; 64] = signature.as_array();
+            EdKey::from_bytes(key.as_array()).is_ok_and(|key| {
+                key.verify_strict(message, &EdSignature::from_bytes(signature))
+                    .is_ok()
+            })
+        });
         if verified {
             Ok(())
         } else {
@@ -176,25 +183,50 @@ impl Decoded {
     ///
     /// # Errors
     /// [`TransactionError`] of the first rule that is broken.
-    pub(crate) fn resolve(self, tables: &Tables<'_>) -> Result<Sanitized, TransactionError> {
-        let instructions = self.transaction.message.instructions();
-        let is_bounded = instructions.len() <= MAX_INSTRUCTION_TRACE_LENGTH
-            && instructions
-                .iter()
+    pub(crate) fn resolve(self, tables: &Tables<'_>) -> Result<Sanitized<'b>, TransactionError> {
+        let is_bounded = usize::from(self.view.num_instructions()) <= MAX_INSTRUCTION_TRACE_LENGTH
+            && self
+                .view
+                .instructions_iter()
                 .all(|instruction| instruction.accounts.len() <= MAX_ACCOUNTS_PER_INSTRUCTION);
         if !is_bounded {
             return Err(TransactionError::SanitizeFailure);
         }
-        let transaction = Sanitized::try_new(
-            SanitizedVersionedTransaction::try_from(self.transaction)?,
-            self.message_hash,
-            // Votes have no ways of their own here.
-            false,
-            tables,
-            &tables.reserved.active,
-        )?;
-        SanitizedTransaction::validate_account_locks(transaction.message(), LOCKS_MAX)?;
+        let loaded = if self.view.num_address_table_lookups() == 0 {
+            None
+        } else {
+            let lookups = self.view.address_table_lookup_iter();
+            Some(Box::new(tables.load(lookups)?))
+        };
+        let transaction = Sanitized::new(self.view, loaded, self.message_hash, &tables.reserved);
+        if transaction.has_duplicates() {
+            return Err(TransactionError::AccountLoadedTwice);
+        }
+        if transaction.account_keys().len() > LOCKS_MAX {
+            return Err(TransactionError::TooManyAccountLocks);
+        }
         Ok(transaction)
+    }
+}
+
+/// Accounts that no transaction may write, with a test that few others pass.
+pub(crate) struct Reserved<'a> {
+    keys: &'a ReservedAccountKeys,
+    /// Whether one of them begins with this byte.
+    begins: [bool; 256],
+}
+
+impl<'a> Reserved<'a> {
+    pub(crate) fn new(keys: &'a ReservedAccountKeys) -> Self {
+        let mut begins = [false; 256];
+        for key in &keys.active {
+            begins[usize::from(key.as_array()[0])] = true;
+        }
+        Self { keys, begins }
+    }
+
+    pub(crate) fn contains(&self, key: &Pubkey) -> bool {
+        self.begins[usize::from(key.as_array()[0])] && self.keys.active.contains(key)
     }
 }
 
@@ -203,7 +235,7 @@ pub(crate) struct Tables<'a> {
     accounts: Start<'a>,
     slot: u64,
     slot_hashes: Vec<(u64, Hash)>,
-    reserved: &'a ReservedAccountKeys,
+    reserved: Reserved<'a>,
 }
 
 impl<'a> Tables<'a> {
@@ -217,19 +249,34 @@ impl<'a> Tables<'a> {
             accounts: accounts.as_started(),
             slot,
             slot_hashes: sysvar::slot_hashes(accounts),
-            reserved,
+            reserved: Reserved::new(reserved),
         }
+    }
+
+    /// What lookups give, in their order.
+    ///
+    /// # Errors
+    /// [`AddressLoaderError`] of the first lookup that fails.
+    pub(crate) fn load<'l>(
+        &self,
+        lookups: impl Iterator<Item = SVMMessageAddressTableLookup<'l>>,
+    ) -> Result<LoadedAddresses, AddressLoaderError> {
+        let mut loaded = LoadedAddresses::default();
+        for lookup in lookups {
+            self.look_up(&lookup, &mut loaded)?;
+        }
+        Ok(loaded)
     }
 
     /// Adds what one lookup gives.
     fn look_up(
         &self,
-        lookup: &MessageAddressTableLookup,
+        lookup: &SVMMessageAddressTableLookup<'_>,
         loaded: &mut LoadedAddresses,
     ) -> Result<(), AddressLoaderError> {
         let account = self
             .accounts
-            .get(&lookup.account_key)
+            .get(lookup.account_key)
             .ok_or(AddressLoaderError::LookupTableAccountNotFound)?;
         if *account.owner() != address_lookup_table::ID {
             return Err(AddressLoaderError::InvalidAccountOwner);
@@ -241,10 +288,10 @@ impl<'a> Tables<'a> {
                 .ok_or(AddressLoaderError::InvalidLookupIndex)?;
             Ok(Pubkey::new_from_array(*key))
         };
-        for index in &lookup.writable_indexes {
+        for index in lookup.writable_indexes {
             loaded.writable.push(at(index)?);
         }
-        for index in &lookup.readonly_indexes {
+        for index in lookup.readonly_indexes {
             loaded.readonly.push(at(index)?);
         }
         Ok(())
@@ -286,38 +333,10 @@ impl<'a> Tables<'a> {
     }
 }
 
-impl AddressLoader for &Tables<'_> {
-    fn load_addresses(
-        self,
-        lookups: &[MessageAddressTableLookup],
-    ) -> Result<LoadedAddresses, AddressLoaderError> {
-        let mut loaded = LoadedAddresses::default();
-        for lookup in lookups {
-            self.look_up(lookup, &mut loaded)?;
-        }
-        Ok(loaded)
-    }
-}
-
 /// Position of an error in the ecosystem's enumeration, which is its stable number.
 pub(crate) fn error_number(error: &TransactionError) -> u32 {
     let bytes = super::leaf::encode(error);
     bytes
         .first_chunk::<4>()
         .map_or(0, |bytes| u32::from_le_bytes(*bytes))
-}
-
-/// Reads bytes as a transaction; for fuzzing. One that is accepted has one encoding.
-///
-/// # Panics
-/// If an accepted transaction does not encode to the bytes it came from.
-pub fn fuzz_transaction(bytes: &[u8]) -> bool {
-    let Ok(decoded) = decode(bytes) else {
-        return false;
-    };
-    let encoded = wincode::serialize(&decoded.transaction).expect("it was read");
-    assert_eq!(encoded, bytes, "a transaction has one encoding");
-    let message = decoded.transaction.message.serialize();
-    assert_eq!(decoded.message, message, "these bytes are signed");
-    true
 }

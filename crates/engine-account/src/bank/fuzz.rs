@@ -10,18 +10,18 @@ use agave_reserved_account_keys::ReservedAccountKeys;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use solana_account::AccountSharedData;
-use solana_message::AddressLoader as _;
-use solana_message::v0::MessageAddressTableLookup;
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::{
     address_lookup_table, ed25519_program, secp256k1_program, secp256r1_program, sysvar,
 };
+use solana_svm_transaction::message_address_table_lookup::SVMMessageAddressTableLookup;
+use solana_transaction::versioned::VersionedTransaction;
 use trilith_types::state::Visitor;
 use trilith_types::{Hash, Image, ImageId, StateFault, StateRead};
 
 use super::accounts::{Accounts, nothing_known};
 use super::chain::ChainState;
-use super::decode::Tables;
+use super::decode::{self, Tables};
 use super::features::InForce;
 use super::leaf;
 use super::precompile;
@@ -62,6 +62,23 @@ fn one_encoding<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> bool {
         return false;
     };
     assert_eq!(leaf::encode(&value), bytes, "a leaf has one encoding");
+    true
+}
+
+/// Reads bytes as a transaction. One that is accepted has one encoding.
+///
+/// # Panics
+/// If an accepted transaction is not read by the ecosystem's decoder or does not encode to the
+/// bytes it came from.
+pub fn fuzz_transaction(bytes: &[u8]) -> bool {
+    let Ok(decoded) = decode::decode(bytes) else {
+        return false;
+    };
+    let owned: VersionedTransaction = wincode::deserialize_exact(bytes).expect("it was accepted");
+    let encoded = wincode::serialize(&owned).expect("it was read");
+    assert_eq!(encoded, bytes, "a transaction has one encoding");
+    let message = owned.message.serialize();
+    assert_eq!(decoded.view().message_data(), message, "these bytes are signed");
     true
 }
 
@@ -127,12 +144,13 @@ pub fn fuzz_lookup_table(bytes: &[u8]) -> usize {
     let accounts = Accounts::new(&state, nothing_known());
     let reserved = ReservedAccountKeys::default();
     let tables = Tables::new(&accounts, u64::from_le_bytes(*slot), &reserved);
-    let lookup = MessageAddressTableLookup {
-        account_key: table,
-        writable_indexes: (0..*count).collect(),
-        readonly_indexes: vec![0],
+    let writable: Vec<u8> = (0..*count).collect();
+    let lookup = SVMMessageAddressTableLookup {
+        account_key: &table,
+        writable_indexes: &writable,
+        readonly_indexes: &[0],
     };
-    let Ok(loaded) = (&tables).load_addresses(&[lookup]) else {
+    let Ok(loaded) = tables.load([lookup].into_iter()) else {
         return 0;
     };
     let held: BTreeSet<&[u8]> = data.chunks_exact(8).collect();

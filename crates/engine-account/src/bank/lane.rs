@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use solana_account::AccountSharedData;
 use solana_hash::Hash as MessageHash;
 use solana_pubkey::Pubkey;
-use solana_svm_transaction::svm_message::SVMStaticMessage as _;
+use solana_svm_transaction::svm_message::{SVMMessage, SVMStaticMessage as _};
 use solana_transaction_error::TransactionError;
 use trilith_protocol::{Fault, Input, Receipt};
 use trilith_types::Hash;
@@ -27,7 +27,7 @@ pub(crate) struct Arrived<'a> {
     pub(crate) input: &'a Input,
     /// [`Input::hash`].
     pub(crate) hash: Hash,
-    pub(crate) transaction: Sanitized,
+    pub(crate) transaction: Sanitized<'a>,
     pub(crate) limits: Limits,
     /// The most it may cost its slot.
     pub(crate) asked: cost::Cost,
@@ -49,7 +49,7 @@ pub(crate) struct Refused {
 pub(crate) fn decode<'a>(
     input: &'a Input,
     verified: &Verified,
-) -> (&'a Input, Hash, Result<Decoded, TransactionError>) {
+) -> (&'a Input, Hash, Result<Decoded<'a>, TransactionError>) {
     let decoded = decode::decode(&input.bytes).and_then(|decoded| {
         verified.verify(&input.bytes, &decoded)?;
         Ok(decoded)
@@ -60,7 +60,7 @@ pub(crate) fn decode<'a>(
 impl<'a> Arrived<'a> {
     /// Resolves the lookup tables of a decoded input and reads what it asks for.
     pub(crate) fn resolve(
-        (input, hash, decoded): (&'a Input, Hash, Result<Decoded, TransactionError>),
+        (input, hash, decoded): (&'a Input, Hash, Result<Decoded<'a>, TransactionError>),
         tables: &Tables<'_>,
         rules: &Rules,
     ) -> Result<Self, Refused> {
@@ -202,11 +202,10 @@ impl Road<'_, '_> {
 }
 
 /// Keys of a transaction with whether it writes them.
-pub(crate) fn locked(transaction: &Sanitized) -> impl Iterator<Item = (&Pubkey, bool)> {
-    let message = transaction.message();
-    let keys = message.account_keys();
+pub(crate) fn locked(transaction: &impl SVMMessage) -> impl Iterator<Item = (&Pubkey, bool)> {
+    let keys = transaction.account_keys();
     (0..keys.len()).filter_map(move |index| {
-        let key = message.account_keys().get(index)?;
-        Some((key, message.is_writable(index)))
+        let key = keys.get(index)?;
+        Some((key, transaction.is_writable(index)))
     })
 }

@@ -22,6 +22,7 @@ mod precompile;
 pub(crate) mod processor;
 pub(crate) mod profile;
 pub(crate) mod round;
+pub(crate) mod sanitized;
 pub(crate) mod statuses;
 pub(crate) mod sysvar;
 pub(crate) mod told;

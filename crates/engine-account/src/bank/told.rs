@@ -1,8 +1,9 @@
 //! What is told of a transaction: its receipt and its record.
 
 use solana_account::AccountSharedData;
-use solana_message::SanitizedMessage;
 use solana_pubkey::Pubkey;
+use solana_svm_transaction::svm_message::{SVMMessage as _, SVMStaticMessage as _};
+use solana_svm_transaction::svm_transaction::SVMTransaction as _;
 use solana_transaction_error::TransactionError;
 use trilith_protocol::{Receipt, ReceiptStatus};
 use trilith_types::Hash;
@@ -41,17 +42,13 @@ pub(crate) fn record(
     charged: Charged,
     (slot, work): (u64, u64),
 ) -> (TransactionRecord, Vec<(Pubkey, AccountSharedData)>) {
-    let message = transaction.message();
-    let keys: Vec<Pubkey> = message.account_keys().iter().copied().collect();
-    let loaded = message.account_keys().len() - message.static_account_keys().len();
-    let loaded_writable = match message {
-        SanitizedMessage::V0(message) => message.loaded_addresses.writable.len(),
-        _ => 0,
-    };
+    let keys: Vec<Pubkey> = transaction.account_keys().iter().copied().collect();
+    let loaded = keys.len() - transaction.static_account_keys().len();
+    let loaded_writable = transaction.loaded_writable();
     let [balances_before, balances_after] = charged.balances;
     let [tokens_before, tokens_after] = charged.tokens;
     let locked = (0..keys.len())
-        .filter(|index| message.is_writable(*index))
+        .filter(|index| transaction.is_writable(*index))
         .fold(0u128, |bits, index| {
             bits | u32::try_from(index)
                 .ok()
