@@ -41,6 +41,8 @@ pub struct AccountEngine {
     desk: Desk,
     verified: Verified,
     workers: Workers,
+    /// See [`Self::judging`].
+    is_judging: bool,
 }
 
 impl AccountEngine {
@@ -53,6 +55,7 @@ impl AccountEngine {
             pending: Mutex::default(),
             desk: Desk::default(),
             verified: Verified::default(),
+            is_judging: false,
         }
     }
 }
@@ -87,10 +90,11 @@ impl Runtime for AccountEngine {
             .take()
             .filter(|(root, _)| *root == view.root())
             .map(|(_, warm)| warm);
-        let warm = match warm {
+        let mut warm = match warm {
             Some(warm) => warm,
             None => Warm::load(view)?,
         };
+        warm.is_quick = !self.is_judging;
         let circumstances = Circumstances {
             genesis: &self.config.genesis,
             workers: &self.workers,

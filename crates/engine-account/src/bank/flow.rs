@@ -67,6 +67,8 @@ pub(crate) struct Course<'r, 'a> {
     pub(crate) workers: &'r Workers,
     pub(crate) chain: &'r ChainState,
     pub(crate) svm: &'r Svm,
+    /// Whether plain transactions are run in less time.
+    pub(crate) is_quick: bool,
     pub(crate) writers: &'r Writers,
     pub(crate) statuses: &'r mut Statuses,
     pub(crate) accounts: &'r mut Accounts<'a>,
@@ -221,6 +223,7 @@ impl Course<'_, '_> {
                 chain: self.chain,
                 statuses: self.statuses,
                 svm: self.svm,
+                is_quick: self.is_quick,
             };
             let ran = self.workers.map(1, lanes, |(members, lane)| {
                 road.run(lane).map(|done| (members, done))

@@ -1,9 +1,11 @@
 //! What runs transactions, and `solana-svm` behind it.
 //!
 //! The bank speaks to [`Processor`] only, so that a new version of the ecosystem's crates changes
-//! this file alone, and [`super::watch`], which makes the classic profile of it.
+//! this file and those below it alone, and [`super::watch`], which makes the classic profile of it.
+//! Most transactions do not need all that the processor does; for them there is [`quick`].
 
 mod fork;
+mod quick;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -44,6 +46,7 @@ use super::{budget, precompile, sysvar, watch};
 use crate::record::{InnerInstruction, InnerInstructions, ReturnData, TokenBalance};
 
 /// A transaction that passed the checks of the bank.
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Checked {
     /// The nonce account that takes the place of a recent blockhash.
     pub(crate) nonce: Option<Pubkey>,
@@ -55,6 +58,7 @@ pub(crate) struct Checked {
 pub(crate) type Processed = Result<Box<Charged>, TransactionError>;
 
 /// A transaction that was charged.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub(crate) struct Charged {
     pub(crate) status: TransactionResult<()>,
     pub(crate) fees: FeeDetails,
@@ -119,6 +123,8 @@ pub(crate) struct Svm {
     rules: Rules,
     environment: TransactionProcessingEnvironment,
     slot: u64,
+    /// What plain transactions are run with.
+    kits: quick::Kits,
 }
 
 impl Svm {
@@ -187,6 +193,7 @@ impl Svm {
             rules,
             environment,
             slot: 0,
+            kits: quick::Kits::default(),
         }
     }
 
@@ -202,6 +209,7 @@ impl Svm {
                     .write()
                     .unwrap_or_else(PoisonError::into_inner)
                     .merge(&self.programs, slot, &executed.programs_modified_by_tx);
+                self.kits.outdate();
             }
         }
     }
@@ -247,11 +255,25 @@ impl Processor for Svm {
             .fill_missing_sysvar_cache_entries(&Callback(accounts));
         self.environment.blockhash = slot.blockhash;
         self.slot = slot.slot;
+        self.kits.outdate();
     }
 
     fn process(
         &self,
         accounts: &Accounts<'_>,
+        transactions: &[Sanitized],
+        checked: Vec<Result<Checked, TransactionError>>,
+        keep: bool,
+    ) -> Result<Vec<Processed>, Fault> {
+        self.process_on(&Callback(accounts), transactions, checked, keep)
+    }
+}
+
+impl Svm {
+    /// Runs transactions by `solana-svm` on what `callback` gives.
+    fn process_on(
+        &self,
+        callback: &(impl TransactionProcessingCallback + InvokeContextCallback),
         transactions: &[Sanitized],
         checked: Vec<Result<Checked, TransactionError>>,
         keep: bool,
@@ -270,7 +292,7 @@ impl Processor for Svm {
             ..TransactionProcessingConfig::default()
         };
         let output = self.batch.load_and_execute_sanitized_transactions(
-            &Callback(accounts),
+            callback,
             transactions,
             checked,
             &self.environment,

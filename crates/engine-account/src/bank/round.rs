@@ -241,6 +241,7 @@ impl<'a> RoundRun<'a> {
             workers: self.workers,
             chain,
             svm: &self.warm.svm,
+            is_quick: self.warm.is_quick,
             writers: &self.warm.writers,
             statuses: &mut self.warm.statuses,
             accounts: &mut self.accounts,

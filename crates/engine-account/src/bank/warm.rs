@@ -28,6 +28,8 @@ pub(crate) struct Warm {
     pub(crate) svm: Svm,
     /// The slot for which `svm` is prepared.
     pub(crate) prepared: Option<u64>,
+    /// Whether plain transactions are run in less time; see [`crate::AccountEngine::judging`].
+    pub(crate) is_quick: bool,
 }
 
 /// What the gates in force mean.
@@ -83,6 +85,7 @@ impl Warm {
             known: nothing_known(),
             statuses: Statuses::load(view)?,
             prepared: None,
+            is_quick: true,
         })
     }
 }

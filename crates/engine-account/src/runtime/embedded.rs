@@ -90,6 +90,14 @@ impl AccountEngine {
         self.verified.is_trusting()
     }
 
+    /// The engine, running every transaction by the ecosystem's processor if `judging`, also those
+    /// for which it has a loop of its own. Changes no result; for tests that compare the two.
+    #[must_use]
+    pub fn judging(mut self, judging: bool) -> Self {
+        self.is_judging = judging;
+        self
+    }
+
     /// The engine on so many threads.
     #[must_use]
     pub fn on_threads(mut self, threads: usize) -> Self {
@@ -116,6 +124,7 @@ impl AccountEngine {
             desk: Desk::default(),
             verified: Verified::new(self.verified.is_trusting()),
             workers: Workers::new(self.config.threads),
+            is_judging: self.is_judging,
         }
     }
 
@@ -317,6 +326,7 @@ impl Warm {
             writers: self.writers.clone(),
             svm: self.svm.fork(&|_| true),
             prepared: None,
+            is_quick: self.is_quick,
         }
     }
 

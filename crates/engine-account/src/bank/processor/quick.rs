@@ -1,0 +1,483 @@
+//! Our own loop for plain transactions: those that run programs which are at hand and can change
+//! none of them.
+//!
+//! `solana-svm` runs everything. For a transfer, most of what it does is bookkeeping that nothing
+//! here asks for: it reads clocks, counts in places that all threads share, and looks each account
+//! up by its key many times. This loop does what is left over the same parts of the ecosystem (the
+//! context of a transaction, the context of its calls, the checks of payers and of rent), and
+//! hands whatever is not plain to `solana-svm`, together with what was written so far.
+//!
+//! *Plain* is a transaction without a durable nonce, none of whose accounts is a loader, a
+//! signature program or the sysvar of instructions, and whose programs are compiled and in force.
+//! A loader that is not among the accounts cannot be called, so no program changes.
+//!
+//! Invariant: **a transaction comes to exactly the same here as in `solana-svm`**, in every field
+//! of [`Charged`] and in the error of one that is not charged. Which transactions are plain depends
+//! on what this node has compiled, so any difference would split a network.
+//!
+//! Must not know rounds or lanes: it sees the transactions of one call only. What is kept between
+//! calls is a [`Kit`], which holds nothing of the accounts of a call.
+//!
+//! Source of every rule: crate `solana-svm` 4.2.2, `TransactionBatchProcessor`; each function names
+//! the one it follows.
+
+mod execute;
+mod held;
+mod load;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use solana_account::{AccountSharedData, ReadableAccount};
+use solana_precompile_error::PrecompileError;
+use solana_program_runtime::loaded_programs::ProgramCacheForTxBatch;
+use solana_program_runtime::program_cache_entry::{
+    ProgramCacheEntry, ProgramCacheEntryOwner, ProgramCacheEntryType,
+};
+use solana_program_runtime::sysvar_cache::SysvarCache;
+use solana_pubkey::Pubkey;
+use solana_sdk_ids::{
+    bpf_loader, bpf_loader_deprecated, bpf_loader_upgradeable, loader_v4, sysvar,
+};
+use solana_svm::transaction_error_metrics::TransactionErrorMetrics;
+use solana_svm_callback::{InvokeContextCallback, TransactionProcessingCallback};
+use solana_svm_timings::ExecuteTimings;
+use solana_svm_transaction::svm_message::SVMMessage;
+use solana_transaction_error::TransactionError;
+use trilith_protocol::Fault;
+
+use super::{Callback, Charged, Checked, Processed, Svm, builtins};
+use crate::bank::accounts::Accounts;
+use crate::bank::budget::Limits;
+use crate::bank::decode::Sanitized;
+use crate::bank::precompile;
+use crate::record::TokenBalance;
+use execute::Execution;
+use held::{Held, Standing};
+use load::Loaded;
+
+/// Loaders, which can change programs, and the sysvar that is made anew for each transaction.
+const APART: [Pubkey; 5] = [
+    bpf_loader_deprecated::ID,
+    bpf_loader::ID,
+    bpf_loader_upgradeable::ID,
+    loader_v4::ID,
+    sysvar::instructions::ID,
+];
+
+/// What a thread needs to run transactions, for as long as programs stay as they are.
+pub(super) struct Kit {
+    /// The programs of the processor, a set for each kit: threads that count references to the
+    /// same one get in each other's way.
+    builtins: Vec<(Pubkey, Arc<ProgramCacheEntry>)>,
+    /// Programs in force, those of the processor and those that were asked for.
+    programs: ProgramCacheForTxBatch,
+    /// [`Kits::generation`] when `programs` was made.
+    generation: u64,
+    /// Accounts of the call under way.
+    held: Held,
+    /// Where the accounts of the transaction under way are among `held`, in message order.
+    places: Vec<usize>,
+    /// Written by the parts of the ecosystem and read by nobody.
+    timings: Box<ExecuteTimings>,
+    /// The same.
+    metrics: Box<TransactionErrorMetrics>,
+}
+
+/// Kits that are not in use.
+#[derive(Default)]
+pub(super) struct Kits {
+    free: Mutex<Vec<Kit>>,
+    /// Goes up whenever programs may have changed.
+    generation: AtomicU64,
+}
+
+impl Kits {
+    /// Has all kits look programs up again. A call under way may go on with its own: the accounts
+    /// of the programs that it runs are locked against those who change them.
+    pub(super) fn outdate(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn take(&self, svm: &Svm) -> Kit {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = free.pop();
+        drop(free);
+        let mut kit = kept.unwrap_or_else(|| Kit::new(svm));
+        let generation = self.generation.load(Ordering::Acquire);
+        if kit.generation != generation {
+            kit.renew(svm.slot, generation);
+        }
+        kit
+    }
+
+    fn give(&self, mut kit: Kit) {
+        kit.held.clear();
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.push(kit);
+    }
+}
+
+impl Kit {
+    fn new(svm: &Svm) -> Self {
+        let builtins = builtins(&svm.rules).filter_map(|(builtin, register)| {
+            let entry = ProgramCacheEntry::new_builtin(0, builtin.name.len(), register?);
+            Some((builtin.program_id, Arc::new(entry)))
+        });
+        let mut kit = Self {
+            builtins: builtins.collect(),
+            programs: ProgramCacheForTxBatch::new(svm.slot),
+            generation: 0,
+            held: Held::default(),
+            places: Vec::new(),
+            timings: Box::default(),
+            metrics: Box::default(),
+        };
+        kit.renew(svm.slot, 0);
+        kit
+    }
+
+    fn renew(&mut self, slot: u64, generation: u64) {
+        self.programs = ProgramCacheForTxBatch::new(slot);
+        for (key, entry) in &self.builtins {
+            self.programs.replenish(*key, entry.clone());
+        }
+        self.generation = generation;
+    }
+}
+
+impl Svm {
+    /// Runs transactions as [`super::Processor::process`] does where their writes are kept, in
+    /// less time where they are plain. May be called in its place.
+    ///
+    /// # Errors
+    /// [`Fault`] if this node failed; what the transactions came to is then unknown.
+    pub(crate) fn process_quickly(
+        &self,
+        accounts: &Accounts<'_>,
+        transactions: &[Sanitized],
+        mut checked: Vec<Result<Checked, TransactionError>>,
+    ) -> Result<Vec<Processed>, Fault> {
+        if self.rules.profile.is_watched() {
+            return self.process_on(&Callback(accounts), transactions, checked, true);
+        }
+        let mut kit = self.kits.take(self);
+        let mut done = Vec::with_capacity(transactions.len());
+        {
+            let sysvars = self.batch.sysvar_cache();
+            let mut lane = Lane {
+                svm: self,
+                accounts,
+                kit: &mut kit,
+                sysvars: &sysvars,
+            };
+            for (transaction, checked) in transactions.iter().zip(&checked) {
+                let Some(processed) = lane.process(transaction, checked) else {
+                    break;
+                };
+                done.push(processed);
+            }
+        }
+        if done.len() < transactions.len() {
+            let rest = checked.split_off(done.len());
+            let callback = Over {
+                held: &kit.held,
+                below: Callback(accounts),
+            };
+            let transactions = &transactions[done.len()..];
+            done.extend(self.process_on(&callback, transactions, rest, true)?);
+        }
+        self.kits.give(kit);
+        Ok(done)
+    }
+
+    /// The compiled program at `key`, if it is the one in force and nothing has to be done for it.
+    ///
+    /// Follows `ProgramCache::extract`, which takes the newest entry unless something is the matter
+    /// with it, and which cannot be asked without taking the task to load what is missing.
+    fn compiled(
+        &self,
+        key: &Pubkey,
+        loader: ProgramCacheEntryOwner,
+    ) -> Option<Arc<ProgramCacheEntry>> {
+        let cache = self.batch.global_program_cache.read();
+        let cache = cache.unwrap_or_else(PoisonError::into_inner);
+        // In spite of its name, the way to look at the entries of one program.
+        let entry = cache.get_slot_versions_for_tests(key).last()?;
+        let is_in_force = matches!(entry.program, ProgramCacheEntryType::Loaded(_))
+            && entry.account_owner == loader
+            && entry.program.get_environment() == Some(&self.programs)
+            && entry.deployment_slot <= self.slot
+            && entry.effective_slot <= self.slot;
+        if !is_in_force {
+            return None;
+        }
+        // Both decide which programs stay compiled when there are too many.
+        entry.update_access_slot(self.slot);
+        entry.stats.uses.fetch_add(1, Ordering::Relaxed);
+        Some(entry.clone())
+    }
+}
+
+/// Transactions of one call on their way through.
+struct Lane<'a, 'b> {
+    svm: &'a Svm,
+    accounts: &'a Accounts<'b>,
+    kit: &'a mut Kit,
+    sysvars: &'a SysvarCache,
+}
+
+impl Lane<'_, '_> {
+    /// Runs a transaction; `None` if it is not plain, and then nothing was done.
+    fn process(
+        &mut self,
+        message: &impl SVMMessage,
+        checked: &Result<Checked, TransactionError>,
+    ) -> Option<Processed> {
+        let limits = match checked {
+            Ok(checked) if checked.nonce.is_none() => &checked.budget,
+            Ok(_) => return None,
+            Err(error) => return Some(Err(error.clone())),
+        };
+        if !self.find(message) {
+            return None;
+        }
+        let loaded = match self.load(message, limits) {
+            Ok(loaded) => loaded,
+            Err(error) => return Some(Err(error)),
+        };
+        let has_tokens = self.has_tokens();
+        let before = self.balances(message, has_tokens);
+        let mut charged = match loaded.accounts {
+            Ok(accounts) => {
+                let execution = self.execute(message, accounts, limits)?;
+                self.executed(message, execution, loaded.rollback)
+            }
+            Err(error) => {
+                let writes = self.roll_back(message, loaded.rollback);
+                empty(Err(error), writes)
+            }
+        };
+        let after = self.balances(message, has_tokens);
+        charged.fees = limits.fee_details;
+        charged.loaded_bytes = loaded.bytes;
+        charged.balances = [before.0, after.0];
+        charged.tokens = [before.1, after.1];
+        Some(Ok(charged))
+    }
+
+    /// Finds the accounts of a transaction; whether all of them are plain.
+    fn find(&mut self, message: &impl SVMMessage) -> bool {
+        self.kit.places.clear();
+        for key in message.account_keys().iter() {
+            let place = self.kit.held.find(key, self.accounts);
+            if self.kit.held.at(place).standing == Standing::Unknown {
+                self.judge(place, key);
+            }
+            if self.kit.held.at(place).standing == Standing::Apart {
+                return false;
+            }
+            self.kit.places.push(place);
+        }
+        true
+    }
+
+    /// Says what an account is to the transactions that name it.
+    ///
+    /// Follows `filter_executable_program_accounts`.
+    fn judge(&mut self, place: usize, key: &Pubkey) {
+        let is_apart = APART.contains(key) || precompile::is_precompile(key);
+        let account = &self.kit.held.at(place).account;
+        let loader = account.as_ref().and_then(loader_of);
+        let is_plain = !is_apart
+            && loader.is_none_or(|loader| {
+                if self.kit.programs.find(key).is_some() {
+                    return true;
+                }
+                let compiled = self.svm.compiled(key, loader);
+                if let Some(entry) = &compiled {
+                    self.kit.programs.replenish(*key, entry.clone());
+                }
+                compiled.is_some()
+            });
+        self.kit.held.at_mut(place).standing = if is_plain {
+            Standing::Plain
+        } else {
+            Standing::Apart
+        };
+    }
+
+    /// Loads what a transaction needs; `Err` if it cannot be charged.
+    fn load(
+        &mut self,
+        message: &impl SVMMessage,
+        limits: &Limits,
+    ) -> Result<Loaded, TransactionError> {
+        load::load(self.kit, self.accounts, &self.svm.environment, (message, limits))
+    }
+
+    /// Executes a transaction; `None` if it turns out not to be plain.
+    fn execute(
+        &mut self,
+        message: &impl SVMMessage,
+        accounts: Vec<(Pubkey, AccountSharedData)>,
+        limits: &Limits,
+    ) -> Option<Execution> {
+        let callback = Callback(self.accounts);
+        let machine = execute::Machine {
+            environment: &self.svm.environment,
+            sysvars: self.sysvars,
+            callback: &callback,
+            programs: &mut self.kit.programs,
+            timings: &mut self.kit.timings,
+        };
+        let execution = machine.execute(message, accounts, &limits.budget);
+        // Nothing plain can change a program; if one was, another has to say what became of it.
+        let modified = self.kit.programs.drain_modified_entries();
+        modified.is_empty().then_some(execution)
+    }
+
+    /// Takes over what an executed transaction came to.
+    ///
+    /// Follows `AccountLoader::update_accounts_for_successful_tx`.
+    fn executed(
+        &mut self,
+        message: &impl SVMMessage,
+        execution: Execution,
+        rollback: AccountSharedData,
+    ) -> Box<Charged> {
+        let writes = if execution.status.is_ok() {
+            self.written(message, execution.accounts, &execution.touched)
+        } else {
+            self.roll_back(message, rollback)
+        };
+        let mut charged = empty(execution.status, writes);
+        charged.units = execution.units;
+        charged.logs = execution.logs;
+        charged.inner = execution.inner;
+        charged.returned = execution.returned;
+        charged
+    }
+
+    /// Holds what a successful transaction wrote.
+    fn written(
+        &mut self,
+        message: &impl SVMMessage,
+        accounts: Vec<(Pubkey, AccountSharedData)>,
+        touched: &[bool],
+    ) -> Vec<(Pubkey, AccountSharedData)> {
+        let mut writes = Vec::with_capacity(accounts.len());
+        for (index, (key, account)) in accounts.into_iter().enumerate() {
+            let is_written = touched.get(index).copied().unwrap_or(true)
+                && message.is_writable(index)
+                && (!message.is_invoked(index) || message.is_instruction_account(index));
+            if is_written {
+                self.kit.held.put(self.kit.places[index], account.clone());
+                writes.push((key, account));
+            }
+        }
+        writes
+    }
+
+    /// Holds what a transaction leaves that failed: a payer who has paid.
+    ///
+    /// Follows `AccountLoader::update_accounts_for_failed_tx`.
+    fn roll_back(
+        &mut self,
+        message: &impl SVMMessage,
+        payer: AccountSharedData,
+    ) -> Vec<(Pubkey, AccountSharedData)> {
+        self.kit.held.put(self.kit.places[0], payer.clone());
+        vec![(*message.fee_payer(), payer)]
+    }
+
+    /// Lamports of all accounts of a transaction, and what the token accounts among them hold.
+    ///
+    /// Follows `BalanceCollector::collect_balances`.
+    fn balances(
+        &mut self,
+        message: &impl SVMMessage,
+        has_tokens: bool,
+    ) -> (Vec<u64>, Vec<TokenBalance>) {
+        let held = &self.kit.held;
+        let lamports = |place: &usize| {
+            let account = &held.at(*place).account;
+            account.as_ref().map_or(0, |account| account.lamports())
+        };
+        let lamports = self.kit.places.iter().map(lamports).collect();
+        let tokens = if has_tokens {
+            self.tokens(message)
+        } else {
+            Vec::new()
+        };
+        (lamports, tokens)
+    }
+}
+
+/// The loader that owns an account, if one does.
+fn loader_of(account: &AccountSharedData) -> Option<ProgramCacheEntryOwner> {
+    ProgramCacheEntryOwner::try_from(account.owner())
+        .ok()
+        .filter(|owner| *owner != ProgramCacheEntryOwner::NativeLoader)
+}
+
+/// A charge that says of execution nothing.
+fn empty(
+    status: Result<(), TransactionError>,
+    writes: Vec<(Pubkey, AccountSharedData)>,
+) -> Box<Charged> {
+    Box::new(Charged {
+        status,
+        fees: solana_fee_structure::FeeDetails::default(),
+        units: 0,
+        loaded_bytes: 0,
+        logs: Vec::new(),
+        inner: Vec::new(),
+        returned: None,
+        writes,
+        balances: Default::default(),
+        tokens: Default::default(),
+    })
+}
+
+/// The accounts of the bank under those that a call has written.
+struct Over<'a, 'b> {
+    held: &'a Held,
+    below: Callback<'a, 'b>,
+}
+
+impl TransactionProcessingCallback for Over<'_, '_> {
+    fn get_account_shared_data(&self, key: &Pubkey) -> Option<(AccountSharedData, u64)> {
+        match self.held.get(key) {
+            Some(account) => account.clone().map(|account| (account, 0)),
+            None => self.below.get_account_shared_data(key),
+        }
+    }
+}
+
+impl InvokeContextCallback for Over<'_, '_> {
+    fn get_epoch_stake(&self) -> u64 {
+        self.below.get_epoch_stake()
+    }
+
+    fn get_epoch_stake_for_vote_account(&self, vote: &Pubkey) -> u64 {
+        self.below.get_epoch_stake_for_vote_account(vote)
+    }
+
+    fn is_precompile(&self, program: &Pubkey) -> bool {
+        self.below.is_precompile(program)
+    }
+
+    fn process_precompile(
+        &self,
+        program: &Pubkey,
+        data: &[u8],
+        instructions: Vec<&[u8]>,
+    ) -> Result<(), PrecompileError> {
+        self.below.process_precompile(program, data, instructions)
+    }
+}
