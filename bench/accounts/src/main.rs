@@ -460,7 +460,6 @@ fn durable(size: &Size) {
 fn plan(size: &Size) {
     let batch = batch(Work::Lamports, size, BlockHash::default());
     let planned: Vec<_> = batch.iter().cloned().map(sanitized).collect();
-    let state = Memory::default();
     let mut ours = Vec::new();
     let mut theirs = Vec::new();
     Scheduler::on_thread(|mut scheduler| {

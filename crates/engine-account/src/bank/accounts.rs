@@ -292,16 +292,16 @@ impl<'a> Accounts<'a> {
             first.0.cmp(&second.0).then_with(ties)
         });
         let ground = &self.ground;
-        let changes = workers.map(READ_LEAST, written, |(_, entry)| {
+        let mut changes = workers.map(READ_LEAST, written, |(_, entry)| {
             let before = match entry.before.get() {
                 Some(before) => before.clone(),
                 None => ground.read(&entry.key),
             };
-            let after = entry.after.clone().flatten();
-            (before != after).then(|| Change::new(entry.key, before, after))
+            Change::new(entry.key, before, entry.after.clone().flatten())
         });
         self.check()?;
-        Ok(changes.into_iter().flatten().collect())
+        changes.retain(|change| change.before != change.after);
+        Ok(changes)
     }
 }
 

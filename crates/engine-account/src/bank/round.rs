@@ -380,22 +380,29 @@ impl<'a> RoundRun<'a> {
     }
 }
 
-/// The changes of accounts and the other leaves, ascending by key.
+/// What becomes an entry of the write log.
+enum Written<'c> {
+    Account(&'c Change),
+    Leaf(Vec<u8>, Option<Vec<u8>>),
+}
+
+/// The changes of accounts, which ascend by key, and the other leaves, ascending by key.
 fn write_log(
     workers: &Workers,
     changes: &[Change],
-    leaves: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    mut leaves: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 ) -> WriteLog {
-    let changes = changes.iter().collect();
-    let mut entries = workers.map(LEAVES_LEAST, changes, |change: &Change| WriteLogEntry {
-        key: leaf::account_key(&change.key),
-        value: change.after.as_ref().map(leaf::encode_account),
-    });
-    let others = leaves
-        .into_iter()
-        .map(|(key, value)| WriteLogEntry { key, value });
-    entries.extend(others);
-    // Two runs that ascend each, of which one may lie within the other.
-    entries.sort_by(|first, second| first.key.cmp(&second.key));
-    entries
+    let after = leaves.split_off(leaf::ACCOUNT);
+    let leaf = |(key, value)| Written::Leaf(key, value);
+    let mut written = Vec::with_capacity(leaves.len() + changes.len() + after.len());
+    written.extend(leaves.into_iter().map(leaf));
+    written.extend(changes.iter().map(Written::Account));
+    written.extend(after.into_iter().map(leaf));
+    workers.map(LEAVES_LEAST, written, |written| match written {
+        Written::Account(change) => WriteLogEntry {
+            key: leaf::account_key(&change.key),
+            value: change.after.as_ref().map(leaf::encode_account),
+        },
+        Written::Leaf(key, value) => WriteLogEntry { key, value },
+    })
 }
