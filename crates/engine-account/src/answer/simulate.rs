@@ -96,7 +96,12 @@ impl Session<'_> {
         };
         let mut shown_accounts = self.accounts(&simulate.accounts, None)?;
         let record = match ran {
-            Err(error) => refused(&simulate.transaction, (signature, keys), self.chain.slot, error),
+            Err(error) => refused(
+                &simulate.transaction,
+                (signature, keys),
+                self.chain.slot,
+                error,
+            ),
             Ok((resolved, charged)) => {
                 if charged.status.is_ok() {
                     overlay(&simulate, &charged, &mut shown_accounts);

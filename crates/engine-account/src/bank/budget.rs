@@ -30,8 +30,8 @@ use solana_fee_structure::FeeDetails;
 use solana_instruction::error::InstructionError;
 use solana_program_runtime::execution_budget::{
     DEFAULT_INSTRUCTION_COMPUTE_UNIT_LIMIT, MAX_BUILTIN_ALLOCATION_COMPUTE_UNIT_LIMIT,
-    MAX_COMPUTE_UNIT_LIMIT, MAX_HEAP_FRAME_BYTES, MAX_LOADED_ACCOUNTS_DATA_SIZE_BYTES, MIN_HEAP_FRAME_BYTES,
-    SVMTransactionExecutionAndFeeBudgetLimits,
+    MAX_COMPUTE_UNIT_LIMIT, MAX_HEAP_FRAME_BYTES, MAX_LOADED_ACCOUNTS_DATA_SIZE_BYTES,
+    MIN_HEAP_FRAME_BYTES, SVMTransactionExecutionAndFeeBudgetLimits,
 };
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::compute_budget;
@@ -111,12 +111,12 @@ fn total_of_instructions(transaction: &Sanitized) -> u64 {
 
 /// What a transaction asks for by today's rules.
 #[derive(Debug, PartialEq, Eq)]
-struct Asked {
-    units: u32,
-    heap_bytes: u32,
-    loaded_bytes: u32,
+pub(crate) struct Asked {
+    pub(crate) units: u32,
+    pub(crate) heap_bytes: u32,
+    pub(crate) loaded_bytes: u32,
     /// Lamports.
-    priority_fee: u64,
+    pub(crate) priority_fee: u64,
 }
 
 impl Asked {
@@ -187,9 +187,16 @@ fn default_units(program: &Pubkey, features: &FeatureSet) -> u32 {
     }
 }
 
-fn asked(transaction: &Sanitized<'_>, features: &FeatureSet) -> Result<Asked, TransactionError> {
-    let asked = Asked::of_head(transaction.view())
-        .or_else(|| Asked::by_default(transaction, features));
+/// What a transaction asks for under today's rules.
+///
+/// # Errors
+/// [`TransactionError`] if an instruction of the compute budget program is invalid.
+pub(crate) fn asked(
+    transaction: &Sanitized<'_>,
+    features: &FeatureSet,
+) -> Result<Asked, TransactionError> {
+    let asked =
+        Asked::of_head(transaction.view()).or_else(|| Asked::by_default(transaction, features));
     match asked {
         Some(asked) => Ok(asked),
         None => Asked::of_instructions(transaction, features),

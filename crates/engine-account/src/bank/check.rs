@@ -74,7 +74,7 @@ fn nonce(transaction: &Sanitized, accounts: &Accounts<'_>, chain: &ChainState) -
 
 /// The account that a transaction which advances a durable nonce first names as the nonce. It may
 /// come from a lookup, which the processor does not take.
-fn durable_nonce<'t>(transaction: &'t Sanitized<'_>) -> Option<&'t Pubkey> {
+pub(crate) fn durable_nonce<'t>(transaction: &'t Sanitized<'_>) -> Option<&'t Pubkey> {
     if !may_have_nonce(transaction.view()) {
         return None;
     }

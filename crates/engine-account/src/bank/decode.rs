@@ -68,7 +68,11 @@ impl Verified {
     ///
     /// # Errors
     /// [`TransactionError::SignatureFailure`].
-    pub(crate) fn verify(&self, bytes: &[u8], decoded: &Decoded<'_>) -> Result<(), TransactionError> {
+    pub(crate) fn verify(
+        &self,
+        bytes: &[u8],
+        decoded: &Decoded<'_>,
+    ) -> Result<(), TransactionError> {
         if self.trusting {
             return Ok(());
         }

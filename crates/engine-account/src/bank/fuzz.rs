@@ -30,7 +30,7 @@ use crate::record::{BlockHeader, BlockPart};
 use crate::token::{TOKEN, TOKEN_2022, TokenAccount};
 
 /// A state with few entries and no images.
-struct Entries(Vec<(Vec<u8>, Vec<u8>)>);
+pub(super) struct Entries(pub(super) Vec<(Vec<u8>, Vec<u8>)>);
 
 impl StateRead for Entries {
     fn root(&self) -> Hash {
@@ -78,7 +78,11 @@ pub fn fuzz_transaction(bytes: &[u8]) -> bool {
     let encoded = wincode::serialize(&owned).expect("it was read");
     assert_eq!(encoded, bytes, "a transaction has one encoding");
     let message = owned.message.serialize();
-    assert_eq!(decoded.view().message_data(), message, "these bytes are signed");
+    assert_eq!(
+        decoded.view().message_data(),
+        message,
+        "these bytes are signed"
+    );
     true
 }
 

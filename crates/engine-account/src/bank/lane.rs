@@ -64,23 +64,19 @@ impl<'a> Arrived<'a> {
         tables: &Tables<'_>,
         rules: &Rules,
     ) -> Result<Self, Refused> {
-        let resolved = decoded
+        let refused = |error| Refused { hash, error };
+        let transaction = decoded
             .and_then(|decoded| decoded.resolve(tables))
-            .and_then(|transaction| {
-                let limits = check::limits(&transaction, rules)?;
-                Ok((transaction, limits))
-            });
-        match resolved {
-            Ok((transaction, limits)) => Ok(Self {
-                input,
-                hash,
-                asked: cost::asked(&transaction, &limits),
-                transaction,
-                limits,
-                locks: Locked::new(),
-            }),
-            Err(error) => Err(Refused { hash, error }),
-        }
+            .map_err(refused)?;
+        let limits = check::limits(&transaction, rules).map_err(refused)?;
+        Ok(Self {
+            input,
+            hash,
+            asked: cost::asked(&transaction, &limits),
+            transaction,
+            limits,
+            locks: Locked::new(),
+        })
     }
 
     /// Whether its checks look at nothing that a transaction before it can change.

@@ -73,8 +73,7 @@ impl Writable {
         let loaded = fixed + usize::from(view.total_writable_lookup_accounts());
         let mut writable = Self::default();
         for (index, key) in keys.iter().enumerate().take(loaded) {
-            let is_asked =
-                index < signing || (signers..others).contains(&index) || index >= fixed;
+            let is_asked = index < signing || (signers..others).contains(&index) || index >= fixed;
             if is_asked && !reserved.contains(key) {
                 writable.set(index, true);
             }
@@ -237,3 +236,6 @@ impl SVMTransaction for Sanitized<'_> {
         self.view.signatures()
     }
 }
+
+#[cfg(test)]
+mod tests;
