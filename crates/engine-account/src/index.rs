@@ -17,7 +17,7 @@ use trilith_types::{Hash, StateRead};
 
 use crate::bank::accounts::Change;
 use crate::bank::leaf;
-use crate::record::BlockPart;
+use crate::packed::{PackedError, PackedPart};
 use crate::token::TokenAccount;
 
 /// Rounds for which an account stays where it was found before.
@@ -103,14 +103,14 @@ impl Index {
         // One part after the other: all of them together are much larger than what is kept of them.
         let mut damaged = None;
         view.iterate(leaf::PART, &mut |_, part| {
-            match leaf::decode::<BlockPart>(part, "a part of a block") {
-                Ok(part) => index.record(&part),
+            let part = leaf::decode::<PackedPart>(part, "a part of a block");
+            match part.and_then(|part| Ok(index.record(&part)?)) {
+                Ok(()) => ControlFlow::Continue(()),
                 Err(fault) => {
                     damaged = Some(fault);
-                    return ControlFlow::Break(());
+                    ControlFlow::Break(())
                 }
             }
-            ControlFlow::Continue(())
         })?;
         damaged.map_or(Ok(index), Err)
     }
@@ -122,7 +122,7 @@ impl Index {
         parent: Hash,
         root: Hash,
         changes: &[Change],
-        part: &BlockPart,
+        part: &PackedPart,
     ) {
         if self.roots.back() != Some(&parent) {
             *self = Self::default();
@@ -151,7 +151,11 @@ impl Index {
         if self.lingering.len() > LINGER_ROUNDS {
             self.drop_oldest();
         }
-        self.record(part);
+        if self.record(part).is_err() {
+            // Not what a round leaves; the state will say.
+            *self = Self::default();
+            return;
+        }
         self.forget(part.slot.saturating_sub(RECORD_SLOTS));
     }
 
@@ -212,17 +216,16 @@ impl Index {
         }
     }
 
-    fn record(&mut self, part: &BlockPart) {
+    fn record(&mut self, part: &PackedPart) -> Result<(), PackedError> {
         let slot = self.slots.entry(part.slot).or_default();
         slot.rounds.push(part.round);
-        slot.transactions += part.transactions.len() as u64;
-        for (position, record) in part.transactions.iter().enumerate() {
+        slot.transactions += part.len() as u64;
+        for (position, head) in part.heads().enumerate() {
+            let head = head?;
             let position = u32::try_from(position).unwrap_or(u32::MAX);
             let place = (part.slot, part.round, position);
-            let entry = (place, record.status.clone());
-            self.signatures.insert(*record.signature.as_array(), entry);
-            for key in &record.keys {
-                let places = self.mentions.entry(*key).or_default();
+            for key in head.keys() {
+                let places = self.mentions.entry(Pubkey::from(*key)).or_default();
                 if places.is_empty() {
                     places.reserve_exact(1);
                 }
@@ -231,7 +234,10 @@ impl Index {
                     places.push(place);
                 }
             }
+            let entry = (place, head.status);
+            self.signatures.insert(*head.signature, entry);
         }
+        Ok(())
     }
 
     /// Forgets slots before `oldest`, once there are many. Whoever asks leaves the others out.
@@ -315,6 +321,7 @@ mod tests {
     use trilith_types::Hash;
 
     use super::*;
+    use crate::packed::Of;
 
     const KEY: Pubkey = Pubkey::new_from_array([1; 32]);
     const ONE: Pubkey = Pubkey::new_from_array([2; 32]);
@@ -353,12 +360,13 @@ mod tests {
         fn round(&mut self, owner: Option<Pubkey>) {
             let change = Change::new(KEY, self.owner.map(owned_by), owner.map(owned_by));
             let (parent, next) = (root(self.round), root(self.round + 1));
-            let part = BlockPart {
+            let of = Of {
                 slot: 1,
                 round: self.round + 1,
                 time: 0,
-                transactions: Vec::new(),
+                first: 0,
             };
+            let part = PackedPart::new(of, std::iter::empty());
             self.index.advance(parent, next, &[change], &part);
             self.round += 1;
             self.owner = owner;

@@ -6,16 +6,11 @@
 //!
 //! Knows nothing of JSON: a gateway derives its shapes from these.
 
-use std::fmt;
-
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 use solana_transaction_error::TransactionResult;
-
-use crate::packed;
 
 /// One transaction that was charged: executed, or failed after its fee was taken. Transactions
 /// that could not be charged leave no record, only a receipt of their round.
@@ -69,10 +64,7 @@ pub struct TransactionRecord {
 impl TransactionRecord {
     /// Whether the account at this position of `keys` was locked for writing.
     pub fn is_locked_for_writing(&self, index: usize) -> bool {
-        let bit = u32::try_from(index)
-            .ok()
-            .and_then(|index| 1u128.checked_shl(index));
-        bit.is_some_and(|bit| self.locked & bit != 0)
+        is_set(self.locked, index)
     }
 
     /// Keys of accounts that address lookup tables gave as writable.
@@ -87,6 +79,14 @@ impl TransactionRecord {
         let start = usize::from(self.static_keys) + usize::from(self.loaded_writable);
         &self.keys[start.min(self.keys.len())..]
     }
+}
+
+/// Whether a bit is set. There are none beyond the last.
+pub(crate) fn is_set(bits: u128, index: usize) -> bool {
+    let bit = u32::try_from(index)
+        .ok()
+        .and_then(|index| 1u128.checked_shl(index));
+    bit.is_some_and(|bit| bits & bit != 0)
 }
 
 /// What one top-level instruction called.
@@ -138,7 +138,8 @@ pub struct TokenBalance {
 }
 
 /// What one round did: the part of a block that one state leaf holds. It is encoded as one byte
-/// string, in a form of its own that leaves out what is said twice.
+/// string, in a form of its own that leaves out what is said twice: the slot of the records, which is
+/// the part's, and their indexes, which follow from that of the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockPart {
     /// The slot.
@@ -149,30 +150,6 @@ pub struct BlockPart {
     pub time: u64,
     /// Transactions in the order of the batch, without those that could not be charged.
     pub transactions: Vec<TransactionRecord>,
-}
-
-impl Serialize for BlockPart {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&packed::pack(self))
-    }
-}
-
-impl<'de> Deserialize<'de> for BlockPart {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Packed;
-        impl Visitor<'_> for Packed {
-            type Value = BlockPart;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("the packed form of a part of a block")
-            }
-
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<BlockPart, E> {
-                packed::unpack(bytes).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_bytes(Packed)
-    }
 }
 
 /// A slot in which there was at least one round.

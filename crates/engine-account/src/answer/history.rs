@@ -12,6 +12,7 @@ use super::{PARTS_MAX, Session, invalid};
 use crate::bank::decode::{self, Decoded};
 use crate::bank::{check, leaf};
 use crate::index::Place;
+use crate::packed::{Head, PackedError, PackedPart};
 use crate::query::{BLOCKS_MAX, ITEMS_MAX, Sample, SignatureEntry, Status};
 use crate::record::{BlockHeader, BlockPart, TransactionRecord};
 
@@ -36,7 +37,7 @@ impl Session<'_> {
     }
 
     /// A part of a block, if it belongs to this state.
-    fn part(&self, slot: u64, round: u64) -> Result<Option<Arc<BlockPart>>, Fault> {
+    fn part(&self, slot: u64, round: u64) -> Result<Option<Arc<PackedPart>>, Fault> {
         if round > self.chain.round || slot < self.oldest() {
             return Ok(None);
         }
@@ -48,7 +49,7 @@ impl Session<'_> {
             }
         }
         let key = leaf::round_key(leaf::PART, slot, round);
-        let Some(part) = leaf::read::<BlockPart>(self.view, &key, "a part of a block")? else {
+        let Some(part) = leaf::read::<PackedPart>(self.view, &key, "a part of a block")? else {
             return Ok(None);
         };
         let part = Arc::new(part);
@@ -65,7 +66,7 @@ impl Session<'_> {
         let Some(part) = self.part(slot, round)? else {
             return Ok(None);
         };
-        let record = part.transactions.get(position as usize).cloned();
+        let record = part.record(position as usize)?;
         let time = i64::try_from(part.time / 1_000_000_000).unwrap_or(i64::MAX);
         Ok(record.map(|record| (record, time)))
     }
@@ -231,12 +232,9 @@ impl Session<'_> {
             let mut lowest: Option<u64> = None;
             for round in rounds {
                 let part = self.part(slot, round)?;
-                for record in part.iter().flat_map(|part| &part.transactions) {
-                    if keys.iter().all(|key| record.written.contains(key)) {
-                        let price =
-                            decoded(record).map_or(0, |decoded| check::price(decoded.view()));
-                        lowest = Some(lowest.map_or(price, |lowest| lowest.min(price)));
-                    }
+                for price in part.iter().flat_map(|part| prices(part, keys)) {
+                    let price = price?;
+                    lowest = Some(lowest.map_or(price, |lowest| lowest.min(price)));
                 }
             }
             fees.push((slot, lowest.unwrap_or(0)));
@@ -263,14 +261,39 @@ impl Session<'_> {
         places.truncate(limit);
         let mut parts = Vec::with_capacity(places.len());
         for (slot, round) in places {
-            parts.extend(self.part(slot, round)?.map(|part| (*part).clone()));
+            if let Some(part) = self.part(slot, round)? {
+                parts.push(part.unpack()?);
+            }
         }
         Ok(parts)
     }
 }
 
-fn decoded(record: &TransactionRecord) -> Option<Decoded<'_>> {
-    decode::decode(&record.transaction).ok()
+fn decoded(transaction: &[u8]) -> Option<Decoded<'_>> {
+    decode::decode(transaction).ok()
+}
+
+/// The prices that transactions of a part paid which wrote all these accounts.
+fn prices(part: &PackedPart, keys: &[Pubkey]) -> impl Iterator<Item = Result<u64, PackedError>> {
+    let price = |head: &Head<'_>| {
+        decoded(head.transaction).map_or(0, |decoded| check::price(decoded.view()))
+    };
+    part.heads()
+        .enumerate()
+        .filter_map(move |(position, head)| {
+            let wrote = head.and_then(|head| {
+                // Few transactions name them all; of those the rest is looked at.
+                let is_named = keys
+                    .iter()
+                    .all(|key| head.keys().any(|named| named == key.as_array()));
+                let wrote = is_named && {
+                    let record = part.record_of(position, &head)?;
+                    keys.iter().all(|key| record.written.contains(key))
+                };
+                Ok(wrote.then(|| price(&head)))
+            });
+            wrote.transpose()
+        })
 }
 
 /// The memos of a transaction's own instructions, in the ecosystem's form.
@@ -278,7 +301,7 @@ fn memo(record: &TransactionRecord) -> Option<String> {
     if !record.keys.iter().any(|key| MEMO.contains(key)) {
         return None;
     }
-    let transaction = decoded(record)?;
+    let transaction = decoded(&record.transaction)?;
     let memos: Vec<String> = transaction
         .view()
         .instructions_iter()

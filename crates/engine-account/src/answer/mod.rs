@@ -20,12 +20,12 @@ use crate::bank::chain::ChainState;
 use crate::bank::decode::Verified;
 use crate::bank::{features, leaf, sysvar};
 use crate::index::Index;
+use crate::packed::PackedPart;
 use crate::query::{
     Answer, CODE_NOT_STARTED, CODE_QUESTION, Chain, EpochSchedule, ITEMS_MAX, Question,
 };
-use crate::record::BlockPart;
 
-/// Decoded parts of blocks that are kept.
+/// Parts of blocks that are kept.
 const PARTS_MAX: usize = 64;
 
 /// Decoded states of the chain that are kept: questions are asked of the newest state, and of those
@@ -33,7 +33,7 @@ const PARTS_MAX: usize = 64;
 const CHAINS_MAX: usize = 4;
 
 /// A part of a block under its slot and round.
-type KnownPart = ((u64, u64), Arc<BlockPart>);
+type KnownPart = ((u64, u64), Arc<PackedPart>);
 
 /// What answering remembers.
 #[derive(Default)]

@@ -21,8 +21,10 @@ use crate::bank::accounts::{Accounts, nothing_known};
 use crate::bank::decode::{Decoded, Sanitized, Tables};
 use crate::bank::processor::{Charged, Checked, Processor as _, Slot, Svm};
 use crate::bank::statuses::Statuses;
+use crate::bank::told::Records;
 use crate::bank::warm::Rules;
-use crate::bank::{budget, check, cost, decode, told};
+use crate::bank::{budget, check, cost, decode, lane};
+use crate::packed::unpack_record;
 use crate::query::{Account, CODE_MALFORMED, Simulate, Simulated};
 use crate::record::TransactionRecord;
 
@@ -107,13 +109,11 @@ impl Session<'_> {
                     overlay(&simulate, &charged, &mut shown_accounts);
                 }
                 let work = cost::work(&resolved, charged.units);
-                let (record, _) = told::record(
-                    &simulate.transaction,
-                    &resolved,
-                    *charged,
-                    (self.chain.slot, work),
-                );
-                record
+                let locked = lane::locked(&resolved).map(|(_, is_written)| is_written);
+                let mut record = Records::with_capacity(0);
+                let bytes = &simulate.transaction;
+                record.add(bytes, &resolved, &charged, work, locked);
+                unpack_record(&record.bytes, self.chain.slot).map_err(Fault::from)?
             }
         };
         Ok(Simulated {

@@ -28,7 +28,7 @@ use super::decode::Sanitized;
 use super::leaf;
 use super::places::Place;
 use crate::keyed::Keyed;
-use crate::record::BlockPart;
+use crate::packed::PackedPart;
 
 /// What one transaction costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,21 +115,30 @@ impl Writers {
             slot: chain.slot,
             work: Keyed::default(),
         };
-        let mut parts = Vec::new();
+        let mut damaged = None;
         let prefix = leaf::slot_key(leaf::PART, chain.slot);
         view.iterate(&prefix, &mut |_, part| {
-            parts.push(leaf::decode::<BlockPart>(part, "a part of a block"));
-            ControlFlow::Continue(())
-        })?;
-        for part in parts {
-            for record in part?.transactions {
-                let locked = record.keys.iter().enumerate();
-                for (_, key) in locked.filter(|(index, _)| record.is_locked_for_writing(*index)) {
-                    writers.add(key, record.work);
+            let part = leaf::decode::<PackedPart>(part, "a part of a block");
+            match part.and_then(|part| writers.add_part(&part)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(fault) => {
+                    damaged = Some(fault);
+                    ControlFlow::Break(())
                 }
             }
+        })?;
+        damaged.map_or(Ok(writers), Err)
+    }
+
+    fn add_part(&mut self, part: &PackedPart) -> Result<(), Fault> {
+        for head in part.heads() {
+            let head = head?;
+            let locked = head.keys().enumerate();
+            for (_, key) in locked.filter(|(index, _)| head.is_locked_for_writing(*index)) {
+                self.add(key, head.work);
+            }
         }
-        Ok(writers)
+        Ok(())
     }
 
     /// Forgets the slots before.
@@ -140,8 +149,8 @@ impl Writers {
         }
     }
 
-    fn add(&mut self, key: &Pubkey, work: u64) {
-        let sum = self.work.get_or_insert_with(key.as_array(), || 0);
+    fn add(&mut self, key: &[u8; 32], work: u64) {
+        let sum = self.work.get_or_insert_with(key, || 0);
         *sum = sum.saturating_add(work);
     }
 

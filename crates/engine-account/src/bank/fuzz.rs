@@ -26,6 +26,7 @@ use super::features::InForce;
 use super::leaf;
 use super::precompile;
 use super::statuses::Statuses;
+use crate::packed::PackedPart;
 use crate::record::{BlockHeader, BlockPart};
 use crate::token::{TOKEN, TOKEN_2022, TokenAccount};
 
@@ -103,6 +104,11 @@ pub fn fuzz_leaves(bytes: &[u8]) -> usize {
         let mut canonical = bytes.to_vec();
         canonical[49] = u8::from(canonical[49] != 0);
         assert_eq!(leaf::encode_account(account), canonical);
+    }
+    // Parts are read lazily as well, in which case nothing says that they are in their one form.
+    if let Ok(part) = leaf::decode::<PackedPart>(bytes, "fuzzing") {
+        let heads = part.heads().map_while(Result::ok).count();
+        assert!(heads <= bytes.len());
     }
     // Statuses are hashes one after the other; what is left over is none.
     Statuses::load(&state).expect("this state can be read");

@@ -1,9 +1,13 @@
 //! Transactions on their way through a round: as they arrive, as a thread runs them, and what they
 //! come to.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 use solana_account::AccountSharedData;
 use solana_hash::Hash as MessageHash;
+use solana_message::AccountKeys;
 use solana_pubkey::Pubkey;
 use solana_svm_transaction::svm_message::{SVMMessage, SVMStaticMessage as _};
 use solana_transaction_error::TransactionError;
@@ -15,12 +19,14 @@ use super::budget::Limits;
 use super::chain::ChainState;
 use super::decode::{self, Decoded, Sanitized, Tables, Verified};
 use super::places::Place;
-use super::processor::{Processor as _, Svm};
+use super::processor::{Charged, Processor as _, Svm};
 use super::statuses::Statuses;
-use super::told::{receipt, record};
+use super::told::{self, Records, receipt};
 use super::warm::Rules;
 use super::{check, cost};
-use crate::record::TransactionRecord;
+
+/// What a record takes, for the memory that those of a lane are given at first.
+const RECORD_BYTES: usize = 512;
 
 /// A transaction that may be run.
 pub(crate) struct Arrived<'a> {
@@ -101,8 +107,9 @@ pub(crate) struct Done {
 
 /// What a transaction that was charged does to the state.
 pub(crate) struct Effect {
-    /// Without its position in the slot, which only the batch knows.
-    pub(crate) record: TransactionRecord,
+    pub(crate) record: Record,
+    /// Compute units that were used.
+    pub(crate) units: u64,
     pub(crate) message: MessageHash,
     pub(crate) cost: cost::Cost,
     /// Lamports of signatures and of priority.
@@ -111,6 +118,19 @@ pub(crate) struct Effect {
     pub(crate) writes: Vec<(Place, AccountSharedData)>,
     /// What it locked, which is charged for its work.
     pub(crate) locks: Locked,
+}
+
+/// A packed record, among those of its lane.
+pub(crate) struct Record {
+    lane: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl Record {
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.lane[self.range.clone()]
+    }
 }
 
 impl Refused {
@@ -166,40 +186,80 @@ impl Road<'_, '_> {
         } else {
             svm.process(accounts, &transactions, checked, true)?
         };
-        let done = transactions.into_iter().zip(processed).zip(rest);
-        Ok(done
-            .map(|((transaction, processed), (input, hash, asked, locks))| {
+        // All records of the lane in one piece of memory, each before what it is of is given away.
+        let mut records = Records::with_capacity(RECORD_BYTES * transactions.len());
+        let mut ends = Vec::with_capacity(transactions.len());
+        let ran = transactions.iter().zip(&processed).zip(&rest);
+        for ((transaction, processed), (input, _, _, locks)) in ran {
+            if let Ok(charged) = processed {
+                let work = cost::work(transaction, charged.units);
+                let locked = locks.iter().map(|(_, is_written)| *is_written);
+                let bytes = &input.bytes;
+                records.add(bytes, transaction, charged, work, locked);
+            }
+            ends.push(records.bytes.len());
+        }
+        let records = Arc::new(records.bytes);
+        let mut start = 0;
+        let ran = transactions.iter().zip(processed).zip(rest).zip(ends);
+        let done = ran.map(
+            |(((transaction, processed), (_, hash, asked, locks)), end)| {
+                let range = std::mem::replace(&mut start, end)..end;
                 let charged = match processed {
-                    Ok(charged) => charged,
+                    Ok(charged) => *charged,
                     Err(error) => return Refused { hash, error }.done(),
                 };
-                let fees = &charged.fees;
-                let fees = (fees.transaction_fee(), fees.prioritization_fee());
-                let cost = cost::used(&transaction, charged.units, asked);
-                let (record, writes) = record(
-                    &input.bytes,
-                    &transaction,
-                    *charged,
-                    (self.chain.slot, cost.work),
-                );
-                let writes = writes.into_iter().filter_map(|(key, account)| {
-                    // Every account of a message has a place.
-                    Some((self.accounts.place_of(&key)?, account))
-                });
                 Done {
-                    receipt: receipt(hash, Ok(super::leaf::encode(&record.status))),
+                    receipt: receipt(hash, Ok(told::status(&charged.status))),
                     charged: Some(Box::new(Effect {
                         message: *transaction.message_hash(),
-                        cost,
-                        fees,
-                        writes: writes.collect(),
+                        cost: cost::used(transaction, charged.units, asked),
+                        units: charged.units,
+                        fees: (
+                            charged.fees.transaction_fee(),
+                            charged.fees.prioritization_fee(),
+                        ),
+                        writes: self.placed(transaction, charged, &locks),
                         locks,
-                        record,
+                        record: Record {
+                            lane: records.clone(),
+                            range,
+                        },
                     })),
                 }
-            })
-            .collect())
+            },
+        );
+        Ok(done.collect())
     }
+
+    /// What a transaction wrote, by place.
+    fn placed(
+        &self,
+        transaction: &Sanitized,
+        charged: Charged,
+        locks: &Locked,
+    ) -> Vec<(Place, AccountSharedData)> {
+        let keys = transaction.account_keys();
+        let mut next = 0;
+        let writes = charged.writes.into_iter();
+        let placed = writes.filter_map(|(key, account)| {
+            let place = match position(&keys, &key, next) {
+                Some(position) => {
+                    next = position + 1;
+                    locks.get(position).map(|(place, _)| *place)
+                }
+                None => self.accounts.place_of(&key),
+            };
+            // Every account of a message has a place.
+            Some((place?, account))
+        });
+        placed.collect()
+    }
+}
+
+/// Where a key stands, at `first` or later. What is written is in the order of the message.
+fn position(keys: &AccountKeys<'_>, key: &Pubkey, first: usize) -> Option<usize> {
+    (first..keys.len()).find(|position| keys.get(*position) == Some(key))
 }
 
 /// Keys of a transaction with whether it writes them.

@@ -222,7 +222,7 @@ fn gather(chains_of_level: &[u32], chosen: &[Chain]) -> Vec<Level> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::accounts::Place;
+    use super::super::places::Place;
     use super::{Level, Locks, Planner};
 
     fn levels<'a>(places: usize, transactions: impl Iterator<Item = Locks<'a>>) -> Vec<Level> {

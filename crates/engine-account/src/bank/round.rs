@@ -23,13 +23,14 @@ use super::cost::Ledger;
 use super::decode::{Tables, Verified};
 use super::flow::{self, Course, Gate};
 use super::genesis::Genesis;
-use super::lane::{Done, Effect};
+use super::lane::{Done, Record};
 use super::plan::Planner;
 use super::processor::{Processor as _, Slot, Svm};
 use super::warm::{Rules, Warm};
 use super::{features, leaf, statuses, sysvar};
+use crate::packed::{Of, PackedPart};
 use crate::parallel::Workers;
-use crate::record::{BlockHeader, BlockPart};
+use crate::record::BlockHeader;
 
 /// Fewest changes of which a thread makes leaves at a time.
 const LEAVES_LEAST: usize = 64;
@@ -40,7 +41,7 @@ pub(crate) struct Left {
     pub(crate) parent: trilith_types::Hash,
     pub(crate) warm: Warm,
     pub(crate) changes: Vec<Change>,
-    pub(crate) part: BlockPart,
+    pub(crate) part: PackedPart,
 }
 
 /// What all rounds of an instance share.
@@ -277,26 +278,20 @@ impl<'a> RoundRun<'a> {
 
     fn end(mut self, done: Vec<Done>) -> Result<(Outcome, Left), Fault> {
         let reward = self.hand_out_fees();
-        let mut part = BlockPart {
+        let of = Of {
             slot: self.chain.slot,
             round: self.round,
             time: self.chain.time,
-            transactions: Vec::with_capacity(done.len()),
+            first: u32::try_from(self.chain.slot_transactions).unwrap_or(u32::MAX),
         };
+        let mut records = Vec::with_capacity(done.len());
         let mut receipts = Vec::with_capacity(done.len());
         let mut usage = Usage::default();
         for Done { receipt, charged } in done {
             if let Some(effect) = charged {
-                let Effect {
-                    mut record,
-                    message,
-                    ..
-                } = *effect;
-                usage.instructions = usage.instructions.saturating_add(record.units);
-                let index = self.chain.slot_transactions + part.transactions.len() as u64;
-                record.index = u32::try_from(index).unwrap_or(u32::MAX);
-                part.transactions.push(record);
-                self.charged.push(message);
+                usage.instructions = usage.instructions.saturating_add(effect.units);
+                self.charged.push(effect.message);
+                records.push(effect.record);
             }
             receipts.push(receipt);
         }
@@ -304,16 +299,18 @@ impl<'a> RoundRun<'a> {
         let (chain, writers) = (&mut self.chain, &mut self.warm.writers);
         self.ledger.leave(chain, keys, writers);
         let (workers, accounts) = (self.workers, &mut self.accounts);
-        let (encoded, changes) = self
-            .workers
-            .both(|| leaf::encode(&part), || accounts.finish(workers));
+        let pack = || {
+            let part = PackedPart::new(of, records.iter().map(Record::bytes));
+            (leaf::encode(&part), part)
+        };
+        let ((encoded, part), changes) = workers.both(pack, || accounts.finish(workers));
         self.write_chain(&part, encoded, reward);
         self.seal(part, changes?, receipts, usage)
     }
 
     /// Writes what the round did beside accounts, but for the chain itself.
-    fn write_chain(&mut self, part: &BlockPart, encoded: Vec<u8>, reward: u64) {
-        let count = part.transactions.len() as u64;
+    fn write_chain(&mut self, part: &PackedPart, encoded: Vec<u8>, reward: u64) {
+        let count = part.len() as u64;
         let chain = &mut self.chain;
         chain.absorb(self.round, &encoded);
         chain.slot_transactions += count;
@@ -332,7 +329,7 @@ impl<'a> RoundRun<'a> {
     /// Checks the supply and puts the outcome together.
     fn seal(
         self,
-        part: BlockPart,
+        part: PackedPart,
         changes: Vec<Change>,
         receipts: Vec<Receipt>,
         usage: Usage,

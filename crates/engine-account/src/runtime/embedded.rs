@@ -26,6 +26,7 @@ use crate::bank::processor::Svm;
 use crate::bank::round::Left;
 use crate::bank::warm::{Rules, Warm};
 use crate::gates;
+use crate::packed::{Of, PackedPart};
 use crate::parallel::Workers;
 use crate::record::BlockPart;
 
@@ -159,7 +160,7 @@ impl AccountEngine {
 
     /// What the outcome returned last recorded, until it is sealed.
     pub fn told(&self) -> Option<BlockPart> {
-        lock(&self.pending).as_ref().map(|left| left.part.clone())
+        lock(&self.pending).as_ref()?.part.unpack().ok()
     }
 
     /// Whether `elf` is a program that this state could run.
@@ -280,12 +281,13 @@ impl<'a> Editing<'a> {
         let supply = i128::from(chain.supply) + lamports_added(&changes);
         chain.supply = u64::try_from(supply).map_err(|_| EditError::Supply { supply })?;
         chain.round += 1;
-        let part = BlockPart {
+        let of = Of {
             slot: chain.slot,
             round: chain.round,
             time: chain.time,
-            transactions: Vec::new(),
+            first: 0,
         };
+        let part = PackedPart::new(of, std::iter::empty());
         let encoded = leaf::encode(&part);
         chain.absorb(chain.round, &encoded);
         let key = leaf::round_key(leaf::PART, chain.slot, chain.round);
