@@ -325,9 +325,7 @@ fn blockhash(engine: &AccountEngine, view: &dyn StateRead, round: u64) -> BlockH
 fn inputs(transactions: &[VersionedTransaction]) -> Vec<Input> {
     transactions
         .iter()
-        .map(|transaction| Input {
-            bytes: wincode::serialize(transaction).expect("it has an encoding"),
-        })
+        .map(|transaction| Input::new(wincode::serialize(transaction).expect("it has an encoding")))
         .collect()
 }
 

@@ -81,9 +81,7 @@ impl Bank {
             time,
             inputs: transactions
                 .iter()
-                .map(|bytes| Input {
-                    bytes: bytes.clone(),
-                })
+                .map(|bytes| Input::new(bytes.clone()))
                 .collect(),
         };
         self.round += 1;

@@ -80,9 +80,7 @@ mod tests {
     #[test]
     fn the_root_is_that_of_the_tree_of_the_entries() {
         for count in [0u32, 1, 511, 512, 513, 3_000] {
-            let input = |index: u32| Input {
-                bytes: index.to_le_bytes().repeat(1 + index as usize % 60),
-            };
+            let input = |index: u32| Input::new(index.to_le_bytes().repeat(1 + index as usize % 60));
             let batch = Batch {
                 time: TimeNanos(u64::from(count)),
                 inputs: (0..count).map(input).collect(),
@@ -90,7 +88,7 @@ mod tests {
             let receipt = |input: &Input| Receipt {
                 input: input.hash(),
                 status: ReceiptStatus::Accepted,
-                output: input.bytes[..1].to_vec(),
+                output: input.bytes()[..1].to_vec(),
             };
             let receipts: Vec<Receipt> = batch.inputs.iter().map(receipt).collect();
             let mut tree = Tree::empty();

@@ -215,9 +215,7 @@ impl Pool {
                 .remove(&id)
                 .expect("the order names waiting transactions");
             self.turn = self.turn.max(waiting.place.1);
-            inputs.push(Input {
-                bytes: waiting.bytes,
-            });
+            inputs.push(Input::new(waiting.bytes));
             ids.push(id);
         }
         (Batch { time, inputs }, ids)
@@ -276,7 +274,7 @@ mod tests {
     }
 
     fn firsts(batch: &Batch) -> Vec<u8> {
-        batch.inputs.iter().map(|input| input.bytes[0]).collect()
+        batch.inputs.iter().map(|input| input.bytes()[0]).collect()
     }
 
     #[test]

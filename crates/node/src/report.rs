@@ -83,7 +83,7 @@ impl RoundLog {
             let Ok(RootTransaction::ExecutorCommit {
                 runtime,
                 commitments,
-            }) = RootTransaction::decode(&input.bytes)
+            }) = RootTransaction::decode(input.bytes())
             else {
                 continue;
             };

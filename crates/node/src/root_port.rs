@@ -263,8 +263,8 @@ impl RootHandle {
             .runtime
             .check(&*self.tip().view, &transaction, &context)
             .map_err(RootSubmitError::Rejected)?;
-        let input = Input { bytes: transaction };
-        let (id, transaction) = (input.hash(), input.bytes);
+        let input = Input::new(transaction);
+        let (id, transaction) = (input.hash(), input.into_bytes());
         let (sender, receiver) = oneshot::channel();
         {
             let mut intake = self.port.intake();

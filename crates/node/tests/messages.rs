@@ -54,7 +54,7 @@ fn note(seen: &mut BTreeMap<u64, Vec<u8>>, message: &Message) {
 fn seldom() -> Vec<Message> {
     let batch = Batch {
         time: TimeNanos(5),
-        inputs: vec![Input { bytes: vec![1] }],
+        inputs: vec![Input::new(vec![1])],
     };
     let image = |name: &[u8], written| ImageBytes {
         image: ImageId::new(name).unwrap(),

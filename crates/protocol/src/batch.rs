@@ -1,5 +1,7 @@
 //! Ordered inputs of a round.
 
+use std::sync::OnceLock;
+
 use trilith_types::cbor::{DecodeError, Decoder, Encoder};
 use trilith_types::{Hash, TimeNanos};
 
@@ -9,18 +11,43 @@ pub const INPUTS_MAX: usize = 65_536;
 pub const INPUT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// One input: the bytes of a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Input {
-    /// The transaction as its sender encoded it.
-    pub bytes: Vec<u8>,
+    bytes: Vec<u8>,
+    /// Its hash, once someone asked: hosts and runtimes both do.
+    hash: OnceLock<Hash>,
 }
 
 impl Input {
-    /// The hash by which blocks and receipts name the input.
+    /// The input of these bytes.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let hash = OnceLock::new();
+        Self { bytes, hash }
+    }
+
+    /// The transaction as its sender encoded it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The same, without a copy.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The hash by which blocks and receipts name the input. It is computed once.
     pub fn hash(&self) -> Hash {
-        Hash::of(&self.bytes)
+        *self.hash.get_or_init(|| Hash::of(&self.bytes))
     }
 }
+
+impl PartialEq for Input {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Input {}
 
 /// Inputs in the order in which they are executed, with the time that was proposed for the round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,9 +84,8 @@ impl Batch {
         let count = decoder.array("inputs", INPUTS_MAX)?;
         let mut inputs = Vec::with_capacity(count);
         for _ in 0..count {
-            inputs.push(Input {
-                bytes: decoder.bytes("input", INPUT_BYTES_MAX)?.to_vec(),
-            });
+            let bytes = decoder.bytes("input", INPUT_BYTES_MAX)?.to_vec();
+            inputs.push(Input::new(bytes));
         }
         decoder.finish()?;
         Ok(Self { time, inputs })

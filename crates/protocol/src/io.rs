@@ -54,8 +54,8 @@ pub fn input_entries(inputs: &[Input]) -> Vec<Entry> {
 /// The entry of the input at `position`, whose hash is `name`.
 pub fn input_entry(input: &Input, name: &Hash, position: usize) -> Entry {
     // The head of an array and those of a byte string and a number are shorter than 16 bytes.
-    let mut encoder = Encoder::with_capacity(input.bytes.len() + 16);
-    encoder.array(2).bytes(&input.bytes).uint(position as u64);
+    let mut encoder = Encoder::with_capacity(input.bytes().len() + 16);
+    encoder.array(2).bytes(input.bytes()).uint(position as u64);
     (transaction_key(name, INPUT), encoder.finish())
 }
 
@@ -150,7 +150,7 @@ mod tests {
     use trilith_types::TimeNanos;
 
     fn input(byte: u8) -> Input {
-        Input { bytes: vec![byte] }
+        Input::new(vec![byte])
     }
 
     fn receipt(byte: u8, status: ReceiptStatus) -> Receipt {

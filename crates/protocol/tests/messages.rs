@@ -392,7 +392,7 @@ fn evidence() -> [Evidence; 2] {
     let proposal = |byte| {
         let batch = Batch {
             time: TimeNanos(9),
-            inputs: vec![Input { bytes: vec![byte] }],
+            inputs: vec![Input::new(vec![byte])],
         };
         Proposal::sign(&key, Round(4), Hash::EMPTY, &batch, &runtime, &Hash::EMPTY)
     };

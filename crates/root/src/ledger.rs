@@ -94,9 +94,9 @@ impl<'a> Ledger<'a> {
     pub(crate) fn transaction(&mut self, input: &Input) -> Result<Receipt, Fault> {
         let of_height = self.scope.replace_events(Vec::new());
         let mut blame = Blame::default();
-        let result = match transaction::arrive(&input.bytes) {
+        let result = match transaction::arrive(input.bytes()) {
             Ok(Arrived::Signed(signed)) => {
-                transaction::execute(&mut self.scope, &signed, input.bytes.len())
+                transaction::execute(&mut self.scope, &signed, input.bytes().len())
             }
             Ok(Arrived::Commitments(commitments)) => {
                 self.scope.overlay.open_layer();

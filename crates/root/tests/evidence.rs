@@ -62,7 +62,7 @@ fn proposal(network: &Network, of: &NodeId, input: u8) -> Proposal {
     let last = network.latest();
     let batch = Batch {
         time: TimeNanos(9),
-        inputs: vec![Input { bytes: vec![input] }],
+        inputs: vec![Input::new(vec![input])],
     };
     let (key, round) = (network.key_of(of), last.round.next());
     Proposal::sign(&key, round, last.hash(), &batch, &RUNTIME, &network.chain)

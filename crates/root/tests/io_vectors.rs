@@ -27,9 +27,7 @@ fn generated_trees() {
         let transactions = case["transactions"].as_array().unwrap();
         let inputs: Vec<Input> = transactions
             .iter()
-            .map(|transaction| Input {
-                bytes: bytes(transaction),
-            })
+            .map(|transaction| Input::new(bytes(transaction)))
             .collect();
         let mut entries = io::input_entries(&inputs);
         assert_eq!(root(entries.clone()), case["input_root"].as_str().unwrap());
@@ -52,7 +50,7 @@ fn generated_trees() {
 
 #[test]
 fn the_time_is_one_more_entry() {
-    let input = Input { bytes: vec![1] };
+    let input = Input::new(vec![1]);
     let receipt = Receipt {
         input: input.hash(),
         status: ReceiptStatus::Accepted,

@@ -261,9 +261,7 @@ fn two_commitments(network: &Network, member: &NodeId, rank: u64) -> Evidence {
 fn two_proposals(network: &Network, key: &SecretKey, chain: &trilith_types::Hash) -> Evidence {
     let latest = network.latest();
     let proposals = [b"one", b"two"].map(|input| {
-        let inputs = vec![Input {
-            bytes: input.to_vec(),
-        }];
+        let inputs = vec![Input::new(input.to_vec())];
         let batch = Batch {
             time: TimeNanos(1),
             inputs,

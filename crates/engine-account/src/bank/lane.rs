@@ -56,8 +56,8 @@ pub(crate) fn decode<'a>(
     input: &'a Input,
     verified: &Verified,
 ) -> (&'a Input, Hash, Result<Decoded<'a>, TransactionError>) {
-    let decoded = decode::decode(&input.bytes).and_then(|decoded| {
-        verified.verify(&input.bytes, &decoded)?;
+    let decoded = decode::decode(input.bytes()).and_then(|decoded| {
+        verified.verify(input.bytes(), &decoded)?;
         Ok(decoded)
     });
     (input, input.hash(), decoded)
@@ -194,7 +194,7 @@ impl Road<'_, '_> {
             if let Ok(charged) = processed {
                 let work = cost::work(transaction, charged.units);
                 let locked = locks.iter().map(|(_, is_written)| *is_written);
-                let bytes = &input.bytes;
+                let bytes = input.bytes();
                 records.add(bytes, transaction, charged, work, locked);
             }
             ends.push(records.bytes.len());

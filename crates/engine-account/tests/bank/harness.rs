@@ -143,9 +143,7 @@ impl Network {
             time,
             inputs: transactions
                 .iter()
-                .map(|bytes| Input {
-                    bytes: bytes.clone(),
-                })
+                .map(|bytes| Input::new(bytes.clone()))
                 .collect(),
         };
         let context = RoundContext {

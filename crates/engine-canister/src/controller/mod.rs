@@ -143,7 +143,7 @@ fn check_size(batch: &Batch, limits: &RoundLimits) -> Result<(), Fault> {
     let bytes: u64 = batch
         .inputs
         .iter()
-        .map(|input| input.bytes.len() as u64)
+        .map(|input| input.bytes().len() as u64)
         .sum();
     let most = limits.batch_bytes_max;
     if bytes > most {

@@ -92,7 +92,7 @@ pub(crate) fn execute(
     round.time_out();
     let mut receipts = Vec::with_capacity(batch.inputs.len());
     for input in &batch.inputs {
-        receipts.push(round.take_input(&input.bytes, input.hash()));
+        receipts.push(round.take_input(input.bytes(), input.hash()));
     }
     round.answer_randomness();
     round.collect_tasks();

@@ -157,9 +157,7 @@ fn a_fault_is_repeated_once_and_then_the_node_abstains() {
     let envelope = network.user.envelope(&content);
     let batch = Batch {
         time: TimeNanos(network.time + 1),
-        inputs: vec![trilith_protocol::Input {
-            bytes: envelope.clone(),
-        }],
+        inputs: vec![trilith_protocol::Input::new(envelope.clone())],
     };
     let mut context = network.context();
     context.time = batch.time;

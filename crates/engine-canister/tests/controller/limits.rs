@@ -14,9 +14,7 @@ fn execute(network: &Network, inputs: usize, limits: &RoundLimits) -> Result<usi
     let batch = Batch {
         time: context.time,
         inputs: (0..inputs)
-            .map(|_| Input {
-                bytes: bytes.clone(),
-            })
+            .map(|_| Input::new(bytes.clone()))
             .collect(),
     };
     network

@@ -111,7 +111,7 @@ impl Instance {
             time: self.line.time,
             inputs: transactions
                 .into_iter()
-                .map(|bytes| Input { bytes })
+                .map(|bytes| Input::new(bytes))
                 .collect(),
         };
         let (outcome, told) = self.line.round(&batch, AccountEngine::told)?;

@@ -244,7 +244,7 @@ impl Worker {
         if !named || proposal.header.batch_hash != batch.hash() {
             return Ok(Err("its batch is another than it names"));
         }
-        let bytes: usize = batch.inputs.iter().map(|input| input.bytes.len()).sum();
+        let bytes: usize = batch.inputs.iter().map(|input| input.bytes().len()).sum();
         let most = self.limits.batch_bytes_max.min(STORED_BATCH_BYTES_MAX);
         let inputs = batch.inputs.len();
         if inputs > self.limits.batch_inputs_max as usize || bytes as u64 > most {

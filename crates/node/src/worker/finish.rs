@@ -373,7 +373,7 @@ impl Worker {
             admitted.ok().map(|admission| admission.id)
         };
         let inputs = batch.inputs.iter();
-        inputs.map(|input| identity(&input.bytes)).collect()
+        inputs.map(|input| identity(input.bytes())).collect()
     }
 
     fn answer(&mut self) {
@@ -399,9 +399,9 @@ impl Worker {
         };
         for input in batch.inputs {
             let view = &*self.head.view;
-            let admitted = self.shared.runtime.check(view, &input.bytes, &context);
+            let admitted = self.shared.runtime.check(view, input.bytes(), &context);
             if let Ok(admission) = admitted
-                && let Err(error) = intake.pool.insert(input.bytes, admission)
+                && let Err(error) = intake.pool.insert(input.into_bytes(), admission)
             {
                 tracing::warn!(%error, "a transaction does not go back into the pool");
             }

@@ -102,7 +102,7 @@ impl Counters {
         let mut counts: BTreeMap<u8, u64> = BTreeMap::new();
         let mut valid = Vec::new();
         for input in &batch.inputs {
-            let fresh = parse(&input.bytes).filter(|(id, _)| {
+            let fresh = parse(input.bytes()).filter(|(id, _)| {
                 view.get(&seen(*id)).unwrap().is_none() && !log.contains_key(&seen(*id))
             });
             valid.push(fresh.is_some());

@@ -169,9 +169,7 @@ impl Network {
     pub fn execute(&self, inputs: &[Vec<u8>], context: &RoundContext) -> Result<Outcome, Fault> {
         let inputs = inputs
             .iter()
-            .map(|bytes| Input {
-                bytes: bytes.clone(),
-            })
+            .map(|bytes| Input::new(bytes.clone()))
             .collect();
         let batch = Batch {
             time: context.time,
