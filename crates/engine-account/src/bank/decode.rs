@@ -107,20 +107,24 @@ fn form(is_v1: bool) -> SanitizeConfig {
     }
 }
 
+/// Whether bytes are not too many for a transaction of their version.
+pub(crate) fn is_short(bytes: &[u8]) -> bool {
+    let limit = match bytes.first() {
+        Some(&V1) => TRANSACTION_V1_BYTES_MAX,
+        _ => TRANSACTION_BYTES_MAX,
+    };
+    bytes.len() <= limit
+}
+
 /// Reads a transaction.
 ///
 /// # Errors
 /// [`TransactionError::SanitizeFailure`] if it is too long, malformed, or followed by other bytes.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, TransactionError> {
-    let is_v1 = bytes.first() == Some(&V1);
-    let limit = if is_v1 {
-        TRANSACTION_V1_BYTES_MAX
-    } else {
-        TRANSACTION_BYTES_MAX
-    };
-    if bytes.len() > limit {
+    if !is_short(bytes) {
         return Err(TransactionError::SanitizeFailure);
     }
+    let is_v1 = bytes.first() == Some(&V1);
     let view = View::try_new_sanitized(bytes, &form(is_v1))
         .map_err(|_| TransactionError::SanitizeFailure)?;
     // Version 1 forbids by its form what is an error of its own in the others.

@@ -69,13 +69,16 @@ fn one_encoding<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> bool {
 /// Reads bytes as a transaction. One that is accepted has one encoding.
 ///
 /// # Panics
-/// If an accepted transaction is not read by the ecosystem's decoder or does not encode to the
-/// bytes it came from.
+/// If the ecosystem's decoder decides otherwise on bytes of an allowed length, or an accepted
+/// transaction does not encode to the bytes it came from.
 pub fn fuzz_transaction(bytes: &[u8]) -> bool {
-    let Ok(decoded) = decode::decode(bytes) else {
+    let owned: Option<VersionedTransaction> = wincode::deserialize_exact(bytes).ok();
+    let owned = owned.filter(|owned| owned.sanitize().is_ok() && decode::is_short(bytes));
+    let decoded = decode::decode(bytes);
+    assert_eq!(decoded.is_ok(), owned.is_some(), "one decision");
+    let (Ok(decoded), Some(owned)) = (decoded, owned) else {
         return false;
     };
-    let owned: VersionedTransaction = wincode::deserialize_exact(bytes).expect("it was accepted");
     let encoded = wincode::serialize(&owned).expect("it was read");
     assert_eq!(encoded, bytes, "a transaction has one encoding");
     let message = owned.message.serialize();
