@@ -204,7 +204,8 @@ impl PackedPart {
         })
     }
 
-    /// The records, each with its position in the slot, as far as their heads.
+    /// The records as far as their heads, one after the other. After one that is cut off there is
+    /// none.
     pub(crate) fn heads(&self) -> impl Iterator<Item = Result<Head<'_>, PackedError>> {
         self.bodies().map(|body| Head::read(body?))
     }

@@ -199,6 +199,8 @@ impl Road<'_, '_> {
             }
             ends.push(records.bytes.len());
         }
+        // They stay to the end of the round.
+        records.bytes.shrink_to_fit();
         let records = Arc::new(records.bytes);
         let mut start = 0;
         let ran = transactions.iter().zip(processed).zip(rest).zip(ends);
