@@ -134,24 +134,11 @@ impl Svm {
     /// [`Fault`] if the system calls cannot be registered, or nothing watches a program that must
     /// be watched.
     pub(crate) fn new(rules: &Rules) -> Result<Self, Fault> {
-        let features = &rules.features;
         if let Some((builtin, _)) = builtins(rules).find(|(_, register)| register.is_none()) {
             let program = builtin.program_id;
             return Err(Fault(format!("nothing watches the program {program}")));
         }
-        let bounds = if rules.profile.is_watched() {
-            budget::classic_bounds()
-        } else {
-            let raised = features.snapshot().raise_cpi_nesting_limit_to_8;
-            SVMTransactionExecutionBudget::new_with_defaults(raised)
-        };
-        let programs = solana_syscalls::create_program_runtime_environment(
-            &features.runtime_features(),
-            &bounds,
-            false,
-            false,
-        )
-        .map_err(|error| Fault(format!("cannot register system calls: {error}")))?;
+        let programs = system_calls(rules)?;
         Ok(Self::with_environment(rules.clone(), programs))
     }
 
@@ -213,6 +200,27 @@ impl Svm {
             }
         }
     }
+}
+
+/// The system calls in force.
+///
+/// # Errors
+/// [`Fault`] if they cannot be registered.
+fn system_calls(rules: &Rules) -> Result<ProgramRuntimeEnvironment, Fault> {
+    let features = &rules.features;
+    let bounds = if rules.profile.is_watched() {
+        budget::classic_bounds()
+    } else {
+        let raised = features.snapshot().raise_cpi_nesting_limit_to_8;
+        SVMTransactionExecutionBudget::new_with_defaults(raised)
+    };
+    solana_syscalls::create_program_runtime_environment(
+        &features.runtime_features(),
+        &bounds,
+        false,
+        false,
+    )
+    .map_err(|error| Fault(format!("cannot register system calls: {error}")))
 }
 
 /// The programs of the processor itself that are in force, each with how it is registered; with

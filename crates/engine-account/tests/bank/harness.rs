@@ -1,6 +1,7 @@
 //! Two replicas of an account runtime over real stores. The first stays up and uses one thread;
-//! the second is restarted before every round and uses several. Every round and every answer must
-//! be the same on both.
+//! the second is restarted before every round, uses several, and runs every transaction by the
+//! ecosystem's processor, also those for which the engine has a loop of its own. Every round and
+//! every answer must be the same on both.
 
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ struct Replica {
     engine: AccountEngine,
     genesis: Genesis,
     threads: usize,
+    /// Whether the ecosystem's processor runs everything.
+    is_judge: bool,
 }
 
 impl Replica {
@@ -48,16 +51,24 @@ impl Replica {
             engine: engine(&genesis, threads),
             genesis,
             threads,
+            is_judge: false,
         };
         replica.restart();
         replica
+    }
+
+    /// The replica, on which the ecosystem's processor runs everything.
+    fn judging(mut self) -> Self {
+        self.is_judge = true;
+        self.restart();
+        self
     }
 
     fn restart(&mut self) {
         self.host = None;
         let (store, _) = Store::open_dir(self.folder.path()).expect("a store");
         self.host = Some(Host::new(Arc::new(store)));
-        self.engine = engine(&self.genesis, self.threads);
+        self.engine = engine(&self.genesis, self.threads).judging(self.is_judge);
     }
 
     fn host(&self) -> &Host {
@@ -116,7 +127,7 @@ impl Network {
     pub(crate) fn with_further(genesis: Genesis, replicas: &[(usize, u64)]) -> Self {
         let mut network = Self {
             steady: Replica::new(genesis.clone(), 1),
-            restarted: Replica::new(genesis.clone(), 3),
+            restarted: Replica::new(genesis.clone(), 3).judging(),
             further: replicas
                 .iter()
                 .map(|(threads, rounds)| (Replica::new(genesis.clone(), *threads), *rounds))

@@ -23,18 +23,19 @@
 
 mod execute;
 mod held;
+mod kit;
 mod load;
+mod memory;
+mod over;
 mod tokens;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
-use solana_account::{AccountSharedData, ReadableAccount};
-use solana_precompile_error::PrecompileError;
-use solana_program_runtime::loaded_programs::ProgramCacheForTxBatch;
+use solana_account::{AccountSharedData, ReadableAccount, WritableAccount as _};
 use solana_program_runtime::program_cache_entry::{
     ProgramCacheEntry, ProgramCacheEntryOwner, ProgramCacheEntryType,
 };
@@ -43,22 +44,22 @@ use solana_pubkey::Pubkey;
 use solana_sdk_ids::{
     bpf_loader, bpf_loader_deprecated, bpf_loader_upgradeable, loader_v4, sysvar,
 };
-use solana_svm::transaction_error_metrics::TransactionErrorMetrics;
-use solana_svm_callback::{InvokeContextCallback, TransactionProcessingCallback};
-use solana_svm_timings::ExecuteTimings;
 use solana_svm_transaction::svm_message::SVMMessage;
 use solana_transaction_error::TransactionError;
 use trilith_protocol::Fault;
 
-use super::{Callback, Charged, Checked, Processed, Svm, builtins};
+use super::{Callback, Charged, Checked, Processed, Svm};
 use crate::bank::accounts::Accounts;
 use crate::bank::budget::Limits;
 use crate::bank::decode::Sanitized;
 use crate::bank::precompile;
 use crate::record::TokenBalance;
 use execute::Execution;
-use held::{Held, Standing};
+use held::Standing;
+use kit::Kit;
+pub(super) use kit::Kits;
 use load::Loaded;
+use over::Over;
 
 /// Loaders, which can change programs, and the sysvar that is made anew for each transaction.
 const APART: [Pubkey; 5] = [
@@ -68,87 +69,6 @@ const APART: [Pubkey; 5] = [
     loader_v4::ID,
     sysvar::instructions::ID,
 ];
-
-/// What a thread needs to run transactions, for as long as programs stay as they are.
-pub(super) struct Kit {
-    /// The programs of the processor, a set for each kit: threads that count references to the
-    /// same one get in each other's way.
-    builtins: Vec<(Pubkey, Arc<ProgramCacheEntry>)>,
-    /// Programs in force, those of the processor and those that were asked for.
-    programs: ProgramCacheForTxBatch,
-    /// [`Kits::generation`] when `programs` was made.
-    generation: u64,
-    /// Accounts of the call under way.
-    held: Held,
-    /// Where the accounts of the transaction under way are among `held`, in message order.
-    places: Vec<usize>,
-    /// Written by the parts of the ecosystem and read by nobody.
-    timings: Box<ExecuteTimings>,
-    /// The same.
-    metrics: Box<TransactionErrorMetrics>,
-}
-
-/// Kits that are not in use.
-#[derive(Default)]
-pub(super) struct Kits {
-    free: Mutex<Vec<Kit>>,
-    /// Goes up whenever programs may have changed.
-    generation: AtomicU64,
-}
-
-impl Kits {
-    /// Has all kits look programs up again. A call under way may go on with its own: the accounts
-    /// of the programs that it runs are locked against those who change them.
-    pub(super) fn outdate(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn take(&self, svm: &Svm) -> Kit {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = free.pop();
-        drop(free);
-        let mut kit = kept.unwrap_or_else(|| Kit::new(svm));
-        let generation = self.generation.load(Ordering::Acquire);
-        if kit.generation != generation {
-            kit.renew(svm.slot, generation);
-        }
-        kit
-    }
-
-    fn give(&self, mut kit: Kit) {
-        kit.held.clear();
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.push(kit);
-    }
-}
-
-impl Kit {
-    fn new(svm: &Svm) -> Self {
-        let builtins = builtins(&svm.rules).filter_map(|(builtin, register)| {
-            let entry = ProgramCacheEntry::new_builtin(0, builtin.name.len(), register?);
-            Some((builtin.program_id, Arc::new(entry)))
-        });
-        let mut kit = Self {
-            builtins: builtins.collect(),
-            programs: ProgramCacheForTxBatch::new(svm.slot),
-            generation: 0,
-            held: Held::default(),
-            places: Vec::new(),
-            timings: Box::default(),
-            metrics: Box::default(),
-        };
-        kit.renew(svm.slot, 0);
-        kit
-    }
-
-    fn renew(&mut self, slot: u64, generation: u64) {
-        self.programs = ProgramCacheForTxBatch::new(slot);
-        for (key, entry) in &self.builtins {
-            self.programs.replenish(*key, entry.clone());
-        }
-        self.generation = generation;
-    }
-}
 
 impl Svm {
     /// Runs transactions as [`super::Processor::process`] does where their writes are kept, in
@@ -166,22 +86,7 @@ impl Svm {
             return self.process_on(&Callback(accounts), transactions, checked, true);
         }
         let mut kit = self.kits.take(self);
-        let mut done = Vec::with_capacity(transactions.len());
-        {
-            let sysvars = self.batch.sysvar_cache();
-            let mut lane = Lane {
-                svm: self,
-                accounts,
-                kit: &mut kit,
-                sysvars: &sysvars,
-            };
-            for (transaction, checked) in transactions.iter().zip(&checked) {
-                let Some(processed) = lane.process(transaction, checked) else {
-                    break;
-                };
-                done.push(processed);
-            }
-        }
+        let mut done = self.process_plain(accounts, transactions, &checked, &mut kit);
         if done.len() < transactions.len() {
             let rest = checked.split_off(done.len());
             let callback = Over {
@@ -193,6 +98,31 @@ impl Svm {
         }
         self.kits.give(kit);
         Ok(done)
+    }
+
+    /// Runs the first transactions, as far as they are plain.
+    fn process_plain(
+        &self,
+        accounts: &Accounts<'_>,
+        transactions: &[Sanitized],
+        checked: &[Result<Checked, TransactionError>],
+        kit: &mut Kit,
+    ) -> Vec<Processed> {
+        let sysvars = self.batch.sysvar_cache();
+        let mut lane = Lane {
+            svm: self,
+            accounts,
+            kit,
+            sysvars: &sysvars,
+        };
+        let mut done = Vec::with_capacity(transactions.len());
+        for (transaction, checked) in transactions.iter().zip(checked) {
+            let Some(processed) = lane.process(transaction, checked) else {
+                break;
+            };
+            done.push(processed);
+        }
+        done
     }
 
     /// The compiled program at `key`, if it is the one in force and nothing has to be done for it.
@@ -255,10 +185,10 @@ impl Lane<'_, '_> {
         let mut charged = match loaded.accounts {
             Ok(accounts) => {
                 let execution = self.execute(message, accounts, limits)?;
-                self.executed(message, execution, loaded.rollback)
+                self.executed(message, execution, loaded.paid)
             }
             Err(error) => {
-                let writes = self.roll_back(message, loaded.rollback);
+                let writes = self.roll_back(message, loaded.paid);
                 empty(Err(error), writes)
             }
         };
@@ -317,7 +247,12 @@ impl Lane<'_, '_> {
         message: &impl SVMMessage,
         limits: &Limits,
     ) -> Result<Loaded, TransactionError> {
-        load::load(self.kit, self.accounts, &self.svm.environment, (message, limits))
+        load::load(
+            self.kit,
+            self.accounts,
+            &self.svm.environment,
+            (message, limits),
+        )
     }
 
     /// Executes a transaction; `None` if it turns out not to be plain.
@@ -330,10 +265,12 @@ impl Lane<'_, '_> {
         let callback = Callback(self.accounts);
         let machine = execute::Machine {
             environment: &self.svm.environment,
+            calls: &self.kit.calls,
             sysvars: self.sysvars,
             callback: &callback,
             programs: &mut self.kit.programs,
             timings: &mut self.kit.timings,
+            memory: &mut self.kit.memory,
         };
         let execution = machine.execute(message, accounts, &limits.budget);
         // Nothing plain can change a program; if one was, another has to say what became of it.
@@ -348,12 +285,12 @@ impl Lane<'_, '_> {
         &mut self,
         message: &impl SVMMessage,
         execution: Execution,
-        rollback: AccountSharedData,
+        paid: u64,
     ) -> Box<Charged> {
         let writes = if execution.status.is_ok() {
             self.written(message, execution.accounts, &execution.touched)
         } else {
-            self.roll_back(message, rollback)
+            self.roll_back(message, paid)
         };
         let mut charged = empty(execution.status, writes);
         charged.units = execution.units;
@@ -383,15 +320,19 @@ impl Lane<'_, '_> {
         writes
     }
 
-    /// Holds what a transaction leaves that failed: a payer who has paid.
+    /// Holds what a transaction leaves that failed: a payer as before, with the lamports that are
+    /// left.
     ///
-    /// Follows `AccountLoader::update_accounts_for_failed_tx`.
+    /// Follows `RollbackAccounts::new` and `AccountLoader::update_accounts_for_failed_tx`.
     fn roll_back(
         &mut self,
         message: &impl SVMMessage,
-        payer: AccountSharedData,
+        paid: u64,
     ) -> Vec<(Pubkey, AccountSharedData)> {
-        self.kit.held.put(self.kit.places[0], payer.clone());
+        let place = self.kit.places[0];
+        let mut payer = self.kit.held.at(place).account.clone().unwrap_or_default();
+        payer.set_lamports(paid);
+        self.kit.held.put(place, payer.clone());
         vec![(*message.fee_payer(), payer)]
     }
 
@@ -442,42 +383,4 @@ fn empty(
         balances: Default::default(),
         tokens: Default::default(),
     })
-}
-
-/// The accounts of the bank under those that a call has written.
-struct Over<'a, 'b> {
-    held: &'a Held,
-    below: Callback<'a, 'b>,
-}
-
-impl TransactionProcessingCallback for Over<'_, '_> {
-    fn get_account_shared_data(&self, key: &Pubkey) -> Option<(AccountSharedData, u64)> {
-        match self.held.get(key) {
-            Some(account) => account.clone().map(|account| (account, 0)),
-            None => self.below.get_account_shared_data(key),
-        }
-    }
-}
-
-impl InvokeContextCallback for Over<'_, '_> {
-    fn get_epoch_stake(&self) -> u64 {
-        self.below.get_epoch_stake()
-    }
-
-    fn get_epoch_stake_for_vote_account(&self, vote: &Pubkey) -> u64 {
-        self.below.get_epoch_stake_for_vote_account(vote)
-    }
-
-    fn is_precompile(&self, program: &Pubkey) -> bool {
-        self.below.is_precompile(program)
-    }
-
-    fn process_precompile(
-        &self,
-        program: &Pubkey,
-        data: &[u8],
-        instructions: Vec<&[u8]>,
-    ) -> Result<(), PrecompileError> {
-        self.below.process_precompile(program, data, instructions)
-    }
 }

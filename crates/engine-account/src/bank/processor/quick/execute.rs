@@ -8,10 +8,11 @@ use solana_program_runtime::execution_budget::{
     SVMTransactionExecutionBudget, SVMTransactionExecutionCost,
 };
 use solana_program_runtime::invoke_context::{EnvironmentConfig, InvokeContext};
-use solana_program_runtime::loaded_programs::ProgramCacheForTxBatch;
+use solana_program_runtime::loaded_programs::{ProgramCacheForTxBatch, ProgramRuntimeEnvironments};
 use solana_program_runtime::sysvar_cache::SysvarCache;
 use solana_pubkey::Pubkey;
 use solana_rent::Rent;
+use solana_sdk_ids::native_loader;
 use solana_svm::rent_calculator::{
     RentState, check_rent_state_with_account, get_post_exec_account_rent_state,
     get_pre_exec_account_rent_state,
@@ -26,6 +27,7 @@ use solana_transaction_context::transaction::{ExecutionRecord, TransactionContex
 use solana_transaction_error::TransactionError;
 use trilith_params::account::LOG_BYTES_MAX;
 
+use super::memory::Small;
 use crate::record::{InnerInstruction, InnerInstructions, ReturnData};
 
 /// What executing a transaction came to.
@@ -44,10 +46,13 @@ pub(super) struct Execution {
 /// What a transaction is executed with.
 pub(super) struct Machine<'a> {
     pub(super) environment: &'a TransactionProcessingEnvironment,
+    /// The system calls, a set for each thread.
+    pub(super) calls: &'a ProgramRuntimeEnvironments,
     pub(super) sysvars: &'a SysvarCache,
     pub(super) callback: &'a dyn InvokeContextCallback,
     pub(super) programs: &'a mut ProgramCacheForTxBatch,
     pub(super) timings: &'a mut ExecuteTimings,
+    pub(super) memory: &'a mut Small,
 }
 
 impl Machine<'_> {
@@ -68,12 +73,20 @@ impl Machine<'_> {
         let sum = lamports(&accounts).unwrap_or(0);
         let before = rents.before(message, &accounts);
         let logs = LogCollector::new_ref_with_limit(Some(LOG_BYTES_MAX));
+        let count = message.num_instructions();
+        let is_native = is_native(message, &accounts);
+        let trace = if is_native {
+            // Room for more instructions than there can be would be asked for in vain.
+            count.min(budget.max_instruction_trace_length)
+        } else {
+            budget.max_instruction_trace_length
+        };
         let mut context = TransactionContext::new(
             accounts,
             environment.rent.clone(),
             budget.max_instruction_stack_depth,
-            budget.max_instruction_trace_length,
-            message.num_instructions(),
+            trace,
+            count,
         );
         let mut invoke = InvokeContext::new(
             &mut context,
@@ -84,7 +97,7 @@ impl Machine<'_> {
                 environment.alpenglow_migration_succeeded,
                 self.callback,
                 &environment.feature_set,
-                &environment.program_runtime_environments,
+                self.calls,
                 self.sysvars,
             ),
             Some(logs.clone()),
@@ -92,7 +105,14 @@ impl Machine<'_> {
             SVMTransactionExecutionCost::default(),
         );
         let mut units = 0;
-        let status = instructions(message, &mut invoke, self.timings, &mut units);
+        let status = if is_native {
+            instructions(message, &mut invoke, self.timings, &mut units)
+        } else {
+            let (timings, units) = (self.timings, &mut units);
+            self.memory.lend(budget.heap_size, || {
+                instructions(message, &mut invoke, timings, units)
+            })
+        };
         drop(invoke);
         let inner = inner_instructions(&mut context);
         let ExecutionRecord {
@@ -128,6 +148,15 @@ impl Machine<'_> {
             }),
         }
     }
+}
+
+/// Whether only programs of the processor run, none of which calls another: that is left to
+/// loaders, which are not among the accounts.
+fn is_native(message: &impl SVMMessage, accounts: &[(Pubkey, AccountSharedData)]) -> bool {
+    message.instructions_iter().all(|instruction| {
+        let program = accounts.get(usize::from(instruction.program_id_index));
+        program.is_some_and(|(_, program)| native_loader::check_id(program.owner()))
+    })
 }
 
 /// Runs the instructions of a transaction one after the other until one fails.
@@ -250,12 +279,7 @@ impl Rents<'_> {
                 let least = self.rent.minimum_balance(bytes);
                 Before {
                     index,
-                    state: get_pre_exec_account_rent_state(
-                        lamports,
-                        bytes,
-                        least,
-                        self.is_relaxed,
-                    ),
+                    state: get_pre_exec_account_rent_state(lamports, bytes, least, self.is_relaxed),
                     lamports,
                     bytes,
                     owner: *account.owner(),

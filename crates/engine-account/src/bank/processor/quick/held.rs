@@ -2,7 +2,7 @@
 //!
 //! Each is read from the bank once. Invariant: an account without lamports does not exist.
 
-use solana_account::{AccountSharedData, ReadableAccount};
+use solana_account::{Account, AccountSharedData, ReadableAccount};
 use solana_pubkey::Pubkey;
 
 use super::loader_of;
@@ -27,6 +27,26 @@ pub(super) struct Entry {
     pub(super) standing: Standing,
     /// Whether this is one of the two token programs.
     pub(super) is_token_program: bool,
+    /// See [`Self::shell`].
+    shell: Option<AccountSharedData>,
+}
+
+impl Entry {
+    /// The account without its data, for where nobody can look at them: threads that count
+    /// references to the same bytes get in each other's way, and those of programs are many.
+    pub(super) fn shell(&mut self) -> &AccountSharedData {
+        let account = self.account.as_ref();
+        self.shell.get_or_insert_with(|| {
+            let account = account.cloned().unwrap_or_default();
+            AccountSharedData::from(Account {
+                data: Vec::new(),
+                lamports: account.lamports(),
+                owner: *account.owner(),
+                executable: account.executable(),
+                rent_epoch: account.rent_epoch(),
+            })
+        })
+    }
 }
 
 /// The accounts that transactions of one call asked for.
@@ -46,6 +66,7 @@ impl Held {
                 account: account.filter(|account| account.lamports() > 0),
                 standing: Standing::Unknown,
                 is_token_program: [TOKEN, TOKEN_2022].contains(key),
+                shell: None,
             });
             entries.len() - 1
         })
@@ -69,6 +90,7 @@ impl Held {
             entry.standing = Standing::Unknown;
         }
         entry.account = (account.lamports() > 0).then_some(account);
+        entry.shell = None;
     }
 
     /// An account that was asked for before.

@@ -19,6 +19,8 @@ use crate::bank::budget::Limits;
 const ACCOUNT_BYTES: usize = 64;
 /// What a lookup table counts (SIMD-186): 8,192 bytes and 56 of metadata.
 const TABLE_BYTES: usize = 8_248;
+/// Bytes of data up to which a program is shown to a transaction although nothing in it can look.
+const SHOWN_BYTES_MAX: usize = 1_024;
 /// The tag of an account of the upgradeable loader that names where the code of a program is.
 const PROGRAM_TAG: [u8; 4] = 2u32.to_le_bytes();
 
@@ -26,16 +28,15 @@ const PROGRAM_TAG: [u8; 4] = 2u32.to_le_bytes();
 pub(super) struct Loaded {
     /// Its accounts in message order; why it pays without being executed.
     pub(super) accounts: Result<Vec<(Pubkey, AccountSharedData)>, TransactionError>,
-    /// What the payer is if the transaction fails.
-    pub(super) rollback: AccountSharedData,
+    /// What the payer has left if the transaction fails.
+    pub(super) paid: u64,
     /// Bytes that were loaded, as the limit counts them.
     pub(super) bytes: u32,
 }
 
 /// Takes the fee from the payer and loads all accounts.
 ///
-/// Follows `validate_transaction_fee_payer`, `load_transaction` and, for the rent epoch of a payer
-/// whose transaction fails, `RollbackAccounts::new`.
+/// Follows `validate_transaction_fee_payer` and `load_transaction`.
 ///
 /// # Errors
 /// [`TransactionError`] if the payer cannot pay; the transaction then has no effect.
@@ -48,7 +49,6 @@ pub(super) fn load(
     let rent = &environment.rent;
     let payer = kit.held.at(kit.places[0]).account.as_ref();
     let mut payer = payer.ok_or(TransactionError::AccountNotFound)?.clone();
-    let rent_epoch = payer.rent_epoch();
     update_rent_exempt_status_for_account(rent, &mut payer);
     validate_fee_payer(
         &mut payer,
@@ -58,8 +58,7 @@ pub(super) fn load(
         limits.fee_details.total_fee(),
         environment.feature_set.relax_post_exec_min_balance_check,
     )?;
-    let mut rollback = payer.clone();
-    rollback.set_rent_epoch(rent_epoch);
+    let (paid, payer_bytes) = (payer.lamports(), payer.data().len());
     let mut loading = Loading {
         kit,
         accounts,
@@ -72,11 +71,11 @@ pub(super) fn load(
         loading.bytes.min(loading.bytes_max)
     } else {
         // Accounts are far smaller.
-        u32::try_from(rollback.data().len()).unwrap_or(u32::MAX)
+        u32::try_from(payer_bytes).unwrap_or(u32::MAX)
     };
     Ok(Loaded {
         accounts: loaded,
-        rollback,
+        paid,
         bytes,
     })
 }
@@ -110,10 +109,12 @@ impl Loading<'_, '_> {
                     let bytes = ACCOUNT_BYTES.saturating_add(payer.data().len());
                     (payer, bytes)
                 }
-                None => self.one(index, message.is_writable(index)),
+                None => self.one(message, index),
             };
             self.count(bytes)?;
-            if let Some(address) = code_address(&account) {
+            // The account that was loaded may lack its data.
+            let held = self.kit.held.at(self.kit.places[index]).account.as_ref();
+            if let Some(address) = held.and_then(code_address) {
                 let is_counted = keys.iter().any(|key| *key == address) || code.contains(&address);
                 if !is_counted {
                     self.count_code(address, &mut code)?;
@@ -130,15 +131,21 @@ impl Loading<'_, '_> {
     /// An account that is not the payer, and what it counts.
     ///
     /// Follows `load_transaction_account`.
-    fn one(&self, index: usize, is_writable: bool) -> (AccountSharedData, usize) {
-        match &self.kit.held.at(self.kit.places[index]).account {
+    fn one(&mut self, message: &impl SVMMessage, index: usize) -> (AccountSharedData, usize) {
+        let entry = self.kit.held.at_mut(self.kit.places[index]);
+        match &entry.account {
             Some(account) => {
-                let mut account = account.clone();
-                if is_writable {
-                    update_rent_exempt_status_for_account(&self.environment.rent, &mut account);
-                }
                 let bytes = ACCOUNT_BYTES.saturating_add(account.data().len());
-                (account, bytes)
+                if message.is_writable(index) {
+                    let mut account = account.clone();
+                    update_rent_exempt_status_for_account(&self.environment.rent, &mut account);
+                    return (account, bytes);
+                }
+                let is_seen = account.data().len() <= SHOWN_BYTES_MAX
+                    || !message.is_invoked(index)
+                    || message.is_instruction_account(index);
+                let account = if is_seen { account } else { entry.shell() };
+                (account.clone(), bytes)
             }
             None => {
                 let mut account = AccountSharedData::default();

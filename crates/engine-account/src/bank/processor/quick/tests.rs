@@ -1,0 +1,661 @@
+//! The same random transactions in this loop and in `solana-svm`: everything that one says of them
+//! the other says too.
+
+use ed25519_dalek::SigningKey;
+use solana_account::{Account, ReadableAccount as _};
+use solana_hash::Hash;
+use solana_instruction::{AccountMeta, Instruction};
+use solana_message::{AddressLookupTableAccount, Message, VersionedMessage, v0};
+use solana_pubkey::Pubkey;
+use solana_sdk_ids::{
+    address_lookup_table, bpf_loader, bpf_loader_upgradeable, compute_budget, ed25519_program,
+    incinerator, system_program, sysvar, vote,
+};
+use solana_signature::Signature;
+use solana_transaction::versioned::VersionedTransaction;
+use solana_transaction_error::TransactionError;
+use trilith_types::state::Visitor;
+use trilith_types::{Hash as Root, Image, ImageId, RuntimeId, StateFault, StateRead, TimeNanos};
+
+use super::Kit;
+use crate::bank::accounts::{Accounts, nothing_known};
+use crate::bank::budget;
+use crate::bank::decode::{Sanitized, Tables, decode};
+use crate::bank::genesis::Genesis;
+use crate::bank::processor::{Checked, Processed, Processor as _, Slot, Svm};
+use crate::bank::sysvar as sysvar_of_bank;
+use crate::bank::warm::Rules;
+use crate::token::{TOKEN, TOKEN_2022};
+
+const SOL: u64 = 1_000_000_000;
+const SLOT: u64 = 5;
+const WALLETS: u8 = 10;
+const ASSOCIATED: Pubkey = Pubkey::from_str_const("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL");
+/// A program whose account is large.
+const LARGE: Pubkey = Pubkey::new_from_array([0x88; 32]);
+const MEMO: Pubkey = Pubkey::from_str_const("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr");
+
+/// A state in which there is nothing.
+struct Nothing;
+
+impl StateRead for Nothing {
+    fn root(&self) -> Root {
+        Root::EMPTY
+    }
+
+    fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
+        Ok(None)
+    }
+
+    fn iterate(&self, _: &[u8], _: &mut Visitor<'_>) -> Result<(), StateFault> {
+        Ok(())
+    }
+
+    fn image(&self, _: &ImageId) -> Result<Option<Image>, StateFault> {
+        Ok(None)
+    }
+}
+
+fn at(kind: u8, number: u8) -> Pubkey {
+    let mut bytes = [kind; 32];
+    bytes[31] = number;
+    Pubkey::new_from_array(bytes)
+}
+
+/// A key that is on the curve, so that associated accounts of it can be derived.
+fn wallet(number: u8) -> Pubkey {
+    let pair = SigningKey::from_bytes(&[number + 1; 32]);
+    Pubkey::new_from_array(pair.verifying_key().to_bytes())
+}
+
+fn mint(number: u8) -> (Pubkey, Pubkey) {
+    (
+        [TOKEN, TOKEN_2022][usize::from(number % 2)],
+        at(0x4d, number),
+    )
+}
+
+fn associated(holder: &Pubkey, (program, mint): (Pubkey, Pubkey)) -> Pubkey {
+    let seeds = [holder.as_ref(), program.as_ref(), mint.as_ref()];
+    Pubkey::find_program_address(&seeds, &ASSOCIATED).0
+}
+
+fn holding(lamports: u64, data: Vec<u8>, owner: Pubkey) -> Account {
+    Account {
+        lamports,
+        data,
+        owner,
+        executable: false,
+        // Older accounts have another number than that of today.
+        rent_epoch: if lamports.is_multiple_of(2) {
+            u64::MAX
+        } else {
+            3
+        },
+    }
+}
+
+/// Accounts with which the transactions can begin.
+fn accounts() -> Vec<(Pubkey, Account)> {
+    let mut accounts = Vec::new();
+    let lamports = [
+        0,
+        4_000,
+        900_000,
+        1_000_001,
+        SOL,
+        SOL,
+        5_000 * SOL,
+        5_000 * SOL,
+        5_000 * SOL,
+        5_000 * SOL,
+    ];
+    for (number, lamports) in (0..WALLETS).zip(lamports) {
+        accounts.push((
+            wallet(number),
+            holding(lamports, Vec::new(), system_program::ID),
+        ));
+    }
+    for number in 0..4 {
+        let mut data = vec![0; 82];
+        data[..4].copy_from_slice(&1u32.to_le_bytes());
+        data[4..36].copy_from_slice(wallet(6).as_ref());
+        data[36..44].copy_from_slice(&1_000_000_000u64.to_le_bytes());
+        data[44..46].copy_from_slice(&[number, 1]);
+        accounts.push((mint(number).1, holding(SOL, data, mint(number).0)));
+        for holder in 4..8 {
+            let mut data = vec![0; 165];
+            data[..32].copy_from_slice(mint(number).1.as_ref());
+            data[32..64].copy_from_slice(wallet(holder).as_ref());
+            data[64..72].copy_from_slice(&1_000_000u64.to_le_bytes());
+            data[108] = 1;
+            let key = associated(&wallet(holder), mint(number));
+            accounts.push((key, holding(SOL, data, mint(number).0)));
+        }
+    }
+    // Belongs to the token program and is nothing, and one whose mint is nothing.
+    accounts.push((at(0x11, 0), holding(SOL, vec![7; 165], TOKEN)));
+    accounts.push((at(0x11, 1), holding(SOL + 1, vec![1; 166], TOKEN_2022)));
+    // A nonce account pays only what it does not need.
+    let mut nonce = [
+        &1u32.to_le_bytes()[..],
+        &1u32.to_le_bytes(),
+        wallet(4).as_ref(),
+    ]
+    .concat();
+    nonce.extend([9; 32]);
+    nonce.extend(5_000u64.to_le_bytes());
+    accounts.push((wallet(40), holding(1_500_000, nonce, system_program::ID)));
+    // Buffers and code that are no programs, and a program without code.
+    accounts.push((
+        at(0x22, 0),
+        holding(SOL, vec![1; 60], bpf_loader_upgradeable::ID),
+    ));
+    let mut named = 2u32.to_le_bytes().to_vec();
+    named.extend(at(0x22, 9).as_ref());
+    accounts.push((at(0x22, 1), holding(SOL, named, bpf_loader_upgradeable::ID)));
+    accounts.push((at(0x22, 2), holding(SOL, vec![1; 60], bpf_loader::ID)));
+    // A program of the upgradeable loader whose account is larger than it needs to be.
+    let memo = solana_program_binaries::by_id(&MEMO, &sysvar_of_bank::rent()).expect("it is known");
+    let (_, memo) = memo.first().expect("its code");
+    let mut named = 2u32.to_le_bytes().to_vec();
+    named.extend(at(0x88, 1).as_ref());
+    named.resize(2_000, 0);
+    let mut program = holding(SOL, named, bpf_loader_upgradeable::ID);
+    program.executable = true;
+    accounts.push((LARGE, program));
+    let mut code = 3u32.to_le_bytes().to_vec();
+    code.resize(45, 0);
+    code.extend(memo.data());
+    accounts.push((at(0x88, 1), holding(SOL, code, bpf_loader_upgradeable::ID)));
+    // A lookup table that is in force.
+    let mut table = [&1u32.to_le_bytes()[..], &u64::MAX.to_le_bytes(), &[0; 42]].concat();
+    table_keys()
+        .iter()
+        .for_each(|key| table.extend(key.as_ref()));
+    accounts.push((at(0x33, 0), holding(SOL, table, address_lookup_table::ID)));
+    // Somebody gave lamports to what is made anew for each transaction.
+    accounts.push((
+        incinerator::ID,
+        holding(SOL, Vec::new(), system_program::ID),
+    ));
+    accounts
+}
+
+fn table_keys() -> Vec<Pubkey> {
+    let mut keys: Vec<Pubkey> = (0..WALLETS).map(wallet).collect();
+    keys.extend([TOKEN, MEMO, at(0x44, 0)]);
+    keys
+}
+
+/// Numbers that look random and are the same in every run (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn one<T: Copy>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len() as u64) as usize]
+    }
+
+    fn wallet(&mut self) -> Pubkey {
+        wallet(self.below(u64::from(WALLETS)) as u8)
+    }
+
+    /// A payer who can mostly pay.
+    fn payer(&mut self) -> Pubkey {
+        match self.below(12) {
+            0 => self.wallet(),
+            1 => wallet(40),
+            _ => wallet(4 + self.below(6) as u8),
+        }
+    }
+
+    fn amount(&mut self) -> u64 {
+        match self.below(7) {
+            0 => 0,
+            1 => 100 * SOL,
+            2 => 890_880,
+            3 => self.below(2_000_000),
+            _ => self.below(SOL / 10),
+        }
+    }
+
+    /// Accounts of all kinds.
+    fn any(&mut self) -> Pubkey {
+        match self.below(9) {
+            0 => at(0x55, self.below(6) as u8),
+            1 => associated(&self.wallet(), mint(self.below(4) as u8)),
+            2 => mint(self.below(4) as u8).1,
+            3 => self.one(&[sysvar::clock::ID, sysvar::rent::ID, incinerator::ID]),
+            4 => self.one(&[TOKEN, TOKEN_2022, MEMO, system_program::ID]),
+            5 => at(0x11, self.below(2) as u8),
+            _ => self.wallet(),
+        }
+    }
+
+    fn instruction(&mut self, payer: &Pubkey) -> Instruction {
+        match self.below(16) {
+            0..=3 => self.transfer(payer),
+            4 => self.create(payer),
+            5..=8 => self.token(payer),
+            9 => self.create_associated(payer),
+            10 => {
+                let text = vec![b'a'; self.below(700) as usize];
+                let program = self.one(&[MEMO, LARGE]);
+                let accounts =
+                    (self.below(3) == 0).then(|| AccountMeta::new_readonly(LARGE, false));
+                Instruction::new_with_bytes(program, &text, accounts.into_iter().collect())
+            }
+            11 => self.budget(),
+            12 => self.odd_program(),
+            13 => {
+                // Allocates or gives away an account that pays or is new.
+                let new = at(0x55, self.below(6) as u8);
+                let key = self.one(&[*payer, new]);
+                let data = if self.below(2) == 0 {
+                    [&8u32.to_le_bytes()[..], &self.below(200).to_le_bytes()].concat()
+                } else {
+                    let owner = match self.below(10) {
+                        0 => bpf_loader::ID,
+                        _ => self.one(&[TOKEN, at(0x66, 0)]),
+                    };
+                    [&1u32.to_le_bytes()[..], owner.as_ref()].concat()
+                };
+                Instruction::new_with_bytes(
+                    system_program::ID,
+                    &data,
+                    vec![AccountMeta::new(key, true)],
+                )
+            }
+            14 => {
+                let accounts = (0..self.below(5)).map(|_| self.meta()).collect();
+                let program = self.one(&[TOKEN, TOKEN_2022, ASSOCIATED, vote::ID, MEMO, LARGE]);
+                let data: Vec<u8> = (0..self.below(12)).map(|_| self.next() as u8).collect();
+                Instruction::new_with_bytes(program, &data, accounts)
+            }
+            _ => self.apart(payer),
+        }
+    }
+
+    fn meta(&mut self) -> AccountMeta {
+        let (key, is_signer) = (self.any(), self.below(4) == 0);
+        if self.below(2) == 0 {
+            AccountMeta::new(key, is_signer)
+        } else {
+            AccountMeta::new_readonly(key, is_signer)
+        }
+    }
+
+    fn transfer(&mut self, payer: &Pubkey) -> Instruction {
+        let from = if self.below(3) == 0 {
+            self.wallet()
+        } else {
+            *payer
+        };
+        let to = self.any();
+        let data = [&2u32.to_le_bytes()[..], &self.amount().to_le_bytes()].concat();
+        let accounts = vec![AccountMeta::new(from, true), AccountMeta::new(to, false)];
+        Instruction::new_with_bytes(system_program::ID, &data, accounts)
+    }
+
+    fn create(&mut self, payer: &Pubkey) -> Instruction {
+        let new = at(0x55, self.below(6) as u8);
+        let owner = match self.below(20) {
+            0 => bpf_loader::ID,
+            _ => self.one(&[system_program::ID, TOKEN, at(0x66, 0)]),
+        };
+        let data = [
+            &0u32.to_le_bytes()[..],
+            &self.amount().to_le_bytes(),
+            &self.below(300).to_le_bytes(),
+            owner.as_ref(),
+        ]
+        .concat();
+        let accounts = vec![AccountMeta::new(*payer, true), AccountMeta::new(new, true)];
+        Instruction::new_with_bytes(system_program::ID, &data, accounts)
+    }
+
+    fn token(&mut self, payer: &Pubkey) -> Instruction {
+        let mint = mint(self.below(4) as u8);
+        let stranger = self.wallet();
+        let from = self.one(&[stranger, *payer, *payer]);
+        let to = self.wallet();
+        let amount = self.below(1_200_000);
+        let accounts = vec![
+            AccountMeta::new(associated(&from, mint), false),
+            AccountMeta::new(associated(&to, mint), false),
+            AccountMeta::new_readonly(from, true),
+        ];
+        let (tag, accounts) = match self.below(8) {
+            // Says how large an account is, mints, closes.
+            6 => (21, vec![AccountMeta::new_readonly(mint.1, false)]),
+            0 => {
+                let mut accounts = accounts;
+                accounts[0] = AccountMeta::new(mint.1, false);
+                accounts[2] = AccountMeta::new_readonly(wallet(6), true);
+                (7, accounts)
+            }
+            1 => (9, accounts),
+            _ => (3, accounts),
+        };
+        let data = if tag == 9 || tag == 21 {
+            vec![tag]
+        } else {
+            [&[tag][..], &amount.to_le_bytes()].concat()
+        };
+        Instruction::new_with_bytes(mint.0, &data, accounts)
+    }
+
+    fn create_associated(&mut self, payer: &Pubkey) -> Instruction {
+        let (holder, mint) = (self.wallet(), mint(self.below(4) as u8));
+        let accounts = vec![
+            AccountMeta::new(*payer, true),
+            AccountMeta::new(associated(&holder, mint), false),
+            AccountMeta::new_readonly(holder, false),
+            AccountMeta::new_readonly(mint.1, false),
+            AccountMeta::new_readonly(system_program::ID, false),
+            AccountMeta::new_readonly(mint.0, false),
+        ];
+        Instruction::new_with_bytes(ASSOCIATED, &[self.below(2) as u8], accounts)
+    }
+
+    fn budget(&mut self) -> Instruction {
+        let data = match self.below(4) {
+            0 => [&[2][..], &(self.below(8_000) as u32).to_le_bytes()].concat(),
+            1 => [&[3][..], &self.below(100_000_000).to_le_bytes()].concat(),
+            2 => [&[4][..], &(1 + self.below(200_000) as u32).to_le_bytes()].concat(),
+            _ => {
+                let heap = 1_024 * self.one(&[32u32, 33, 64, 256]);
+                [&[1][..], &heap.to_le_bytes()].concat()
+            }
+        };
+        Instruction::new_with_bytes(compute_budget::ID, &data, Vec::new())
+    }
+
+    /// Programs that are none.
+    fn odd_program(&mut self) -> Instruction {
+        let program = self.one(&[
+            at(0x77, 0),
+            wallet(9),
+            mint(0).1,
+            sysvar::clock::ID,
+            address_lookup_table::ID,
+        ]);
+        let accounts = vec![self.meta()];
+        Instruction::new_with_bytes(program, &[1, 2, 3], accounts)
+    }
+
+    /// What is not plain.
+    fn apart(&mut self, payer: &Pubkey) -> Instruction {
+        if self.below(9) > 0 {
+            return self.transfer(payer);
+        }
+        let accounts = vec![AccountMeta::new_readonly(
+            self.one(&[
+                sysvar::instructions::ID,
+                bpf_loader_upgradeable::ID,
+                at(0x22, 0),
+                at(0x22, 1),
+                at(0x22, 2),
+            ]),
+            false,
+        )];
+        let program = self.one(&[
+            ed25519_program::ID,
+            bpf_loader_upgradeable::ID,
+            at(0x22, 0),
+            at(0x22, 1),
+            at(0x22, 2),
+            MEMO,
+        ]);
+        Instruction::new_with_bytes(program, &[0, 0], accounts)
+    }
+
+    fn message(&mut self) -> VersionedMessage {
+        let payer = self.payer();
+        let mut instructions: Vec<Instruction> = (0..1 + self.below(4))
+            .map(|_| self.instruction(&payer))
+            .collect();
+        if self.below(20) == 0 {
+            // More lines than are kept.
+            let accounts = vec![AccountMeta::new_readonly(mint(1).1, false)];
+            let asking = Instruction::new_with_bytes(TOKEN_2022, &[21], accounts);
+            instructions.extend(std::iter::repeat_n(asking, 50));
+        }
+        // Makes every message unique.
+        let note = self.next().to_le_bytes();
+        let note = [&[2][..], &1_400_000u32.to_le_bytes(), &note].concat();
+        if !instructions
+            .iter()
+            .any(|one| one.program_id == compute_budget::ID)
+        {
+            let note = Instruction::new_with_bytes(compute_budget::ID, &note, Vec::new());
+            instructions.insert(0, note);
+        }
+        if self.below(4) > 0 {
+            let hash = Hash::default();
+            return VersionedMessage::Legacy(Message::new_with_blockhash(
+                &instructions,
+                Some(&payer),
+                &hash,
+            ));
+        }
+        let table = AddressLookupTableAccount {
+            key: at(0x33, 0),
+            addresses: table_keys(),
+        };
+        let compiled = v0::Message::try_compile(&payer, &instructions, &[table], Hash::default());
+        VersionedMessage::V0(compiled.expect("few accounts"))
+    }
+}
+
+/// A bank in small: accounts, and the two processors that are compared.
+struct Bank<'a> {
+    accounts: Accounts<'a>,
+    rules: Rules,
+    judge: Svm,
+    quick: Svm,
+}
+
+impl Bank<'_> {
+    fn new(view: &dyn StateRead) -> Bank<'_> {
+        let mut genesis = Genesis::new(wallet(60), None);
+        genesis.accounts = accounts();
+        let mut accounts = Accounts::new(view, nothing_known());
+        let time = TimeNanos(1_800_000_000_000_000_000);
+        let (_, in_force) = genesis.begin(&mut accounts, RuntimeId::test(5), time);
+        let rules = Rules::new(in_force);
+        let svm = || Svm::new(&rules).expect("a processor");
+        let (judge, quick) = (svm(), svm());
+        let mut bank = Bank {
+            accounts,
+            rules,
+            judge,
+            quick,
+        };
+        bank.begin(SLOT);
+        bank
+    }
+
+    fn begin(&mut self, slot: u64) {
+        let slot = Slot {
+            slot,
+            epoch: 0,
+            blockhash: Hash::default(),
+        };
+        self.judge.begin(&slot, &self.accounts);
+        self.quick.begin(&slot, &self.accounts);
+    }
+
+    /// Random transactions that pass what is checked before the processor.
+    fn lane(
+        &self,
+        random: &mut Random,
+    ) -> (Vec<Vec<u8>>, Vec<Result<Checked, TransactionError>>) {
+        let tables = Tables::new(&self.accounts, SLOT, &self.rules.reserved);
+        let mut lane = (Vec::new(), Vec::new());
+        let count = 1 + random.below(16) as usize;
+        while lane.0.len() < count {
+            let message = random.message();
+            let signatures = usize::from(message.header().num_required_signatures);
+            let signatures = vec![Signature::default(); signatures];
+            let transaction = VersionedTransaction {
+                signatures,
+                message,
+            };
+            let bytes = wincode::serialize(&transaction).expect("it has an encoding");
+            let Ok(transaction) = decode(&bytes).and_then(|one| one.resolve(&tables)) else {
+                continue;
+            };
+            let Ok(budget) = budget::limits(&transaction, &self.rules) else {
+                continue;
+            };
+            drop(transaction);
+            let nonce = (random.below(150) == 0).then(|| wallet(40));
+            lane.1.push(if random.below(60) == 0 {
+                Err(TransactionError::AlreadyProcessed)
+            } else {
+                Ok(Checked { nonce, budget })
+            });
+            lane.0.push(bytes);
+        }
+        lane
+    }
+
+    /// Runs a lane on both, which must say the same; gives what they say and how many of the
+    /// transactions ran in the loop.
+    fn run(
+        &mut self,
+        bytes: &[Vec<u8>],
+        checked: &[Result<Checked, TransactionError>],
+    ) -> (Vec<Processed>, usize) {
+        let tables = Tables::new(&self.accounts, SLOT, &self.rules.reserved);
+        let resolve = |bytes| decode(bytes).and_then(|one| one.resolve(&tables));
+        let transactions: Result<Vec<Sanitized<'_>>, _> =
+            bytes.iter().map(|bytes| resolve(bytes)).collect();
+        let transactions = &transactions.expect("they were resolved before")[..];
+        let expected = self
+            .judge
+            .process(&self.accounts, transactions, checked.to_vec(), true);
+        let expected = expected.expect("it runs");
+        let mut kit = Kit::new(&self.quick);
+        let plain = self
+            .quick
+            .process_plain(&self.accounts, transactions, checked, &mut kit)
+            .len();
+        let given = self
+            .quick
+            .process_quickly(&self.accounts, transactions, checked.to_vec());
+        let given = given.expect("it runs");
+        assert_eq!(given.len(), expected.len());
+        for (index, (given, expected)) in given.iter().zip(&expected).enumerate() {
+            let transaction = &bytes[index];
+            assert_eq!(given, expected, "number {index}: {transaction:?}");
+        }
+        for charged in expected.iter().flatten() {
+            for (key, account) in &charged.writes {
+                self.accounts.put(*key, account.clone());
+            }
+        }
+        (expected, plain)
+    }
+}
+
+/// What became of the transactions of a run.
+#[derive(Debug, Default)]
+struct Tally {
+    transactions: usize,
+    plain: usize,
+    succeeded: usize,
+    failed: usize,
+    fees_only: usize,
+    refused: usize,
+    with_calls: usize,
+    with_tokens: usize,
+    truncated: usize,
+    returning: usize,
+    errors: std::collections::BTreeSet<String>,
+}
+
+impl Tally {
+    fn note(&mut self, processed: &[Processed], plain: usize) {
+        self.transactions += processed.len();
+        self.plain += plain;
+        // Those that others ran say nothing of the loop.
+        for processed in &processed[..plain] {
+            let error = match processed {
+                Err(error) => {
+                    self.refused += 1;
+                    Some(error)
+                }
+                Ok(charged) => {
+                    self.with_calls += usize::from(!charged.inner.is_empty());
+                    self.with_tokens += usize::from(!charged.tokens[0].is_empty());
+                    let is_truncated = charged.logs.iter().any(|line| line == "Log truncated");
+                    self.truncated += usize::from(is_truncated);
+                    self.returning += usize::from(charged.returned.is_some());
+                    match &charged.status {
+                        Ok(()) => self.succeeded += 1,
+                        Err(TransactionError::InstructionError(..)) => self.failed += 1,
+                        Err(_) => self.fees_only += 1,
+                    }
+                    charged.status.as_ref().err()
+                }
+            };
+            self.errors.extend(error.map(|error| format!("{error:?}")));
+        }
+    }
+}
+
+#[test]
+fn random_transactions_come_to_the_same_as_in_the_processor() {
+    let mut tally = Tally::default();
+    for seed in 0..12 {
+        let view = Nothing;
+        let mut bank = Bank::new(&view);
+        let mut random = Random(seed);
+        for lane in 0..40 {
+            if lane == 20 {
+                bank.begin(SLOT + 1);
+            }
+            let (bytes, checked) = bank.lane(&mut random);
+            let (processed, plain) = bank.run(&bytes, &checked);
+            tally.note(&processed, plain);
+        }
+    }
+    assert!(tally.plain * 2 > tally.transactions, "{tally:#?}");
+    let seen = [
+        (tally.succeeded, 300),
+        (tally.failed, 300),
+        (tally.fees_only, 50),
+        (tally.refused, 30),
+        (tally.with_calls, 20),
+        (tally.with_tokens, 100),
+        (tally.truncated, 10),
+        (tally.returning, 10),
+    ];
+    assert!(seen.iter().all(|(seen, least)| seen >= least), "{tally:#?}");
+    for error in [
+        "AccountNotFound",
+        "AlreadyProcessed",
+        "InsufficientFundsForFee",
+        "InsufficientFundsForRent",
+        "InvalidAccountForFee",
+        "InvalidProgramForExecution",
+        "MaxLoadedAccountsDataSizeExceeded",
+        "ProgramAccountNotFound",
+    ] {
+        let is_seen = tally.errors.iter().any(|seen| seen.starts_with(error));
+        assert!(is_seen, "{error}: {:#?}", tally.errors);
+    }
+}
