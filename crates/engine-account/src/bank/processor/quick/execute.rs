@@ -72,9 +72,8 @@ impl Machine<'_> {
         };
         let sum = lamports(&accounts).unwrap_or(0);
         let before = rents.before(message, &accounts);
-        let logs = LogCollector::new_ref_with_limit(Some(LOG_BYTES_MAX));
-        let count = message.num_instructions();
         let is_native = is_native(message, &accounts);
+        let count = message.num_instructions();
         let trace = if is_native {
             // Room for more instructions than there can be would be asked for in vain.
             count.min(budget.max_instruction_trace_length)
@@ -88,8 +87,52 @@ impl Machine<'_> {
             trace,
             count,
         );
+        let ran = self.run(message, &mut context, budget, is_native);
+        let inner = inner_instructions(&mut context);
+        let ExecutionRecord {
+            accounts,
+            return_data,
+            touched_flags: mut touched,
+            ..
+        } = context.into();
+        if let Some(payer) = touched.first_mut() {
+            // The fee was taken before anything ran.
+            *payer = true;
+        }
+        let status = ran.status.and_then(|()| {
+            rents.check(&before, &accounts)?;
+            if lamports(&accounts) == Some(sum) {
+                Ok(())
+            } else {
+                Err(TransactionError::UnbalancedTransaction)
+            }
+        });
+        Execution {
+            status,
+            accounts,
+            touched,
+            units: ran.units,
+            logs: ran.logs,
+            inner,
+            returned: (!return_data.data.is_empty()).then_some(ReturnData {
+                program: return_data.program_id,
+                data: return_data.data,
+            }),
+        }
+    }
+
+    /// Runs the instructions of a transaction.
+    fn run<'d>(
+        self,
+        message: &'d impl SVMMessage,
+        context: &mut TransactionContext<'d>,
+        budget: &SVMTransactionExecutionBudget,
+        is_native: bool,
+    ) -> Ran {
+        let environment = self.environment;
+        let logs = LogCollector::new_ref_with_limit(Some(LOG_BYTES_MAX));
         let mut invoke = InvokeContext::new(
-            &mut context,
+            context,
             self.programs,
             EnvironmentConfig::new(
                 environment.blockhash,
@@ -114,40 +157,20 @@ impl Machine<'_> {
             })
         };
         drop(invoke);
-        let inner = inner_instructions(&mut context);
-        let ExecutionRecord {
-            accounts,
-            return_data,
-            touched_flags: mut touched,
-            ..
-        } = context.into();
-        if let Some(payer) = touched.first_mut() {
-            // The fee was taken before anything ran.
-            *payer = true;
-        }
-        let status = status.and_then(|()| {
-            rents.check(&before, &accounts)?;
-            if lamports(&accounts) == Some(sum) {
-                Ok(())
-            } else {
-                Err(TransactionError::UnbalancedTransaction)
-            }
-        });
-        Execution {
+        let logs = Rc::into_inner(logs).map(|logs| logs.into_inner().into_messages());
+        Ran {
             status,
-            accounts,
-            touched,
             units,
-            logs: Rc::into_inner(logs)
-                .map(|logs| logs.into_inner().into_messages())
-                .unwrap_or_default(),
-            inner,
-            returned: (!return_data.data.is_empty()).then(|| ReturnData {
-                program: return_data.program_id,
-                data: return_data.data,
-            }),
+            logs: logs.unwrap_or_default(),
         }
     }
+}
+
+/// What running instructions came to, beside what the context says.
+struct Ran {
+    status: Result<(), TransactionError>,
+    units: u64,
+    logs: Vec<String>,
 }
 
 /// Whether only programs of the processor run, none of which calls another: that is left to

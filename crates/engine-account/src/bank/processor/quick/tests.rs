@@ -133,6 +133,13 @@ fn accounts() -> Vec<(Pubkey, Account)> {
             accounts.push((key, holding(SOL, data, mint(number).0)));
         }
     }
+    accounts.extend(odd_accounts());
+    accounts
+}
+
+/// Accounts that are not what they seem, and a lookup table.
+fn odd_accounts() -> Vec<(Pubkey, Account)> {
+    let mut accounts = Vec::new();
     // Belongs to the token program and is nothing, and one whose mint is nothing.
     accounts.push((at(0x11, 0), holding(SOL, vec![7; 165], TOKEN)));
     accounts.push((at(0x11, 1), holding(SOL + 1, vec![1; 166], TOKEN_2022)));
