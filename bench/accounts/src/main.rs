@@ -345,6 +345,11 @@ fn executed(work: Work, size: &Size, threads: usize, mode: Mode) -> Took {
             time,
             inputs: inputs(&transactions),
         };
+        if mode == Mode::Alone {
+            // A host names inputs before it has them executed, to find those that come twice.
+            let named: Vec<Hash> = batch.inputs.iter().map(Input::hash).collect();
+            assert_eq!(named.len(), transactions.len());
+        }
         let start = Watch::start();
         let outcome = engine
             .execute(&state, &batch, &context(round, time), &limits())

@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn the_root_is_that_of_the_tree_of_the_entries() {
         for count in [0u32, 1, 511, 512, 513, 3_000] {
-            let input = |index: u32| Input::new(index.to_le_bytes().repeat(1 + index as usize % 60));
+            let input =
+                |index: u32| Input::new(index.to_le_bytes().repeat(1 + index as usize % 60));
             let batch = Batch {
                 time: TimeNanos(u64::from(count)),
                 inputs: (0..count).map(input).collect(),

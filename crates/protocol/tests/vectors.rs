@@ -117,9 +117,7 @@ fn the_published_hashes_of_results() {
 #[test]
 fn the_published_hashes_of_a_batch_and_of_no_messages() {
     let inputs = [&b"foo"[..], b"bar", b"aaa"];
-    let inputs = inputs
-        .map(|bytes| Input::new(bytes.to_vec()))
-        .to_vec();
+    let inputs = inputs.map(|bytes| Input::new(bytes.to_vec())).to_vec();
     let encoded = Batch {
         time: TimeNanos(0),
         inputs,

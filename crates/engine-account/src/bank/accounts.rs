@@ -224,12 +224,18 @@ impl<'a> Accounts<'a> {
         }
     }
 
-    /// The account for a thread of its own. Threads that count references to the same bytes get
-    /// in each other's way, so that what several of them may hold is copied where that is cheap.
+    /// The account for a thread of its own; see [`Self::for_thread`].
     pub(crate) fn get_for_thread(&self, key: &Pubkey) -> Option<AccountSharedData> {
-        let Some(place) = self.place_of(key) else {
-            return self.ground.read(key);
-        };
+        match self.place_of(key) {
+            Some(place) => self.for_thread(place),
+            None => self.ground.read(key),
+        }
+    }
+
+    /// The account at a place for a thread of its own. Threads that count references to the same
+    /// bytes get in each other's way, so that what several of them may hold is copied where that
+    /// is cheap.
+    pub(crate) fn for_thread(&self, place: Place) -> Option<AccountSharedData> {
         let account = self.at(place)?;
         let is_copied = (1..=COPIED_BYTES_MAX).contains(&account.data().len());
         Some(if is_copied {

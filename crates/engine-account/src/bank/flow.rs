@@ -145,6 +145,7 @@ fn plan<'t, 'b: 't>(
     transactions: impl Iterator<Item = &'t Arrived<'b>>,
 ) -> Vec<Level> {
     let mut messages: Keyed<usize> = Keyed::default();
+    messages.reserve(GROUP);
     let locks = transactions.enumerate().map(|(number, arrived)| {
         let message: &Hash = arrived.transaction.message_hash();
         plan::Locks {

@@ -182,7 +182,8 @@ impl Road<'_, '_> {
         }
         let (svm, accounts) = (self.svm, self.accounts);
         let processed = if self.is_quick {
-            svm.process_quickly(accounts, &transactions, checked)?
+            let locks: Vec<&Locked> = rest.iter().map(|(.., locks)| locks).collect();
+            svm.process_quickly(accounts, &transactions, &locks, checked)?
         } else {
             svm.process(accounts, &transactions, checked, true)?
         };

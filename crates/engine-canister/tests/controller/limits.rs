@@ -13,9 +13,7 @@ fn execute(network: &Network, inputs: usize, limits: &RoundLimits) -> Result<usi
     let bytes = vec![7; 100];
     let batch = Batch {
         time: context.time,
-        inputs: (0..inputs)
-            .map(|_| Input::new(bytes.clone()))
-            .collect(),
+        inputs: (0..inputs).map(|_| Input::new(bytes.clone())).collect(),
     };
     network
         .engine

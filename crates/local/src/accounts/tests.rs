@@ -101,7 +101,9 @@ fn a_state_in_memory_has_the_root_it_has_on_disk() {
         };
         let inputs = inputs
             .iter()
-            .map(|transaction| Input::new(wincode::serialize(transaction).expect("it has an encoding")))
+            .map(|transaction| {
+                Input::new(wincode::serialize(transaction).expect("it has an encoding"))
+            })
             .collect();
         let batch = Batch { time, inputs };
         let (outcome, told) = line

@@ -52,6 +52,7 @@ use super::{Callback, Charged, Checked, Processed, Svm};
 use crate::bank::accounts::Accounts;
 use crate::bank::budget::Limits;
 use crate::bank::decode::Sanitized;
+use crate::bank::lane::Locked;
 use crate::bank::precompile;
 use crate::record::TokenBalance;
 use execute::Execution;
@@ -72,7 +73,8 @@ const APART: [Pubkey; 5] = [
 
 impl Svm {
     /// Runs transactions as [`super::Processor::process`] does where their writes are kept, in
-    /// less time where they are plain. May be called in its place.
+    /// less time where they are plain. May be called in its place. `locks` holds, for each
+    /// transaction, the places of its accounts.
     ///
     /// # Errors
     /// [`Fault`] if this node failed; what the transactions came to is then unknown.
@@ -80,13 +82,14 @@ impl Svm {
         &self,
         accounts: &Accounts<'_>,
         transactions: &[Sanitized],
+        locks: &[&Locked],
         mut checked: Vec<Result<Checked, TransactionError>>,
     ) -> Result<Vec<Processed>, Fault> {
         if self.rules.profile.is_watched() {
             return self.process_on(&Callback(accounts), transactions, checked, true);
         }
         let mut kit = self.kits.take(self);
-        let mut done = self.process_plain(accounts, transactions, &checked, &mut kit);
+        let mut done = self.process_plain(accounts, (transactions, locks), &checked, &mut kit);
         if done.len() < transactions.len() {
             let rest = checked.split_off(done.len());
             let callback = Over {
@@ -104,7 +107,7 @@ impl Svm {
     fn process_plain(
         &self,
         accounts: &Accounts<'_>,
-        transactions: &[Sanitized],
+        (transactions, locks): (&[Sanitized], &[&Locked]),
         checked: &[Result<Checked, TransactionError>],
         kit: &mut Kit,
     ) -> Vec<Processed> {
@@ -116,8 +119,8 @@ impl Svm {
             sysvars: &sysvars,
         };
         let mut done = Vec::with_capacity(transactions.len());
-        for (transaction, checked) in transactions.iter().zip(checked) {
-            let Some(processed) = lane.process(transaction, checked) else {
+        for ((transaction, locks), checked) in transactions.iter().zip(locks).zip(checked) {
+            let Some(processed) = lane.process(transaction, locks, checked) else {
                 break;
             };
             done.push(processed);
@@ -166,6 +169,7 @@ impl Lane<'_, '_> {
     fn process(
         &mut self,
         message: &impl SVMMessage,
+        locks: &Locked,
         checked: &Result<Checked, TransactionError>,
     ) -> Option<Processed> {
         let limits = match checked {
@@ -173,7 +177,7 @@ impl Lane<'_, '_> {
             Ok(_) => return None,
             Err(error) => return Some(Err(error.clone())),
         };
-        if !self.find(message) {
+        if !self.find(message, locks) {
             return None;
         }
         let loaded = match self.load(message, limits) {
@@ -201,10 +205,10 @@ impl Lane<'_, '_> {
     }
 
     /// Finds the accounts of a transaction; whether all of them are plain.
-    fn find(&mut self, message: &impl SVMMessage) -> bool {
+    fn find(&mut self, message: &impl SVMMessage, locks: &Locked) -> bool {
         self.kit.places.clear();
-        for key in message.account_keys().iter() {
-            let place = self.kit.held.find(key, self.accounts);
+        for (key, (place, _)) in message.account_keys().iter().zip(locks) {
+            let place = self.kit.held.find_at(*place, key, self.accounts);
             if self.kit.held.at(place).standing == Standing::Unknown {
                 self.judge(place, key);
             }

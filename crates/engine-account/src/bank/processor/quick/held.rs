@@ -7,6 +7,7 @@ use solana_pubkey::Pubkey;
 
 use super::loader_of;
 use crate::bank::accounts::Accounts;
+use crate::bank::places::Place;
 use crate::keyed::Keyed;
 use crate::token::{TOKEN, TOKEN_2022};
 
@@ -32,6 +33,15 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    fn new(key: &Pubkey, account: Option<AccountSharedData>) -> Self {
+        Self {
+            account: account.filter(|account| account.lamports() > 0),
+            standing: Standing::Unknown,
+            is_token_program: [TOKEN, TOKEN_2022].contains(key),
+            shell: None,
+        }
+    }
+
     /// The account without its data, for where nobody can look at them: threads that count
     /// references to the same bytes get in each other's way, and those of programs are many.
     pub(super) fn shell(&mut self) -> &AccountSharedData {
@@ -50,41 +60,68 @@ impl Entry {
 }
 
 /// The accounts that transactions of one call asked for.
-#[derive(Default)]
 pub(super) struct Held {
-    places: Keyed<usize>,
     entries: Vec<Entry>,
+    /// Of accounts with a place in the round, by that place: the call, and the index in `entries`.
+    by_place: Vec<(u32, usize)>,
+    /// Indexes of the others.
+    by_key: Keyed<usize>,
+    /// Number of the call, from 1 on.
+    call: u32,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            by_place: Vec::new(),
+            by_key: Keyed::default(),
+            call: 1,
+        }
+    }
 }
 
 impl Held {
-    /// The place of an account.
+    /// The index of an account.
     pub(super) fn find(&mut self, key: &Pubkey, accounts: &Accounts<'_>) -> usize {
+        if let Some(place) = accounts.place_of(key) {
+            return self.find_at(place, key, accounts);
+        }
         let entries = &mut self.entries;
-        *self.places.get_or_insert_with(key.as_array(), || {
-            let account = accounts.get_for_thread(key);
-            entries.push(Entry {
-                account: account.filter(|account| account.lamports() > 0),
-                standing: Standing::Unknown,
-                is_token_program: [TOKEN, TOKEN_2022].contains(key),
-                shell: None,
-            });
+        *self.by_key.get_or_insert_with(key.as_array(), || {
+            entries.push(Entry::new(key, accounts.get_for_thread(key)));
             entries.len() - 1
         })
     }
 
-    /// The account at a place that [`Self::find`] gave.
-    pub(super) fn at(&self, place: usize) -> &Entry {
-        &self.entries[place]
+    /// The index of an account that has this place.
+    pub(super) fn find_at(&mut self, place: Place, key: &Pubkey, accounts: &Accounts<'_>) -> usize {
+        let at = place.index();
+        if self.by_place.len() <= at {
+            self.by_place.resize((at + 1).next_power_of_two(), (0, 0));
+        }
+        let (call, index) = &mut self.by_place[at];
+        if *call != self.call {
+            self.entries
+                .push(Entry::new(key, accounts.for_thread(place)));
+            (*call, *index) = (self.call, self.entries.len() - 1);
+        }
+        *index
+    }
+
+    /// The account with an index that [`Self::find`] gave.
+    pub(super) fn at(&self, index: usize) -> &Entry {
+        &self.entries[index]
     }
 
     /// The same.
-    pub(super) fn at_mut(&mut self, place: usize) -> &mut Entry {
-        &mut self.entries[place]
+    pub(super) fn at_mut(&mut self, index: usize) -> &mut Entry {
+        &mut self.entries[index]
     }
 
-    /// Writes the account at a place.
-    pub(super) fn put(&mut self, place: usize, account: AccountSharedData) {
-        let entry = &mut self.entries[place];
+    /// Writes the account with this index.
+    pub(super) fn put(&mut self, index: usize, account: AccountSharedData) {
+        let entry = &mut self.entries[index];
         if entry.standing == Standing::Plain && loader_of(&account).is_some() {
             // It may have been given to a loader by this write.
             entry.standing = Standing::Unknown;
@@ -94,14 +131,30 @@ impl Held {
     }
 
     /// An account that was asked for before.
-    pub(super) fn get(&self, key: &Pubkey) -> Option<&Option<AccountSharedData>> {
-        let place = self.places.get(key.as_array())?;
-        Some(&self.entries[*place].account)
+    pub(super) fn get(
+        &self,
+        key: &Pubkey,
+        accounts: &Accounts<'_>,
+    ) -> Option<&Option<AccountSharedData>> {
+        let index = match accounts.place_of(key) {
+            Some(place) => {
+                let known = self.by_place.get(place.index());
+                let (_, index) = known.filter(|(call, _)| *call == self.call)?;
+                *index
+            }
+            None => *self.by_key.get(key.as_array())?,
+        };
+        Some(&self.entries[index].account)
     }
 
     /// Forgets all accounts.
     pub(super) fn clear(&mut self) {
-        self.places.clear();
+        self.by_key.clear();
         self.entries.clear();
+        self.call = self.call.wrapping_add(1);
+        if self.call == 0 {
+            self.by_place.clear();
+            self.call = 1;
+        }
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Over<'a, 'b> {
 
 impl TransactionProcessingCallback for Over<'_, '_> {
     fn get_account_shared_data(&self, key: &Pubkey) -> Option<(AccountSharedData, u64)> {
-        match self.held.get(key) {
+        match self.held.get(key, self.below.0) {
             Some(account) => account.clone().map(|account| (account, 0)),
             None => self.below.get_account_shared_data(key),
         }

@@ -22,6 +22,7 @@ use crate::bank::accounts::{Accounts, nothing_known};
 use crate::bank::budget;
 use crate::bank::decode::{Sanitized, Tables, decode};
 use crate::bank::genesis::Genesis;
+use crate::bank::lane::{Locked, locked};
 use crate::bank::processor::{Checked, Processed, Processor as _, Slot, Svm};
 use crate::bank::sysvar as sysvar_of_bank;
 use crate::bank::warm::Rules;
@@ -505,10 +506,7 @@ impl Bank<'_> {
     }
 
     /// Random transactions that pass what is checked before the processor.
-    fn lane(
-        &self,
-        random: &mut Random,
-    ) -> (Vec<Vec<u8>>, Vec<Result<Checked, TransactionError>>) {
+    fn lane(&self, random: &mut Random) -> (Vec<Vec<u8>>, Vec<Result<Checked, TransactionError>>) {
         let tables = Tables::new(&self.accounts, SLOT, &self.rules.reserved);
         let mut lane = (Vec::new(), Vec::new());
         let count = 1 + random.below(16) as usize;
@@ -551,6 +549,8 @@ impl Bank<'_> {
         let transactions: Result<Vec<Sanitized<'_>>, _> =
             bytes.iter().map(|bytes| resolve(bytes)).collect();
         let transactions = &transactions.expect("they were resolved before")[..];
+        let locks = locks(&mut self.accounts, transactions);
+        let locks: Vec<&Locked> = locks.iter().collect();
         let expected = self
             .judge
             .process(&self.accounts, transactions, checked.to_vec(), true);
@@ -558,11 +558,11 @@ impl Bank<'_> {
         let mut kit = Kit::new(&self.quick);
         let plain = self
             .quick
-            .process_plain(&self.accounts, transactions, checked, &mut kit)
+            .process_plain(&self.accounts, (transactions, &locks), checked, &mut kit)
             .len();
-        let given = self
-            .quick
-            .process_quickly(&self.accounts, transactions, checked.to_vec());
+        let given =
+            self.quick
+                .process_quickly(&self.accounts, transactions, &locks, checked.to_vec());
         let given = given.expect("it runs");
         assert_eq!(given.len(), expected.len());
         for (index, (given, expected)) in given.iter().zip(&expected).enumerate() {
@@ -576,6 +576,19 @@ impl Bank<'_> {
         }
         (expected, plain)
     }
+}
+
+/// Gives the accounts of transactions places.
+fn locks(accounts: &mut Accounts<'_>, transactions: &[Sanitized<'_>]) -> Vec<Locked> {
+    let mut places = accounts.places().write().expect("nobody panicked");
+    let mut place = |(key, is_written): (&Pubkey, bool)| (places.give(key), is_written);
+    let locks = transactions
+        .iter()
+        .map(|transaction| locked(transaction).map(&mut place).collect())
+        .collect();
+    drop(places);
+    accounts.grow();
+    locks
 }
 
 /// What became of the transactions of a run.
