@@ -55,6 +55,15 @@ impl Workers {
         }
     }
 
+    /// Does something of many steps on one of the threads, so that they pass the steps on among
+    /// themselves: to wake threads for each of them takes longer than most.
+    pub(crate) fn within<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match (self.threads > 1).then(|| self.pool()).flatten() {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
     /// `None` where the system gives no more threads: then the work is done without them.
     fn pool(&self) -> Option<&ThreadPool> {
         let start = || {
@@ -90,6 +99,8 @@ mod tests {
             }
             let (first, second) = workers.both(|| items.len(), || doubled.len());
             assert_eq!((first, second), (100, 100));
+            let within = workers.within(|| workers.map(16, items.clone(), |item| item * 2));
+            assert_eq!(within, doubled, "{threads} threads");
             let none: Vec<u8> = workers.map(1, Vec::new(), |item| item);
             assert!(none.is_empty());
         }

@@ -100,7 +100,9 @@ impl Runtime for AccountEngine {
             workers: &self.workers,
             verified: &self.verified,
         };
-        let (outcome, left) = round::execute(&circumstances, warm, view, batch, context)?;
+        let (outcome, left) = self
+            .workers
+            .within(|| round::execute(&circumstances, warm, view, batch, context))?;
         *lock(&self.pending) = Some(left);
         Ok(outcome)
     }
