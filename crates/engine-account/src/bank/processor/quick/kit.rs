@@ -1,6 +1,6 @@
 //! What threads run plain transactions with, kept between calls.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use solana_program_runtime::loaded_programs::{ProgramCacheForTxBatch, ProgramRuntimeEnvironments};
@@ -41,6 +41,8 @@ pub(in crate::bank::processor) struct Kits {
     free: Mutex<Vec<Kit>>,
     /// Goes up whenever programs may have changed.
     generation: AtomicU64,
+    /// Whether there is a kit already.
+    made: AtomicBool,
 }
 
 impl Kits {
@@ -54,7 +56,8 @@ impl Kits {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = free.pop();
         drop(free);
-        let mut kit = kept.unwrap_or_else(|| Kit::new(svm));
+        let mut kit =
+            kept.unwrap_or_else(|| Kit::new(svm, !self.made.swap(true, Ordering::AcqRel)));
         let generation = self.generation.load(Ordering::Acquire);
         if kit.generation != generation {
             kit.renew(svm.slot, generation);
@@ -70,13 +73,20 @@ impl Kits {
 }
 
 impl Kit {
-    pub(super) fn new(svm: &Svm) -> Self {
+    /// The first kit takes the system calls of `svm`, so that what has one thread does not make
+    /// them twice.
+    pub(super) fn new(svm: &Svm, is_first: bool) -> Self {
         let builtins = builtins(&svm.rules).filter_map(|(builtin, register)| {
             let entry = ProgramCacheEntry::new_builtin(0, builtin.name.len(), register?);
             Some((builtin.program_id, Arc::new(entry)))
         });
-        // Where there is no set of its own, that of all does as well.
-        let calls = system_calls(&svm.rules).unwrap_or_else(|_| svm.programs.clone());
+        let own = if is_first {
+            None
+        } else {
+            // Where there is no set of its own, that of all does as well.
+            system_calls(&svm.rules).ok()
+        };
+        let calls = own.unwrap_or_else(|| svm.programs.clone());
         let mut kit = Self {
             builtins: builtins.collect(),
             programs: ProgramCacheForTxBatch::new(svm.slot),
@@ -86,7 +96,7 @@ impl Kit {
             places: Vec::new(),
             timings: Box::default(),
             metrics: Box::default(),
-            memory: Small::new(),
+            memory: Small::default(),
         };
         kit.renew(svm.slot, 0);
         kit

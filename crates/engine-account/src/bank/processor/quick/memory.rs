@@ -15,27 +15,29 @@ use solana_program_runtime::mem_pool::VmMemoryPool;
 use solana_program_runtime::solana_sbpf::aligned_memory::AlignedMemory;
 use solana_program_runtime::vm::MEMORY_POOL;
 
-/// A pool of which all heaps have the least length.
-pub(super) struct Small(Box<VmMemoryPool>);
+/// A pool of which all heaps have the least length, made when it is needed first.
+#[derive(Default)]
+pub(super) struct Small(Option<Box<VmMemoryPool>>);
+
+fn small() -> Box<VmMemoryPool> {
+    let mut pool = VmMemoryPool::new();
+    let count = pool.heap_len();
+    let long: Vec<_> = (0..count)
+        .map(|_| pool.get_heap(MIN_HEAP_FRAME_BYTES))
+        .collect();
+    drop(long);
+    for _ in 0..count {
+        pool.put_heap(AlignedMemory::zero_filled(MIN_HEAP_FRAME_BYTES as usize));
+    }
+    Box::new(pool)
+}
 
 impl Small {
-    pub(super) fn new() -> Self {
-        let mut pool = VmMemoryPool::new();
-        let count = pool.heap_len();
-        let long: Vec<_> = (0..count)
-            .map(|_| pool.get_heap(MIN_HEAP_FRAME_BYTES))
-            .collect();
-        drop(long);
-        for _ in 0..count {
-            pool.put_heap(AlignedMemory::zero_filled(MIN_HEAP_FRAME_BYTES as usize));
-        }
-        Self(Box::new(pool))
-    }
-
     /// Runs `work` with this pool in place of that of the thread, if no program can get a heap
     /// longer than `heap_bytes`, and that is short enough; otherwise with that of the thread.
     pub(super) fn lend<R>(&mut self, heap_bytes: u32, work: impl FnOnce() -> R) -> R {
-        let _lent = (heap_bytes <= MIN_HEAP_FRAME_BYTES).then(|| Lent::new(&mut self.0));
+        let is_enough = heap_bytes <= MIN_HEAP_FRAME_BYTES;
+        let _lent = is_enough.then(|| Lent::new(self.0.get_or_insert_with(small)));
         work()
     }
 }

@@ -555,7 +555,7 @@ impl Bank<'_> {
             .judge
             .process(&self.accounts, transactions, checked.to_vec(), true);
         let expected = expected.expect("it runs");
-        let mut kit = Kit::new(&self.quick);
+        let mut kit = Kit::new(&self.quick, false);
         let plain = self
             .quick
             .process_plain(&self.accounts, (transactions, &locks), checked, &mut kit)
