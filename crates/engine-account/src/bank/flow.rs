@@ -37,7 +37,7 @@ const DECODED_LEAST: usize = 32;
 
 /// Inputs that go through the steps of a round together: enough for all threads, few enough that
 /// what one step leaves is still in the processor's caches in the next. It changes no result.
-const GROUP: usize = 256;
+const GROUP: usize = 512;
 
 /// Transactions that are run together on one thread, unless a chain is longer.
 const LANE: usize = 64;
