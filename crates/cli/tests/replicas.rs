@@ -139,7 +139,7 @@ impl Replicas {
         self.time += SECOND / 10;
         let batch = Batch {
             time: TimeNanos(self.time),
-            inputs: inputs.into_iter().map(|bytes| Input::new(bytes)).collect(),
+            inputs: inputs.into_iter().map(Input::new).collect(),
         };
         let context = RoundContext {
             runtime: RUNTIME,

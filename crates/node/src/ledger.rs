@@ -425,7 +425,7 @@ impl Ledger {
         let inputs = block.transactions.into_iter();
         let batch = Batch {
             time: block.time,
-            inputs: inputs.map(|bytes| Input::new(bytes)).collect(),
+            inputs: inputs.map(Input::new).collect(),
         };
         let before = parent.view.root();
         let executed = self

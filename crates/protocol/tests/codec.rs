@@ -256,7 +256,7 @@ proptest! {
         round in any::<u64>(), time in any::<u64>(),
         inputs in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..4),
     ) {
-        let inputs = inputs.into_iter().map(|bytes| Input::new(bytes)).collect();
+        let inputs = inputs.into_iter().map(Input::new).collect();
         let batch = Batch { time: TimeNanos(time), inputs };
         let proposal = Proposal::sign(&key(1), Round(round), chain(), &batch, &RUNTIME, &chain());
         prop_assert_eq!(proposal.verify(&RUNTIME, &chain()), Ok(()));

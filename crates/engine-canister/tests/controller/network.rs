@@ -246,7 +246,7 @@ impl Network {
         self.time += SECOND / 10;
         let batch = Batch {
             time: TimeNanos(self.time),
-            inputs: inputs.into_iter().map(|bytes| Input::new(bytes)).collect(),
+            inputs: inputs.into_iter().map(Input::new).collect(),
         };
         let context = self.context();
         let limits = RoundLimits {

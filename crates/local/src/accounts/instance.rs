@@ -109,10 +109,7 @@ impl Instance {
     fn round(&mut self, transactions: Vec<Vec<u8>>) -> Result<Vec<Executed>, Fault> {
         let batch = Batch {
             time: self.line.time,
-            inputs: transactions
-                .into_iter()
-                .map(|bytes| Input::new(bytes))
-                .collect(),
+            inputs: transactions.into_iter().map(Input::new).collect(),
         };
         let (outcome, told) = self.line.round(&batch, AccountEngine::told)?;
         self.rounds.send_replace(Round(self.line.round));
