@@ -7,7 +7,6 @@ use solana_transaction::versioned::VersionedTransaction;
 use trilith_bench_accounts::random::Trial;
 use trilith_bench_accounts::schedule::{Scheduler, runtime, sanitized};
 use trilith_engine_account::conformance::Plan;
-use trilith_local::memory::Memory;
 
 /// A generator that is the same in every run.
 struct Random(u64);
