@@ -262,7 +262,8 @@ impl PackedPart {
         let mut ends = Vec::with_capacity(part.transactions.len());
         for record in &part.transactions {
             let written = record.written.iter();
-            pack_record(&Entry::of(record), written, &mut names, &mut records);
+            let logs = record.logs.iter().map(String::as_str);
+            pack_record(&Entry::of(record), logs, written, &mut names, &mut records);
             ends.push(records.len());
         }
         let of = Of {

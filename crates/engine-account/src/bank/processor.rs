@@ -7,6 +7,7 @@
 mod fork;
 mod quick;
 
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use solana_account::{AccountSharedData, ReadableAccount};
@@ -64,7 +65,7 @@ pub(crate) struct Charged {
     pub(crate) fees: FeeDetails,
     pub(crate) units: u64,
     pub(crate) loaded_bytes: u32,
-    pub(crate) logs: Vec<String>,
+    pub(crate) logs: Vec<Cow<'static, str>>,
     pub(crate) inner: Vec<InnerInstructions>,
     pub(crate) returned: Option<ReturnData>,
     /// Accounts to write, in message order.
@@ -382,7 +383,8 @@ fn charged(processed: ProcessedTransaction, transaction: &Sanitized) -> Charged 
             } else {
                 rolled_back(&loaded_transaction.rollback_accounts)
             };
-            charged.logs = execution_details.log_messages.unwrap_or_default();
+            let logs = execution_details.log_messages.unwrap_or_default();
+            charged.logs = logs.into_iter().map(Cow::Owned).collect();
             let inner = execution_details.inner_instructions.unwrap_or_default();
             charged.inner = inner_instructions(inner);
             charged.returned = execution_details

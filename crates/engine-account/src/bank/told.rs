@@ -90,14 +90,14 @@ impl Records {
             fee: charged.fees.total_fee(),
             units: charged.units,
             loaded_bytes: charged.loaded_bytes,
-            logs: &charged.logs,
             balances: [balances_before, balances_after],
             inner: &charged.inner,
             tokens: [tokens_before, tokens_after],
             returned: charged.returned.as_ref(),
         };
         let written = charged.writes.iter().map(|(key, _)| key);
-        pack_record(&entry, written, &mut self.names, &mut self.bytes);
+        let logs = charged.logs.iter().map(|line| &**line);
+        pack_record(&entry, logs, written, &mut self.names, &mut self.bytes);
     }
 }
 

@@ -43,7 +43,7 @@ impl Names {
     }
 }
 
-/// What a record says, without what was written. The fields are those of [`TransactionRecord`].
+/// What a record says, without what was logged and written. The fields are those of [`TransactionRecord`].
 pub(crate) struct Entry<'a> {
     pub(crate) transaction: &'a [u8],
     pub(crate) signature: &'a Signature,
@@ -56,7 +56,6 @@ pub(crate) struct Entry<'a> {
     pub(crate) fee: u64,
     pub(crate) units: u64,
     pub(crate) loaded_bytes: u32,
-    pub(crate) logs: &'a [String],
     /// Before and after.
     pub(crate) balances: [&'a [u64]; 2],
     pub(crate) inner: &'a [InnerInstructions],
@@ -79,7 +78,6 @@ impl<'a> Entry<'a> {
             fee: record.fee,
             units: record.units,
             loaded_bytes: record.loaded_bytes,
-            logs: &record.logs,
             balances: [&record.balances_before, &record.balances_after],
             inner: &record.inner,
             tokens: [&record.tokens_before, &record.tokens_after],
@@ -88,10 +86,11 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Appends a record of what this says and of the accounts that were written, with its length before
-/// it.
+/// Appends a record of what this says, of the lines that were logged and of the accounts that were
+/// written, with its length before it.
 pub(crate) fn pack_record<'k>(
     entry: &Entry<'_>,
+    logs: impl ExactSizeIterator<Item = &'k str>,
     written: impl ExactSizeIterator<Item = &'k Pubkey>,
     names: &mut Names,
     out: &mut Vec<u8>,
@@ -111,8 +110,8 @@ pub(crate) fn pack_record<'k>(
     for number in [entry.fee, entry.units, entry.loaded_bytes.into()] {
         packer.number(number);
     }
-    packer.len(entry.logs.len());
-    entry.logs.iter().for_each(|line| packer.line(line));
+    packer.len(logs.len());
+    logs.for_each(|line| packer.line(line));
     packer.balances(entry.balances);
     packer.written(written);
     packer.rest(entry);

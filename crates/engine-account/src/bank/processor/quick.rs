@@ -28,6 +28,7 @@ mod load;
 mod memory;
 mod over;
 mod tokens;
+mod transfer;
 
 #[cfg(test)]
 mod tests;

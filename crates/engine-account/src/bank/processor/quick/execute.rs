@@ -1,5 +1,6 @@
 //! Executes a plain transaction whose accounts are loaded.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use smallvec::SmallVec;
@@ -28,6 +29,7 @@ use solana_transaction_error::TransactionError;
 use trilith_params::account::LOG_BYTES_MAX;
 
 use super::memory::Small;
+use super::transfer;
 use crate::record::{InnerInstruction, InnerInstructions, ReturnData};
 
 /// What executing a transaction came to.
@@ -38,7 +40,7 @@ pub(super) struct Execution {
     /// Which of them are to be written if it succeeded.
     pub(super) touched: Box<[bool]>,
     pub(super) units: u64,
-    pub(super) logs: Vec<String>,
+    pub(super) logs: Vec<Cow<'static, str>>,
     pub(super) inner: Vec<InnerInstructions>,
     pub(super) returned: Option<ReturnData>,
 }
@@ -69,6 +71,10 @@ impl Machine<'_> {
         let rents = Rents {
             rent: &environment.rent,
             is_relaxed: environment.feature_set.relax_post_exec_min_balance_check,
+        };
+        let accounts = match transfer::execute(message, accounts, budget, &rents) {
+            Ok(execution) => return execution,
+            Err(accounts) => accounts,
         };
         let sum = lamports(&accounts).unwrap_or(0);
         let before = rents.before(message, &accounts);
@@ -158,10 +164,11 @@ impl Machine<'_> {
         };
         drop(invoke);
         let logs = Rc::into_inner(logs).map(|logs| logs.into_inner().into_messages());
+        let logs = logs.unwrap_or_default().into_iter().map(Cow::Owned);
         Ran {
             status,
             units,
-            logs: logs.unwrap_or_default(),
+            logs: logs.collect(),
         }
     }
 }
@@ -170,7 +177,7 @@ impl Machine<'_> {
 struct Ran {
     status: Result<(), TransactionError>,
     units: u64,
-    logs: Vec<String>,
+    logs: Vec<Cow<'static, str>>,
 }
 
 /// Whether only programs of the processor run, none of which calls another: that is left to
@@ -268,7 +275,7 @@ fn position(index: IndexOfAccount) -> u8 {
 }
 
 /// A writable account as it was, as far as rent asks.
-struct Before {
+pub(super) struct Before {
     index: usize,
     state: RentState,
     lamports: u64,
@@ -277,7 +284,7 @@ struct Before {
 }
 
 /// The rule that an account must not sink below what exempts it from rent.
-struct Rents<'a> {
+pub(super) struct Rents<'a> {
     rent: &'a Rent,
     /// Whether SIMD-392 is in force.
     is_relaxed: bool,
@@ -287,7 +294,7 @@ impl Rents<'_> {
     /// Remembers the writable accounts.
     ///
     /// Follows `TransactionAccountStateInfo::new_pre_exec`.
-    fn before(
+    pub(super) fn before(
         &self,
         message: &impl SVMMessage,
         accounts: &[(Pubkey, AccountSharedData)],
@@ -314,7 +321,7 @@ impl Rents<'_> {
     /// Checks the same accounts as they are now.
     ///
     /// Follows `TransactionAccountStateInfo::new_post_exec` and `verify_changes`.
-    fn check(
+    pub(super) fn check(
         &self,
         before: &[Before],
         accounts: &[(Pubkey, AccountSharedData)],
