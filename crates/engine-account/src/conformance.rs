@@ -13,11 +13,12 @@ use solana_transaction::sanitized::SanitizedTransaction;
 use trilith_protocol::Fault;
 use trilith_types::StateRead;
 
-use crate::bank::accounts::{Accounts, nothing_known};
+use crate::bank::accounts::Accounts;
 use crate::bank::lane;
 use crate::bank::places::{Place, Places};
 use crate::bank::plan::{Level, Locks, Planner};
 use crate::bank::processor::Callback;
+use crate::bank::table::Table;
 
 /// What the bank gives the processor when it runs transactions on a state.
 pub struct Callbacks<'a>(Accounts<'a>);
@@ -25,7 +26,7 @@ pub struct Callbacks<'a>(Accounts<'a>);
 impl<'a> Callbacks<'a> {
     /// The callbacks on a state.
     pub fn new(view: &'a dyn StateRead) -> Self {
-        Self(Accounts::new(view, nothing_known()))
+        Self(Accounts::new(view, Table::default()))
     }
 
     /// Whether all reads so far succeeded.

@@ -21,10 +21,6 @@ impl<V> Keyed<V> {
         self.0.get(key)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(crate) fn reserve(&mut self, more: usize) {
         self.0.reserve(more);
     }

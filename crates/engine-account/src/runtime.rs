@@ -12,16 +12,12 @@ use trilith_types::{Hash, StateRead};
 
 use crate::admit;
 use crate::answer::Desk;
-use crate::bank::accounts::Change;
 use crate::bank::decode::Verified;
 use crate::bank::features;
 use crate::bank::genesis::Genesis;
 use crate::bank::round::{self, Circumstances, Left};
 use crate::bank::warm::Warm;
 use crate::parallel::Workers;
-
-/// Fewest changes that a thread takes over into the memory at a time.
-const KEPT_LEAST: usize = 256;
 
 /// What an engine is made from.
 #[derive(Clone, Debug)]
@@ -133,11 +129,6 @@ impl Runtime for AccountEngine {
         let Some(left) = lock(&self.pending).take() else {
             return;
         };
-        let known = &left.warm.known;
-        let changes = left.changes.iter().collect();
-        self.workers.map(KEPT_LEAST, changes, |change: &Change| {
-            known.insert(change.key, change.after.clone());
-        });
         self.desk.advance(|index| {
             index.advance(left.parent, root, &left.changes, &left.part);
         });

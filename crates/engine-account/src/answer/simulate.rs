@@ -8,6 +8,7 @@ use solana_hash::Hash as BlockHash;
 use solana_message::VersionedMessage;
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
+use solana_svm_transaction::svm_message::SVMMessage as _;
 use solana_svm_transaction::svm_transaction::SVMTransaction as _;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
@@ -17,10 +18,11 @@ use trilith_types::Hash;
 use super::accounts::shown;
 use super::{Session, bounded};
 use crate::MODULE;
-use crate::bank::accounts::{Accounts, nothing_known};
+use crate::bank::accounts::Accounts;
 use crate::bank::decode::{Decoded, Sanitized, Tables};
 use crate::bank::processor::{Charged, Checked, Processor as _, Slot, Svm};
 use crate::bank::statuses::Statuses;
+use crate::bank::table::Table;
 use crate::bank::told::Records;
 use crate::bank::warm::Rules;
 use crate::bank::{budget, check, cost, decode, lane};
@@ -60,7 +62,7 @@ impl Session<'_> {
         .map_err(|error| malformed(error.to_string()))?;
         let decoded = decode::decode(&transaction).map_err(|error| malformed(error.to_string()))?;
         let rules = Rules::load(self.view)?;
-        let accounts = Accounts::new(self.view, nothing_known());
+        let accounts = Accounts::new(self.view, Table::default());
         let tables = Tables::new(&accounts, self.chain.slot, &rules.reserved);
         let resolved = decoded.resolve(&tables);
         accounts.check()?;
@@ -90,7 +92,7 @@ impl Session<'_> {
             replaced = decode::with_blockhash(&decoded, &blockhash);
             decoded = decode::decode(&replaced).map_err(|error| malformed(error.to_string()))?;
         }
-        let accounts = Accounts::new(self.view, nothing_known());
+        let accounts = Accounts::new(self.view, Table::default());
         let run = verified.map(|()| self.run(decoded, &accounts, replacement.is_some()));
         let ran = match run {
             Ok(ran) => ran?,
@@ -106,7 +108,7 @@ impl Session<'_> {
             ),
             Ok((resolved, charged)) => {
                 if charged.status.is_ok() {
-                    overlay(&simulate, &charged, &mut shown_accounts);
+                    overlay(&simulate, (&resolved, &charged), &mut shown_accounts);
                 }
                 let work = cost::work(&resolved, charged.units);
                 let locked = lane::locked(&resolved).map(|(_, is_written)| is_written);
@@ -140,7 +142,7 @@ impl Session<'_> {
         decoded: Decoded<'b>,
         accounts: &Accounts<'_>,
         replaced: bool,
-    ) -> Result<Result<(Sanitized<'b>, Box<Charged>), TransactionError>, Fault> {
+    ) -> Result<Result<(Sanitized<'b>, Charged), TransactionError>, Fault> {
         let chain = &self.chain;
         let mut desk = self.lock_simulator();
         let kept = desk.take().filter(|kept| kept.digest == chain.rules);
@@ -178,7 +180,7 @@ impl Session<'_> {
         };
         let statuses = self.known(&resolved, replaced)?;
         let checked: Result<Checked, TransactionError> = check::limits(&resolved, rules)
-            .and_then(|limits| check::check(&resolved, limits, accounts, chain, &statuses));
+            .and_then(|limits| check::check(&resolved, &limits, accounts, chain, &statuses));
         let group = vec![resolved];
         let svm = &simulator.svm;
         let processed = svm.process(accounts, &group, vec![checked], false)?;
@@ -219,9 +221,15 @@ fn malformed(message: String) -> QueryError {
 }
 
 /// Shows accounts as the transaction would leave them.
-fn overlay(simulate: &Simulate, charged: &Charged, shown_accounts: &mut [Option<Account>]) {
+fn overlay(
+    simulate: &Simulate,
+    (transaction, charged): (&Sanitized<'_>, &Charged),
+    shown_accounts: &mut [Option<Account>],
+) {
+    let keys = transaction.account_keys();
     for (key, account) in simulate.accounts.iter().zip(shown_accounts) {
-        if let Some((_, written)) = charged.writes.iter().find(|(written, _)| written == key) {
+        let mut writes = charged.writes.iter();
+        if let Some((_, written)) = writes.find(|(index, _)| keys.get(*index) == Some(key)) {
             *account = (written.lamports() > 0).then(|| shown(written, None));
         }
     }

@@ -1,18 +1,17 @@
 //! Accounts as a round sees and changes them.
 //!
-//! [`Accounts`] lays the changes of a round over a view. Reads come from several threads and may
-//! fail because this node cannot read its disk; such a fault is remembered and ends the round,
-//! whatever was made of the missing account. Dropping the value is the rollback.
+//! [`Accounts`] lays a round over a view, on top of what is remembered from the rounds before. Reads
+//! come from several threads and may fail because this node cannot read its disk; such a fault is
+//! remembered and ends the round, whatever was made of the missing account. Dropping the value is
+//! the rollback.
 //!
 //! Invariant: accounts without lamports do not exist after a transaction.
 
 use std::fs::File;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 use solana_account::{Account, AccountSharedData, ReadableAccount};
 use solana_pubkey::Pubkey;
 use trilith_protocol::{Fault, ImageChange, ImageWrite};
@@ -20,101 +19,71 @@ use trilith_types::{ImageId, PAGE_BYTES, PageFile, PageRun, StateRead};
 
 use super::leaf;
 use super::places::{Place, Places};
+use super::table::Table;
 use crate::keyed::Keyed;
 use crate::parallel::Workers;
 
-/// Accounts of one version of the state that were read or written lately; `None` where there is
-/// no account.
-pub(crate) type Known = Cache<Pubkey, Option<AccountSharedData>, Weight>;
-
-/// Bytes of accounts that are kept between rounds. Not a consensus number.
-const KNOWN_BYTES: u64 = 512 * 1024 * 1024;
-
-/// Fewest accounts that a thread reads ahead.
-const READ_LEAST: usize = 256;
+/// Fewest accounts whose changes a thread gathers.
+const GATHERED_LEAST: usize = 256;
 
 /// Most bytes of data that are copied for a thread.
 const COPIED_BYTES_MAX: usize = 1_024;
 
-/// What an account weighs in the cache.
-#[derive(Clone)]
-pub(crate) struct Weight;
-
-impl Weighter<Pubkey, Option<AccountSharedData>> for Weight {
-    fn weight(&self, _: &Pubkey, account: &Option<AccountSharedData>) -> u64 {
-        256 + account
-            .as_ref()
-            .map_or(0, |account| account.data().len() as u64)
-    }
-}
-
-/// A cache that knows nothing yet.
-pub(crate) fn nothing_known() -> Arc<Known> {
-    Arc::new(Cache::with_weighter(100_000, KNOWN_BYTES, Weight))
-}
-
-/// An account that a round deals with.
-struct Entry {
-    key: Pubkey,
-    /// What it was before the round, once that is known.
-    before: OnceLock<Option<AccountSharedData>>,
-    /// What it is, if it was written.
-    after: Option<Option<AccountSharedData>>,
-}
-
 /// The state below a round.
 struct Ground<'a> {
     view: &'a dyn StateRead,
-    known: Arc<Known>,
     fault: Mutex<Option<Fault>>,
+    /// Accounts as they were when transactions began to run, as far as anybody asked.
+    started: RwLock<Keyed<Option<AccountSharedData>>>,
 }
 
 impl Ground<'_> {
-    /// Reads an account from what is known or from the view.
+    /// Reads an account from the view.
     fn read(&self, key: &Pubkey) -> Option<AccountSharedData> {
-        if let Some(account) = self.known.get(key) {
-            return account;
-        }
-        match leaf::read_account(self.view, key) {
-            Ok(account) => {
-                self.known.insert(*key, account.clone());
-                account
-            }
-            Err(fault) => {
-                let mut slot = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-                slot.get_or_insert(fault);
-                None
-            }
-        }
+        leaf::read_account(self.view, key).unwrap_or_else(|fault| {
+            let mut slot = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.get_or_insert(fault);
+            None
+        })
     }
 }
 
 /// Accounts as they were when transactions began to run, whatever these do.
 #[derive(Clone)]
-pub(crate) struct Start<'a> {
-    ground: Arc<Ground<'a>>,
-    /// What had been written before.
-    written: Arc<Keyed<Option<AccountSharedData>>>,
-}
+pub(crate) struct Start<'a>(Arc<Ground<'a>>);
 
 impl Start<'_> {
     /// The account; `None` also where it cannot be read, see [`Accounts::check`].
     pub(crate) fn get(&self, key: &Pubkey) -> Option<AccountSharedData> {
-        match self.written.get(key.as_array()) {
-            Some(account) => account.clone(),
-            None => self.ground.read(key),
+        let started = self
+            .0
+            .started
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = started.get(key.as_array()) {
+            return account.clone();
         }
+        drop(started);
+        let account = self.0.read(key);
+        let mut started = self
+            .0
+            .started
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        started.insert(key.to_bytes(), account.clone());
+        account
     }
 }
+
+/// What an account was before a round that wrote it.
+pub(crate) type Before = (Place, Option<AccountSharedData>);
 
 /// Accounts on top of a view.
 pub(crate) struct Accounts<'a> {
     ground: Arc<Ground<'a>>,
-    places: Arc<RwLock<Places>>,
-    /// By place. Accounts that got theirs since [`Self::grow`] have no entry yet: they are what
-    /// they were before the round.
-    entries: Vec<Entry>,
-    at_start: Arc<Keyed<Option<AccountSharedData>>>,
+    table: Table,
+    /// The accounts that this round wrote, in no order.
+    written: Vec<Before>,
 }
 
 /// One account that a round changed.
@@ -147,81 +116,61 @@ impl Change {
 }
 
 impl<'a> Accounts<'a> {
-    /// Accounts without changes. What is `known` must be of this very view.
-    pub(crate) fn new(view: &'a dyn StateRead, known: Arc<Known>) -> Self {
+    /// Accounts without changes. What is remembered must be of this very view.
+    pub(crate) fn new(view: &'a dyn StateRead, mut table: Table) -> Self {
+        table.begin();
         Self {
             ground: Arc::new(Ground {
                 view,
-                known,
                 fault: Mutex::new(None),
+                started: RwLock::default(),
             }),
-            places: Arc::default(),
-            entries: Vec::new(),
-            at_start: Arc::default(),
+            table,
+            written: Vec::new(),
         }
     }
 
     /// Where accounts stand. Others may give places while transactions run.
     pub(crate) fn places(&self) -> &Arc<RwLock<Places>> {
-        &self.places
+        self.table.places()
     }
 
-    /// Makes room for so many accounts more.
-    pub(crate) fn expect(&mut self, more: usize) {
-        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
-        places.reserve(more);
-        self.entries.reserve(more);
-    }
-
-    /// Makes entries for all accounts that have places.
+    /// Makes room for all accounts that have places.
     pub(crate) fn grow(&mut self) {
-        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
-        let more = places.keys_from(self.entries.len()).map(|key| Entry {
-            key: *key,
-            before: OnceLock::new(),
-            after: None,
-        });
-        self.entries.extend(more);
+        self.table.grow();
     }
 
-    /// Keys of the accounts with entries, from the place `first` on.
-    pub(crate) fn keys_from(&self, first: usize) -> impl Iterator<Item = &Pubkey> {
-        self.entries.iter().skip(first).map(|entry| &entry.key)
+    /// Accounts that have a place and room.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
     }
 
-    /// The place of an account that has one, and an entry.
+    /// The place of an account that has one, and room.
     pub(crate) fn place_of(&self, key: &Pubkey) -> Option<Place> {
-        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
-        places
-            .of(key)
-            .filter(|place| place.index() < self.entries.len())
+        self.table.place_of(key)
     }
 
     /// The account as written last; `None` also where it cannot be read, see [`Self::check`].
     pub(crate) fn get(&self, key: &Pubkey) -> Option<AccountSharedData> {
         match self.place_of(key) {
-            Some(place) => self.at(place).cloned(),
+            Some(place) => self.at(place),
             None => self.ground.read(key),
         }
     }
 
     /// Keeps what was written so far, for [`Self::as_started`].
     pub(crate) fn start(&mut self) {
-        let mut written = Keyed::default();
-        for entry in &self.entries {
-            if let Some(account) = &entry.after {
-                written.insert(entry.key.to_bytes(), account.clone());
-            }
+        let started = &self.ground.started;
+        let mut started = started.write().unwrap_or_else(PoisonError::into_inner);
+        for (place, _) in &self.written {
+            let key = self.table.key(*place).to_bytes();
+            started.insert(key, self.at(*place));
         }
-        self.at_start = Arc::new(written);
     }
 
     /// The accounts as they were at [`Self::start`].
     pub(crate) fn as_started(&self) -> Start<'a> {
-        Start {
-            ground: self.ground.clone(),
-            written: self.at_start.clone(),
-        }
+        Start(self.ground.clone())
     }
 
     /// The account for a thread of its own; see [`Self::for_thread`].
@@ -239,36 +188,42 @@ impl<'a> Accounts<'a> {
         let account = self.at(place)?;
         let is_copied = (1..=COPIED_BYTES_MAX).contains(&account.data().len());
         Some(if is_copied {
-            AccountSharedData::from(Account::from(account.clone()))
+            AccountSharedData::from(Account::from(account))
         } else {
-            account.clone()
+            account
         })
     }
 
     /// The account at a place as written last; `None` also where it cannot be read, see
     /// [`Self::check`].
-    pub(crate) fn at(&self, place: Place) -> Option<&AccountSharedData> {
-        let entry = &self.entries[place.index()];
-        let account = match &entry.after {
-            Some(account) => account,
-            None => entry.before.get_or_init(|| self.ground.read(&entry.key)),
-        };
-        account.as_ref()
+    pub(crate) fn at(&self, place: Place) -> Option<AccountSharedData> {
+        self.table.at(place, |key| self.ground.read(key))
     }
 
     /// Writes an account. One without lamports vanishes.
     pub(crate) fn put(&mut self, key: Pubkey, account: AccountSharedData) {
-        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
-        let place = places.give(&key);
-        drop(places);
-        self.grow();
-        self.put_at(place, account);
+        let place = self.table.give(&key);
+        let before = self.put_at(place, account);
+        self.written.extend(before);
     }
 
-    /// Writes the account that stands at a place.
-    pub(crate) fn put_at(&mut self, place: Place, account: AccountSharedData) {
-        let exists = account.lamports() > 0;
-        self.entries[place.index()].after = Some(exists.then_some(account));
+    /// Writes the account that stands at a place. Only one thread at a time may have to do with an
+    /// account that is written. Gives what it was if this round writes it for the first time, which
+    /// [`Self::note`] must learn.
+    #[must_use]
+    pub(crate) fn put_at(&self, place: Place, account: AccountSharedData) -> Option<Before> {
+        let account = (account.lamports() > 0).then_some(account);
+        let before = self.table.put(place, account, |key| self.ground.read(key));
+        before.map(|before| (place, before))
+    }
+
+    /// Learns what [`Self::put_at`] gave.
+    pub(crate) fn note(&mut self, written: Vec<Before>) {
+        if self.written.is_empty() {
+            self.written = written;
+        } else {
+            self.written.extend(written);
+        }
     }
 
     /// Whether all reads so far succeeded.
@@ -281,33 +236,38 @@ impl<'a> Accounts<'a> {
         fault.clone().map_or(Ok(()), Err)
     }
 
-    /// What the round changed, ascending by key, and ends it. Accounts written with what they were
-    /// before are left out.
+    /// What the round changed, ascending by key. Accounts written with what they were before are
+    /// left out.
     ///
     /// # Errors
     /// The first fault of a read.
-    pub(crate) fn finish(&mut self, workers: &Workers) -> Result<Vec<Change>, Fault> {
-        self.places = Arc::default();
-        let entries = std::mem::take(&mut self.entries);
-        let written = entries.iter().filter(|entry| entry.after.is_some());
-        let mut written: Vec<(u64, &Entry)> = written
-            .map(|entry| (first_bytes(&entry.key), entry))
-            .collect();
-        written.sort_unstable_by(|first, second| {
-            let ties = || first.1.key.cmp(&second.1.key);
-            first.0.cmp(&second.0).then_with(ties)
-        });
-        let ground = &self.ground;
-        let mut changes = workers.map(READ_LEAST, written, |(_, entry)| {
-            let before = match entry.before.get() {
-                Some(before) => before.clone(),
-                None => ground.read(&entry.key),
-            };
-            Change::new(entry.key, before, entry.after.clone().flatten())
-        });
+    pub(crate) fn changes(&mut self, workers: &Workers) -> Result<Vec<Change>, Fault> {
         self.check()?;
+        let table = &self.table;
+        let mut written = std::mem::take(&mut self.written);
+        let mut order: Vec<(u64, usize)> = written
+            .iter()
+            .enumerate()
+            .map(|(index, (place, _))| (first_bytes(table.key(*place)), index))
+            .collect();
+        order.sort_unstable_by(|(first, index), (second, other)| {
+            let key = |index: usize| table.key(written[index].0);
+            first.cmp(second).then_with(|| key(*index).cmp(key(*other)))
+        });
+        let ordered = order
+            .into_iter()
+            .map(|(_, index)| (written[index].0, written[index].1.take()))
+            .collect();
+        let mut changes = workers.map(GATHERED_LEAST, ordered, |(place, before)| {
+            Change::new(*table.key(place), before, self.at(place))
+        });
         changes.retain(|change| change.before != change.after);
         Ok(changes)
+    }
+
+    /// What is remembered for the next round, which goes on where this one ends.
+    pub(crate) fn into_table(self) -> Table {
+        self.table
     }
 }
 

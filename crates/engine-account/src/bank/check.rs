@@ -39,7 +39,7 @@ pub(crate) fn limits(transaction: &Sanitized, rules: &Rules) -> Result<Limits, T
 /// [`TransactionError`] of the first check that fails; the transaction then has no effect.
 pub(crate) fn check(
     transaction: &Sanitized,
-    limits: Limits,
+    limits: &Limits,
     accounts: &Accounts<'_>,
     chain: &ChainState,
     statuses: &Statuses,
@@ -55,7 +55,7 @@ pub(crate) fn check(
     }
     Ok(Checked {
         nonce,
-        budget: limits,
+        budget: *limits,
     })
 }
 

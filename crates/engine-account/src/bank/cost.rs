@@ -27,7 +27,7 @@ use super::chain::ChainState;
 use super::decode::Sanitized;
 use super::leaf;
 use super::places::Place;
-use crate::keyed::Keyed;
+use super::table::Table;
 use crate::packed::PackedPart;
 
 /// What one transaction costs.
@@ -97,71 +97,10 @@ fn space(data: &[u8]) -> u64 {
     }
 }
 
-/// What the transactions of a slot cost so far by the accounts they write. It can be read from the
-/// records of the slot again.
+/// What a slot has taken. It can be read from the records of the slot again.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Writers {
-    slot: u64,
-    work: Keyed<u64>,
-}
-
-impl Writers {
-    /// Reads the records of the newest slot.
-    ///
-    /// # Errors
-    /// [`Fault`] if the state cannot be read.
-    pub(crate) fn load(view: &dyn StateRead, chain: &ChainState) -> Result<Self, Fault> {
-        let mut writers = Self {
-            slot: chain.slot,
-            work: Keyed::default(),
-        };
-        let mut damaged = None;
-        let prefix = leaf::slot_key(leaf::PART, chain.slot);
-        view.iterate(&prefix, &mut |_, part| {
-            let part = leaf::decode::<PackedPart>(part, "a part of a block");
-            match part.and_then(|part| writers.add_part(&part)) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(fault) => {
-                    damaged = Some(fault);
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        damaged.map_or(Ok(writers), Err)
-    }
-
-    fn add_part(&mut self, part: &PackedPart) -> Result<(), Fault> {
-        for head in part.heads() {
-            let head = head?;
-            let locked = head.keys().enumerate();
-            for (_, key) in locked.filter(|(index, _)| head.is_locked_for_writing(*index)) {
-                self.add(key, head.work);
-            }
-        }
-        Ok(())
-    }
-
-    /// Forgets the slots before.
-    pub(crate) fn begin(&mut self, slot: u64) {
-        if self.slot != slot {
-            self.slot = slot;
-            self.work.clear();
-        }
-    }
-
-    fn add(&mut self, key: &[u8; 32], work: u64) {
-        let sum = self.work.get_or_insert_with(key, || 0);
-        *sum = sum.saturating_add(work);
-    }
-
-    fn of(&self, key: &Pubkey) -> u64 {
-        self.work.get(key.as_array()).copied().unwrap_or(0)
-    }
-}
-
-/// What a slot has taken, while a round goes on.
-#[derive(Debug)]
 pub(crate) struct Ledger {
+    slot: u64,
     /// What all transactions cost.
     taken: Cost,
     /// Work by the accounts that are written, by place.
@@ -177,15 +116,65 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Ledger {
-    /// What the slot has taken before the round.
-    pub(crate) fn of(chain: &ChainState) -> Self {
-        Self {
-            taken: Cost {
-                work: chain.slot_units,
-                data: chain.slot_data,
-            },
-            written: Vec::new(),
-            expected: Vec::new(),
+    /// Reads the records of the newest slot, and gives the accounts that were written places.
+    ///
+    /// # Errors
+    /// [`Fault`] if the state cannot be read.
+    pub(crate) fn load(
+        view: &dyn StateRead,
+        chain: &ChainState,
+        table: &mut Table,
+    ) -> Result<Self, Fault> {
+        let mut ledger = Self {
+            slot: chain.slot,
+            ..Self::default()
+        };
+        let mut damaged = None;
+        let prefix = leaf::slot_key(leaf::PART, chain.slot);
+        view.iterate(&prefix, &mut |_, part| {
+            let part = leaf::decode::<PackedPart>(part, "a part of a block");
+            match part.and_then(|part| ledger.add_part(&part, table)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(fault) => {
+                    damaged = Some(fault);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        damaged.map_or(Ok(ledger), Err)
+    }
+
+    fn add_part(&mut self, part: &PackedPart, table: &mut Table) -> Result<(), Fault> {
+        for head in part.heads() {
+            let head = head?;
+            let locked = head.keys().enumerate();
+            for (_, key) in locked.filter(|(index, _)| head.is_locked_for_writing(*index)) {
+                let place = table.give(&Pubkey::new_from_array(*key));
+                self.extend(table.len());
+                self.add(place, head.work);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a round on top of what the slot has taken. Forgets the slots before.
+    pub(crate) fn begin(&mut self, chain: &ChainState, places: usize) {
+        self.taken = Cost {
+            work: chain.slot_units,
+            data: chain.slot_data,
+        };
+        if self.slot != chain.slot {
+            self.slot = chain.slot;
+            self.written.fill(0);
+        }
+        self.extend(places);
+    }
+
+    /// Learns of accounts that have places now.
+    pub(crate) fn extend(&mut self, places: usize) {
+        if self.written.len() < places {
+            self.written.resize(places, 0);
+            self.expected.resize(places, 0);
         }
     }
 
@@ -194,14 +183,25 @@ impl Ledger {
         self.written.len()
     }
 
-    /// Learns of accounts that have places now.
-    pub(crate) fn extend<'k>(&mut self, keys: impl Iterator<Item = &'k Pubkey>, writers: &Writers) {
-        if writers.work.len() > 0 {
-            self.written.extend(keys.map(|key| writers.of(key)));
-        } else {
-            self.written.extend(keys.map(|_| 0));
+    /// Whether transactions of the slot wrote the account at a place.
+    pub(crate) fn is_written(&self, index: usize) -> bool {
+        self.written.get(index).is_some_and(|work| *work > 0)
+    }
+
+    /// The same for accounts with new places, of which each had the place that stands there.
+    pub(crate) fn moved(&self, places: &[usize]) -> Self {
+        let written = |index: &usize| self.written.get(*index).copied().unwrap_or(0);
+        Self {
+            slot: self.slot,
+            taken: self.taken,
+            written: places.iter().map(written).collect(),
+            expected: vec![0; places.len()],
         }
-        self.expected.resize(self.written.len(), 0);
+    }
+
+    fn add(&mut self, place: Place, work: u64) {
+        let sum = &mut self.written[place.index()];
+        *sum = sum.saturating_add(work);
     }
 
     /// How many of the transactions, from the first on, the slot takes if each costs what it asks
@@ -270,25 +270,14 @@ impl Ledger {
         self.taken.work = self.taken.work.saturating_add(cost.work);
         self.taken.data = self.taken.data.saturating_add(cost.data);
         for place in written(locks) {
-            let written = &mut self.written[place.index()];
-            *written = written.saturating_add(cost.work);
+            self.add(place, cost.work);
         }
     }
 
     /// Leaves what was taken to the next round of the slot.
-    pub(crate) fn leave<'k>(
-        &self,
-        chain: &mut ChainState,
-        keys: impl Iterator<Item = &'k Pubkey>,
-        writers: &mut Writers,
-    ) {
+    pub(crate) fn leave(&self, chain: &mut ChainState) {
         chain.slot_units = self.taken.work;
         chain.slot_data = self.taken.data;
-        for (key, work) in keys.zip(&self.written) {
-            if *work > 0 {
-                writers.work.insert(key.to_bytes(), *work);
-            }
-        }
     }
 }
 

@@ -6,8 +6,8 @@
 //!         give accounts their places, plan                  in the order of the batch
 //! course  let in what the slot takes                        in the order of the batch
 //!         for each level of the plan:
-//!             check age and duplicates, run, make records   on all threads
-//!             commit                                        in the order of the batch
+//!             check age and duplicates, run, write          on all threads
+//!             count                                         in the order of the plan
 //! ```
 //!
 //! Invariant: the gate looks at nothing that transactions change. It reads the state as it was when
@@ -21,9 +21,9 @@ use trilith_protocol::{Fault, Input};
 
 use super::accounts::Accounts;
 use super::chain::ChainState;
-use super::cost::{Asking, Ledger, Writers};
+use super::cost::{Asking, Ledger};
 use super::decode::{Tables, Verified};
-use super::lane::{self, Arrived, Done, Refused, Road};
+use super::lane::{self, Arrived, Done, Lane, Ran, Refused, Road};
 use super::places::Places;
 use super::plan::{self, Level, Planner};
 use super::processor::Svm;
@@ -59,7 +59,7 @@ pub(crate) struct Gate<'r> {
     pub(crate) rules: &'r Rules,
     pub(crate) chain: &'r ChainState,
     pub(crate) places: Arc<RwLock<Places>>,
-    pub(crate) planner: Planner,
+    pub(crate) planner: &'r mut Planner,
 }
 
 /// Where transactions are run and their writes are made.
@@ -69,12 +69,13 @@ pub(crate) struct Course<'r, 'a> {
     pub(crate) svm: &'r Svm,
     /// Whether plain transactions are run in less time.
     pub(crate) is_quick: bool,
-    pub(crate) writers: &'r Writers,
     pub(crate) statuses: &'r mut Statuses,
     pub(crate) accounts: &'r mut Accounts<'a>,
     pub(crate) ledger: &'r mut Ledger,
     /// Fees of signatures and priority fees.
     pub(crate) fees: &'r mut (u64, u64),
+    /// What the lanes packed, by their numbers.
+    pub(crate) records: &'r mut Vec<Vec<u8>>,
     /// For groups that the slot does not take as a whole.
     pub(crate) planner: Planner,
 }
@@ -89,7 +90,6 @@ pub(crate) fn run(
     inputs: &[Input],
 ) -> Result<Vec<Done>, Fault> {
     let mut done = Vec::with_capacity(inputs.len());
-    course.accounts.expect(inputs.len().saturating_mul(2));
     let workers = course.workers;
     let mut groups = inputs.chunks(GROUP);
     let mut next = groups.next().map(|inputs| gate.arrive(inputs));
@@ -128,7 +128,7 @@ impl Gate<'_> {
         }
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
         let all = arrived.iter().flatten().map(|arrived| &**arrived);
-        let levels = plan(&mut self.planner, self.chain, places.len(), all);
+        let levels = plan(self.planner, self.chain, places.len(), all);
         drop(places);
         Group {
             waiting: arrived.into_iter().map(Some).collect(),
@@ -161,8 +161,7 @@ impl Course<'_, '_> {
     /// Makes room for the accounts that got places.
     fn meet_accounts(&mut self) {
         self.accounts.grow();
-        let keys = self.accounts.keys_from(self.ledger.places());
-        self.ledger.extend(keys, self.writers);
+        self.ledger.extend(self.accounts.len());
     }
 
     /// Runs the transactions of a group.
@@ -218,7 +217,12 @@ impl Course<'_, '_> {
             plan(&mut self.planner, self.chain, self.ledger.places(), all)
         });
         for level in levels {
-            let lanes = lanes(&level, |number| some[numbers[number]].take()?.ok());
+            let first = self.records.len();
+            let lanes = lanes(&level, |number| {
+                let position = numbers[number];
+                Some((position, some[position].take()?.ok()?))
+            });
+            let lanes = lanes.into_iter().enumerate().collect();
             let road = Road {
                 accounts: self.accounts,
                 chain: self.chain,
@@ -226,39 +230,30 @@ impl Course<'_, '_> {
                 svm: self.svm,
                 is_quick: self.is_quick,
             };
-            let ran = self.workers.map(1, lanes, |(members, lane)| {
-                road.run(lane).map(|done| (members, done))
-            });
+            let ran = self
+                .workers
+                .map(1, lanes, |(lane, members)| road.run(first + lane, members));
             self.accounts.check()?;
             for ran in ran {
-                let (members, lane) = ran?;
-                for (number, done) in members.into_iter().zip(lane) {
-                    results[numbers[number]] = Some(done);
-                }
+                self.take(ran?, &mut results);
             }
-            self.commit(&mut results, level.numbers().map(|number| numbers[number]));
         }
         done.extend(results.into_iter().flatten());
         Ok(())
     }
 
-    /// Makes the writes of the transactions that were charged.
-    fn commit(&mut self, results: &mut [Option<Done>], ran: impl Iterator<Item = usize>) {
-        for position in ran {
-            let Some(Done {
-                charged: Some(effect),
-                ..
-            }) = &mut results[position]
-            else {
-                continue;
-            };
-            for (place, account) in std::mem::take(&mut effect.writes) {
-                self.accounts.put_at(place, account);
+    /// Takes what a lane came to.
+    fn take(&mut self, ran: Ran, results: &mut [Option<Done>]) {
+        self.accounts.note(ran.written);
+        self.records.push(ran.records);
+        for (position, done) in ran.done {
+            if let Some(effect) = &done.charged {
+                self.ledger.take(effect.cost, &effect.locks);
+                self.fees.0 = self.fees.0.saturating_add(effect.fees.0);
+                self.fees.1 = self.fees.1.saturating_add(effect.fees.1);
+                self.statuses.insert(self.chain.slot, &effect.message);
             }
-            self.ledger.take(effect.cost, &effect.locks);
-            self.fees.0 = self.fees.0.saturating_add(effect.fees.0);
-            self.fees.1 = self.fees.1.saturating_add(effect.fees.1);
-            self.statuses.insert(self.chain.slot, &effect.message);
+            results[position] = Some(done);
         }
     }
 }
@@ -279,25 +274,21 @@ fn runnable(group: &mut [Option<Waiting<'_>>], results: &mut [Option<Done>]) -> 
     numbers
 }
 
-/// Packs the chains of a level into lanes: numbers of the transactions, and these.
+/// Packs the chains of a level into lanes.
 fn lanes<'b>(
     level: &Level,
-    mut take: impl FnMut(usize) -> Option<Box<Arrived<'b>>>,
-) -> Vec<(Vec<usize>, Vec<Arrived<'b>>)> {
-    let mut lanes: Vec<(Vec<usize>, Vec<Arrived<'b>>)> = Vec::new();
+    mut take: impl FnMut(usize) -> Option<(usize, Box<Arrived<'b>>)>,
+) -> Vec<Lane<'b>> {
+    let mut lanes: Vec<Lane<'b>> = Vec::new();
     for chain in level.chains() {
         let is_full = lanes
             .last()
-            .is_none_or(|(members, _)| members.len() + chain.len() > LANE);
+            .is_none_or(|lane| lane.len() + chain.len() > LANE);
         if is_full {
-            lanes.push((Vec::with_capacity(LANE), Vec::with_capacity(LANE)));
+            lanes.push(Vec::with_capacity(LANE));
         }
-        let Some((members, lane)) = lanes.last_mut() else {
-            continue;
-        };
-        for number in chain {
-            members.push(*number);
-            lane.extend(take(*number).map(|arrived| *arrived));
+        if let Some(lane) = lanes.last_mut() {
+            lane.extend(chain.iter().filter_map(|number| take(*number)));
         }
     }
     lanes

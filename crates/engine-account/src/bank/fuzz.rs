@@ -19,13 +19,14 @@ use solana_transaction::versioned::VersionedTransaction;
 use trilith_types::state::Visitor;
 use trilith_types::{Hash, Image, ImageId, StateFault, StateRead};
 
-use super::accounts::{Accounts, nothing_known};
+use super::accounts::Accounts;
 use super::chain::ChainState;
 use super::decode::{self, Tables};
 use super::features::InForce;
 use super::leaf;
 use super::precompile;
 use super::statuses::Statuses;
+use super::table::Table;
 use crate::packed::PackedPart;
 use crate::record::{BlockHeader, BlockPart};
 use crate::token::{TOKEN, TOKEN_2022, TokenAccount};
@@ -154,7 +155,7 @@ pub fn fuzz_lookup_table(bytes: &[u8]) -> usize {
             with(sysvar::ID),
         ),
     ]);
-    let accounts = Accounts::new(&state, nothing_known());
+    let accounts = Accounts::new(&state, Table::default());
     let reserved = ReservedAccountKeys::default();
     let tables = Tables::new(&accounts, u64::from_le_bytes(*slot), &reserved);
     let writable: Vec<u8> = (0..*count).collect();

@@ -2,24 +2,21 @@
 //! come to.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use smallvec::SmallVec;
-use solana_account::AccountSharedData;
 use solana_hash::Hash as MessageHash;
-use solana_message::AccountKeys;
 use solana_pubkey::Pubkey;
 use solana_svm_transaction::svm_message::{SVMMessage, SVMStaticMessage as _};
 use solana_transaction_error::TransactionError;
 use trilith_protocol::{Fault, Input, Receipt};
 use trilith_types::Hash;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Before};
 use super::budget::Limits;
 use super::chain::ChainState;
 use super::decode::{self, Decoded, Sanitized, Tables, Verified};
 use super::places::Place;
-use super::processor::{Charged, Processor as _, Svm};
+use super::processor::{Checked, Processed, Processor as _, Svm};
 use super::statuses::Statuses;
 use super::told::{self, Records, receipt};
 use super::warm::Rules;
@@ -102,10 +99,10 @@ impl<'a> Arrived<'a> {
 /// What became of an input.
 pub(crate) struct Done {
     pub(crate) receipt: Receipt,
-    pub(crate) charged: Option<Box<Effect>>,
+    pub(crate) charged: Option<Effect>,
 }
 
-/// What a transaction that was charged does to the state.
+/// What a transaction that was charged did, beside writing accounts.
 pub(crate) struct Effect {
     pub(crate) record: Record,
     /// Compute units that were used.
@@ -114,23 +111,16 @@ pub(crate) struct Effect {
     pub(crate) cost: cost::Cost,
     /// Lamports of signatures and of priority.
     pub(crate) fees: (u64, u64),
-    /// What it wrote, in message order.
-    pub(crate) writes: Vec<(Place, AccountSharedData)>,
     /// What it locked, which is charged for its work.
     pub(crate) locks: Locked,
 }
 
-/// A packed record, among those of its lane.
+/// Where a packed record stands among those of the round.
 pub(crate) struct Record {
-    lane: Arc<Vec<u8>>,
-    range: Range<usize>,
-}
-
-impl Record {
-    /// The bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.lane[self.range.clone()]
-    }
+    /// Number of the lane.
+    pub(crate) lane: usize,
+    /// Where in what the lane packed.
+    pub(crate) range: Range<usize>,
 }
 
 impl Refused {
@@ -140,6 +130,18 @@ impl Refused {
             charged: None,
         }
     }
+}
+
+/// Transactions that are run one after the other, each with its number.
+pub(crate) type Lane<'b> = Vec<(usize, Box<Arrived<'b>>)>;
+
+/// What the transactions of a lane came to.
+pub(crate) struct Ran {
+    pub(crate) done: Vec<(usize, Done)>,
+    /// Their records, one after the other.
+    pub(crate) records: Vec<u8>,
+    /// What they wrote for the first time in this round.
+    pub(crate) written: Vec<Before>,
 }
 
 /// What all lanes of a level share.
@@ -153,116 +155,163 @@ pub(crate) struct Road<'a, 'v> {
 }
 
 impl Road<'_, '_> {
-    /// Runs transactions one after the other, each on what those before it wrote.
+    /// Runs the transactions of a lane, whose number is `lane`, one after the other, and writes
+    /// what they write. No other lane has to do with the same accounts.
     ///
     /// # Errors
     /// [`Fault`] if this node failed.
-    pub(crate) fn run(&self, lane: Vec<Arrived<'_>>) -> Result<Vec<Done>, Fault> {
-        let mut transactions = Vec::with_capacity(lane.len());
-        let mut checked = Vec::with_capacity(lane.len());
-        let mut rest = Vec::with_capacity(lane.len());
-        for arrived in lane {
-            let Arrived {
-                input,
-                hash,
-                transaction,
-                limits,
-                asked,
-                locks,
-            } = arrived;
-            checked.push(check::check(
-                &transaction,
-                limits,
-                self.accounts,
-                self.chain,
-                self.statuses,
-            ));
-            transactions.push(transaction);
-            rest.push((input, hash, asked, locks));
-        }
-        let (svm, accounts) = (self.svm, self.accounts);
-        let processed = if self.is_quick {
-            let locks: Vec<&Locked> = rest.iter().map(|(.., locks)| locks).collect();
-            svm.process_quickly(accounts, &transactions, &locks, checked)?
-        } else {
-            svm.process(accounts, &transactions, checked, true)?
+    pub(crate) fn run(&self, lane: usize, transactions: Lane<'_>) -> Result<Ran, Fault> {
+        let count = transactions.len();
+        let mut ran = Running {
+            accounts: self.accounts,
+            lane,
+            records: Records::with_capacity(RECORD_BYTES * count),
+            done: Vec::with_capacity(count),
+            written: Vec::with_capacity(2 * count),
         };
-        // All records of the lane in one piece of memory, each before what it is of is given away.
-        let mut records = Records::with_capacity(RECORD_BYTES * transactions.len());
-        let mut ends = Vec::with_capacity(transactions.len());
-        let ran = transactions.iter().zip(&processed).zip(&rest);
-        for ((transaction, processed), (input, _, _, locks)) in ran {
-            if let Ok(charged) = processed {
-                let work = cost::work(transaction, charged.units);
-                let locked = locks.iter().map(|(_, is_written)| *is_written);
-                let bytes = input.bytes();
-                records.add(bytes, transaction, charged, work, locked);
-            }
-            ends.push(records.bytes.len());
+        let mut transactions = transactions.into_iter();
+        let mut rest = None;
+        if self.is_quick {
+            rest = self
+                .svm
+                .quickly(self.accounts, |quick| {
+                    transactions.find_map(|(number, arrived)| {
+                        let checked = self.check(&arrived);
+                        match quick.process(&arrived.transaction, &arrived.locks, &checked) {
+                            Some(processed) => {
+                                ran.take(number, *arrived, processed);
+                                None
+                            }
+                            None => Some((number, arrived)),
+                        }
+                    })
+                })
+                .flatten();
         }
+        let rest: Lane<'_> = rest.into_iter().chain(transactions).collect();
+        if !rest.is_empty() {
+            self.run_rest(&mut ran, rest)?;
+        }
+        let mut records = ran.records.bytes;
         // They stay to the end of the round.
-        records.bytes.shrink_to_fit();
-        let records = Arc::new(records.bytes);
-        let mut start = 0;
-        let ran = transactions.iter().zip(processed).zip(rest).zip(ends);
-        let done = ran.map(
-            |(((transaction, processed), (_, hash, asked, locks)), end)| {
-                let range = std::mem::replace(&mut start, end)..end;
-                let charged = match processed {
-                    Ok(charged) => *charged,
-                    Err(error) => return Refused { hash, error }.done(),
-                };
-                Done {
-                    receipt: receipt(hash, Ok(told::status(&charged.status))),
-                    charged: Some(Box::new(Effect {
-                        message: *transaction.message_hash(),
-                        cost: cost::used(transaction, charged.units, asked),
-                        units: charged.units,
-                        fees: (
-                            charged.fees.transaction_fee(),
-                            charged.fees.prioritization_fee(),
-                        ),
-                        writes: self.placed(transaction, charged, &locks),
-                        locks,
-                        record: Record {
-                            lane: records.clone(),
-                            range,
-                        },
-                    })),
-                }
-            },
-        );
-        Ok(done.collect())
+        records.shrink_to_fit();
+        Ok(Ran {
+            done: ran.done,
+            records,
+            written: ran.written,
+        })
     }
 
-    /// What a transaction wrote, by place.
-    fn placed(
-        &self,
-        transaction: &Sanitized,
-        charged: Charged,
-        locks: &Locked,
-    ) -> Vec<(Place, AccountSharedData)> {
-        let keys = transaction.account_keys();
-        let mut next = 0;
-        let writes = charged.writes.into_iter();
-        let placed = writes.filter_map(|(key, account)| {
-            let place = match position(&keys, &key, next) {
-                Some(position) => {
-                    next = position + 1;
-                    locks.get(position).map(|(place, _)| *place)
-                }
-                None => self.accounts.place_of(&key),
-            };
-            // Every account of a message has a place.
-            Some((place?, account))
-        });
-        placed.collect()
+    /// Runs transactions with what runs everything.
+    fn run_rest(&self, ran: &mut Running<'_, '_>, rest: Lane<'_>) -> Result<(), Fault> {
+        let checked = rest
+            .iter()
+            .map(|(_, arrived)| self.check(arrived))
+            .collect();
+        let (transactions, others): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .map(|(number, arrived)| arrived.apart(number))
+            .unzip();
+        let processed = self
+            .svm
+            .process(self.accounts, &transactions, checked, true)?;
+        for ((transaction, other), processed) in transactions.into_iter().zip(others).zip(processed)
+        {
+            ran.take_parts(&transaction, other, processed);
+        }
+        Ok(())
+    }
+
+    fn check(&self, arrived: &Arrived<'_>) -> Result<Checked, TransactionError> {
+        check::check(
+            &arrived.transaction,
+            &arrived.limits,
+            self.accounts,
+            self.chain,
+            self.statuses,
+        )
     }
 }
 
-/// Where a key stands, at `first` or later. What is written is in the order of the message.
-fn position(keys: &AccountKeys<'_>, key: &Pubkey, first: usize) -> Option<usize> {
-    (first..keys.len()).find(|position| keys.get(*position) == Some(key))
+/// An input that is run, without its transaction.
+struct Run<'a> {
+    number: usize,
+    input: &'a Input,
+    hash: Hash,
+    asked: cost::Cost,
+    locks: Locked,
+}
+
+impl<'a> Arrived<'a> {
+    /// Its transaction by itself.
+    fn apart(self, number: usize) -> (Sanitized<'a>, Run<'a>) {
+        let run = Run {
+            number,
+            input: self.input,
+            hash: self.hash,
+            asked: self.asked,
+            locks: self.locks,
+        };
+        (self.transaction, run)
+    }
+}
+
+/// A lane under way.
+struct Running<'a, 'v> {
+    accounts: &'a Accounts<'v>,
+    lane: usize,
+    records: Records,
+    done: Vec<(usize, Done)>,
+    written: Vec<Before>,
+}
+
+impl Running<'_, '_> {
+    /// Takes what a transaction came to.
+    fn take(&mut self, number: usize, arrived: Arrived<'_>, processed: Processed) {
+        let (transaction, run) = arrived.apart(number);
+        self.take_parts(&transaction, run, processed);
+    }
+
+    fn take_parts(&mut self, transaction: &Sanitized<'_>, run: Run<'_>, processed: Processed) {
+        let hash = run.hash;
+        let charged = match processed {
+            Ok(charged) => charged,
+            Err(error) => {
+                self.done.push((run.number, Refused { hash, error }.done()));
+                return;
+            }
+        };
+        let start = self.records.bytes.len();
+        let cost = cost::used(transaction, charged.units, run.asked);
+        let locked = run.locks.iter().map(|(_, is_written)| *is_written);
+        self.records
+            .add(run.input.bytes(), transaction, &charged, cost.work, locked);
+        let range = start..self.records.bytes.len();
+        for (index, account) in charged.writes {
+            // Every account of a message has a place.
+            if let Some((place, _)) = run.locks.get(index) {
+                self.written.extend(self.accounts.put_at(*place, account));
+            }
+        }
+        let done = Done {
+            receipt: receipt(hash, Ok(told::status(&charged.status))),
+            charged: Some(Effect {
+                message: *transaction.message_hash(),
+                cost,
+                units: charged.units,
+                fees: (
+                    charged.fees.transaction_fee(),
+                    charged.fees.prioritization_fee(),
+                ),
+                record: Record {
+                    lane: self.lane,
+                    range,
+                },
+                locks: run.locks,
+            }),
+        };
+        self.done.push((run.number, done));
+    }
 }
 
 /// Keys of a transaction with whether it writes them.

@@ -25,6 +25,7 @@ pub(crate) mod round;
 pub(crate) mod sanitized;
 pub(crate) mod statuses;
 pub(crate) mod sysvar;
+pub(crate) mod table;
 pub(crate) mod told;
 pub(crate) mod warm;
 mod watch;

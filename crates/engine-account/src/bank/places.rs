@@ -23,7 +23,7 @@ impl Place {
 }
 
 /// The places of a round, from 0 on in the order in which they are given.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Places {
     by_key: Keyed<Place>,
     keys: Vec<Pubkey>,

@@ -41,11 +41,6 @@ impl Level {
             .map(|(start, end)| &self.order[start..*end])
     }
 
-    /// All its transactions, chain after chain.
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = usize> {
-        self.order.iter().copied()
-    }
-
     /// Transactions in it.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

@@ -10,6 +10,7 @@ mod quick;
 use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use smallvec::SmallVec;
 use solana_account::{AccountSharedData, ReadableAccount};
 use solana_builtins::BUILTINS;
 use solana_builtins::prototype::BuiltinPrototype;
@@ -56,7 +57,10 @@ pub(crate) struct Checked {
 }
 
 /// What became of a transaction: `Err` if it could not be charged and had no effect.
-pub(crate) type Processed = Result<Box<Charged>, TransactionError>;
+pub(crate) type Processed = Result<Charged, TransactionError>;
+
+/// Accounts to write, with their positions in a message.
+pub(crate) type Writes = SmallVec<[(usize, AccountSharedData); 4]>;
 
 /// A transaction that was charged.
 #[cfg_attr(test, derive(Debug, PartialEq))]
@@ -68,8 +72,8 @@ pub(crate) struct Charged {
     pub(crate) logs: Vec<Cow<'static, str>>,
     pub(crate) inner: Vec<InnerInstructions>,
     pub(crate) returned: Option<ReturnData>,
-    /// Accounts to write, in message order.
-    pub(crate) writes: Vec<(Pubkey, AccountSharedData)>,
+    /// Accounts to write, with their positions in the message, in its order.
+    pub(crate) writes: Writes,
     pub(crate) balances: [Vec<u64>; 2],
     pub(crate) tokens: [Vec<TokenBalance>; 2],
 }
@@ -332,7 +336,7 @@ impl Svm {
                     charged.balances = [balances.0, balances.1];
                     charged.tokens =
                         [tokens.0, tokens.1].map(|list| list.into_iter().map(token).collect());
-                    Ok(Ok(Box::new(charged)))
+                    Ok(Ok(charged))
                 }
             })
             .collect()
@@ -364,13 +368,13 @@ fn charged(processed: ProcessedTransaction, transaction: &Sanitized) -> Charged 
         logs: Vec::new(),
         inner: Vec::new(),
         returned: None,
-        writes: Vec::new(),
+        writes: Writes::new(),
         balances: Default::default(),
         tokens: Default::default(),
     };
     match processed {
         ProcessedTransaction::FeesOnly(fees_only) => {
-            charged.writes = rolled_back(&fees_only.rollback_accounts);
+            charged.writes = rolled_back(&fees_only.rollback_accounts, transaction);
         }
         ProcessedTransaction::Executed(executed) => {
             let ExecutedTransaction {
@@ -381,7 +385,7 @@ fn charged(processed: ProcessedTransaction, transaction: &Sanitized) -> Charged 
             charged.writes = if charged.status.is_ok() {
                 written(loaded_transaction, transaction)
             } else {
-                rolled_back(&loaded_transaction.rollback_accounts)
+                rolled_back(&loaded_transaction.rollback_accounts, transaction)
             };
             let logs = execution_details.log_messages.unwrap_or_default();
             charged.logs = logs.into_iter().map(Cow::Owned).collect();
@@ -399,12 +403,19 @@ fn charged(processed: ProcessedTransaction, transaction: &Sanitized) -> Charged 
     charged
 }
 
-fn rolled_back(accounts: &RollbackAccounts) -> Vec<(Pubkey, AccountSharedData)> {
-    accounts.iter().cloned().collect()
+fn rolled_back(accounts: &RollbackAccounts, transaction: &Sanitized) -> Writes {
+    let keys = transaction.account_keys();
+    let place = |(key, account): &(Pubkey, AccountSharedData)| {
+        let position = keys.iter().position(|other| other == key)?;
+        Some((position, account.clone()))
+    };
+    let mut writes: Writes = accounts.iter().filter_map(place).collect();
+    writes.sort_unstable_by_key(|(position, _)| *position);
+    writes
 }
 
 /// The accounts that a successful transaction wrote.
-fn written(loaded: LoadedTransaction, transaction: &Sanitized) -> Vec<(Pubkey, AccountSharedData)> {
+fn written(loaded: LoadedTransaction, transaction: &Sanitized) -> Writes {
     let touched = loaded.touched_flags;
     loaded
         .accounts
@@ -415,7 +426,7 @@ fn written(loaded: LoadedTransaction, transaction: &Sanitized) -> Vec<(Pubkey, A
                 && touched.get(*index).copied().unwrap_or(true)
                 && (!transaction.is_invoked(*index) || transaction.is_instruction_account(*index))
         })
-        .map(|(_, account)| account)
+        .map(|(index, (_, account))| (index, account))
         .collect()
 }
 

@@ -19,7 +19,6 @@ use trilith_types::{StateRead, WriteLog, WriteLogEntry};
 
 use super::accounts::{Accounts, Change, image_writes, lamports_added};
 use super::chain::ChainState;
-use super::cost::Ledger;
 use super::decode::{Tables, Verified};
 use super::flow::{self, Course, Gate};
 use super::genesis::Genesis;
@@ -82,7 +81,8 @@ struct RoundRun<'a> {
     fees: (u64, u64),
     /// Message hashes of the transactions that were charged.
     charged: Vec<Hash>,
-    ledger: Ledger,
+    /// What the lanes packed, by their numbers.
+    records: Vec<Vec<u8>>,
 }
 
 impl<'a> RoundRun<'a> {
@@ -92,7 +92,8 @@ impl<'a> RoundRun<'a> {
         view: &'a dyn StateRead,
         context: &RoundContext,
     ) -> Result<Self, Fault> {
-        let mut accounts = Accounts::new(view, warm.known.clone());
+        warm.forget();
+        let mut accounts = Accounts::new(view, std::mem::take(&mut warm.table));
         let mut leaves = BTreeMap::new();
         let (chain, is_genesis) = match warm.chain.take() {
             Some(chain) => (chain, false),
@@ -110,7 +111,6 @@ impl<'a> RoundRun<'a> {
             verified: circumstances.verified,
             view,
             accounts,
-            ledger: Ledger::of(&chain),
             chain,
             warm,
             leaves,
@@ -118,6 +118,7 @@ impl<'a> RoundRun<'a> {
             is_genesis,
             fees: (0, 0),
             charged: Vec::new(),
+            records: Vec::new(),
         };
         round.chain.round = context.round.0;
         // The host never gives an earlier time than that of the round before.
@@ -135,8 +136,8 @@ impl<'a> RoundRun<'a> {
             round.warm.svm.begin(&slot, &round.accounts);
             round.warm.prepared = Some(slot.slot);
         }
-        round.warm.writers.begin(round.chain.slot);
-        round.ledger = Ledger::of(&round.chain);
+        let places = round.accounts.len();
+        round.warm.ledger.begin(&round.chain, places);
         round.accounts.check()?;
         round.accounts.start();
         Ok(round)
@@ -236,18 +237,18 @@ impl<'a> RoundRun<'a> {
             rules,
             chain,
             places: self.accounts.places().clone(),
-            planner: Planner::default(),
+            planner: &mut self.warm.planner,
         };
         let course = Course {
             workers: self.workers,
             chain,
             svm: &self.warm.svm,
             is_quick: self.warm.is_quick,
-            writers: &self.warm.writers,
             statuses: &mut self.warm.statuses,
             accounts: &mut self.accounts,
-            ledger: &mut self.ledger,
+            ledger: &mut self.warm.ledger,
             fees: &mut self.fees,
+            records: &mut self.records,
             planner: Planner::default(),
         };
         flow::run(gate, course, inputs)
@@ -295,15 +296,15 @@ impl<'a> RoundRun<'a> {
             }
             receipts.push(receipt);
         }
-        let keys = self.accounts.keys_from(0);
-        let (chain, writers) = (&mut self.chain, &mut self.warm.writers);
-        self.ledger.leave(chain, keys, writers);
+        self.warm.ledger.leave(&mut self.chain);
         let (workers, accounts) = (self.workers, &mut self.accounts);
+        let packed = &self.records;
         let pack = || {
-            let part = PackedPart::new(of, records.iter().map(Record::bytes));
+            let bytes = |record: &Record| &packed[record.lane][record.range.clone()];
+            let part = PackedPart::new(of, records.iter().map(bytes));
             (leaf::encode(&part), part)
         };
-        let ((encoded, part), changes) = workers.both(pack, || accounts.finish(workers));
+        let ((encoded, part), changes) = workers.both(pack, || accounts.changes(workers));
         self.write_chain(&part, encoded, reward);
         self.seal(part, changes?, receipts, usage)
     }
@@ -339,6 +340,7 @@ impl<'a> RoundRun<'a> {
             mut warm,
             mut leaves,
             workers,
+            accounts,
             ..
         } = self;
         let added = lamports_added(&changes);
@@ -367,6 +369,7 @@ impl<'a> RoundRun<'a> {
             ..Outcome::default()
         };
         warm.chain = Some(chain);
+        warm.table = accounts.into_table();
         let left = Left {
             parent: self.view.root(),
             warm,

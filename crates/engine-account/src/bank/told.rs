@@ -1,5 +1,7 @@
 //! What is told of a transaction: its receipt and its record.
 
+use smallvec::SmallVec;
+use solana_pubkey::Pubkey;
 use solana_svm_transaction::svm_message::{SVMMessage as _, SVMStaticMessage as _};
 use solana_svm_transaction::svm_transaction::SVMTransaction as _;
 use solana_transaction_error::{TransactionError, TransactionResult};
@@ -95,9 +97,20 @@ impl Records {
             tokens: [tokens_before, tokens_after],
             returned: charged.returned.as_ref(),
         };
-        let written = charged.writes.iter().map(|(key, _)| key);
+        let keys = transaction.account_keys();
+        let written: SmallVec<[&Pubkey; 8]> = charged
+            .writes
+            .iter()
+            .filter_map(|(index, _)| keys.get(*index))
+            .collect();
         let logs = charged.logs.iter().map(|line| &**line);
-        pack_record(&entry, logs, written, &mut self.names, &mut self.bytes);
+        pack_record(
+            &entry,
+            logs,
+            written.into_iter(),
+            &mut self.names,
+            &mut self.bytes,
+        );
     }
 }
 

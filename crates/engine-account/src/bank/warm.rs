@@ -8,23 +8,27 @@ use agave_reserved_account_keys::ReservedAccountKeys;
 use trilith_protocol::Fault;
 use trilith_types::StateRead;
 
-use super::accounts::{Known, nothing_known};
 use super::chain::ChainState;
-use super::cost::Writers;
+use super::cost::Ledger;
 use super::features::{self, InForce};
 use super::leaf;
+use super::plan::Planner;
 use super::processor::Svm;
 use super::profile::Profile;
 use super::statuses::Statuses;
+use super::table::Table;
 
 /// Memory of one version of the state.
 pub(crate) struct Warm {
     /// `None` before the first round.
     pub(crate) chain: Option<ChainState>,
     pub(crate) rules: Rules,
-    pub(crate) known: Arc<Known>,
+    /// Accounts that were read or written lately.
+    pub(crate) table: Table,
     pub(crate) statuses: Statuses,
-    pub(crate) writers: Writers,
+    /// What the slot has taken, by the places in `table`.
+    pub(crate) ledger: Ledger,
+    pub(crate) planner: Planner,
     pub(crate) svm: Svm,
     /// The slot for which `svm` is prepared.
     pub(crate) prepared: Option<u64>,
@@ -73,19 +77,31 @@ impl Warm {
     pub(crate) fn load(view: &dyn StateRead) -> Result<Self, Fault> {
         let rules = Rules::load(view)?;
         let chain: Option<ChainState> = leaf::read(view, leaf::CHAIN, "the chain")?;
-        let writers = match &chain {
-            Some(chain) => Writers::load(view, chain)?,
-            None => Writers::default(),
+        let mut table = Table::default();
+        let ledger = match &chain {
+            Some(chain) => Ledger::load(view, chain, &mut table)?,
+            None => Ledger::default(),
         };
         Ok(Self {
             chain,
-            writers,
+            ledger,
+            planner: Planner::default(),
             svm: Svm::new(&rules)?,
             rules,
-            known: nothing_known(),
+            table,
             statuses: Statuses::load(view)?,
             prepared: None,
             is_quick: true,
         })
+    }
+
+    /// Forgets accounts where there are too many.
+    pub(crate) fn forget(&mut self) {
+        if self.table.is_full() {
+            let ledger = &self.ledger;
+            let (table, places) = self.table.shrink(|place| ledger.is_written(place));
+            self.ledger = ledger.moved(&places);
+            self.table = table;
+        }
     }
 }

@@ -17,11 +17,12 @@ use trilith_types::{StateRead, WriteLogEntry};
 
 use super::{AccountEngine, lock};
 use crate::answer::Desk;
-use crate::bank::accounts::{Accounts, Change, image_writes, lamports_added, nothing_known};
+use crate::bank::accounts::{Accounts, Change, image_writes, lamports_added};
 use crate::bank::chain::ChainState;
 use crate::bank::decode::Verified;
 use crate::bank::features::{self, InForce};
 use crate::bank::leaf;
+use crate::bank::plan::Planner;
 use crate::bank::processor::Svm;
 use crate::bank::round::Left;
 use crate::bank::warm::{Rules, Warm};
@@ -188,8 +189,8 @@ impl AccountEngine {
             let (key, len) = (*key, account.data.len());
             return Err(EditError::TooLarge { key, len });
         }
-        let warm = self.warm_of(view)?;
-        let accounts = Accounts::new(view, warm.known.clone());
+        let mut warm = self.warm_of(view)?;
+        let accounts = Accounts::new(view, std::mem::take(&mut warm.table));
         let mut editing = Editing::begin(warm, accounts)?;
         editing.gates(view, &edit.gates)?;
         for (key, account) in &edit.accounts {
@@ -277,7 +278,8 @@ impl<'a> Editing<'a> {
             mut accounts,
             mut leaves,
         } = self;
-        let changes = accounts.finish(workers)?;
+        let changes = accounts.changes(workers)?;
+        warm.table = accounts.into_table();
         let supply = i128::from(chain.supply) + lamports_added(&changes);
         chain.supply = u64::try_from(supply).map_err(|_| EditError::Supply { supply })?;
         chain.round += 1;
@@ -320,12 +322,15 @@ impl<'a> Editing<'a> {
 impl Warm {
     /// The same memory for an instance that goes on by itself.
     fn fork(&self) -> Self {
+        let ledger = &self.ledger;
+        let (table, places) = self.table.only(|place| ledger.is_written(place));
         Self {
             chain: self.chain.clone(),
             rules: self.rules.clone(),
-            known: nothing_known(),
+            table,
             statuses: self.statuses.clone(),
-            writers: self.writers.clone(),
+            ledger: ledger.moved(&places),
+            planner: Planner::default(),
             svm: self.svm.fork(&|_| true),
             prepared: None,
             is_quick: self.is_quick,

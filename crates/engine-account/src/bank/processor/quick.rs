@@ -5,7 +5,7 @@
 //! here asks for: it reads clocks, counts in places that all threads share, and looks each account
 //! up by its key many times. This loop does what is left over the same parts of the ecosystem (the
 //! context of a transaction, the context of its calls, the checks of payers and of rent), and
-//! hands whatever is not plain to `solana-svm`, together with what was written so far.
+//! leaves whatever is not plain to `solana-svm`.
 //!
 //! *Plain* is a transaction without a durable nonce, none of whose accounts is a loader, a
 //! signature program or the sysvar of instructions, and whose programs are compiled and in force.
@@ -15,8 +15,8 @@
 //! of [`Charged`] and in the error of one that is not charged. Which transactions are plain depends
 //! on what this node has compiled, so any difference would split a network.
 //!
-//! Must not know rounds or lanes: it sees the transactions of one call only. What is kept between
-//! calls is a [`Kit`], which holds nothing of the accounts of a call.
+//! Must not know rounds or lanes: it sees one transaction at a time. What is kept between calls of
+//! [`Svm::quickly`] is a [`Kit`], which holds nothing of the accounts of a call.
 //!
 //! Source of every rule: crate `solana-svm` 4.2.2, `TransactionBatchProcessor`; each function names
 //! the one it follows.
@@ -26,7 +26,6 @@ mod held;
 mod kit;
 mod load;
 mod memory;
-mod over;
 mod tokens;
 mod transfer;
 
@@ -36,6 +35,7 @@ mod tests;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use smallvec::smallvec;
 use solana_account::{AccountSharedData, ReadableAccount, WritableAccount as _};
 use solana_program_runtime::program_cache_entry::{
     ProgramCacheEntry, ProgramCacheEntryOwner, ProgramCacheEntryType,
@@ -47,12 +47,10 @@ use solana_sdk_ids::{
 };
 use solana_svm_transaction::svm_message::SVMMessage;
 use solana_transaction_error::TransactionError;
-use trilith_protocol::Fault;
 
-use super::{Callback, Charged, Checked, Processed, Svm};
+use super::{Callback, Charged, Checked, Processed, Svm, Writes};
 use crate::bank::accounts::Accounts;
 use crate::bank::budget::Limits;
-use crate::bank::decode::Sanitized;
 use crate::bank::lane::Locked;
 use crate::bank::precompile;
 use crate::record::TokenBalance;
@@ -61,7 +59,6 @@ use held::Standing;
 use kit::Kit;
 pub(super) use kit::Kits;
 use load::Loaded;
-use over::Over;
 
 /// Loaders, which can change programs, and the sysvar that is made anew for each transaction.
 const APART: [Pubkey; 5] = [
@@ -73,60 +70,26 @@ const APART: [Pubkey; 5] = [
 ];
 
 impl Svm {
-    /// Runs transactions as [`super::Processor::process`] does where their writes are kept, in
-    /// less time where they are plain. May be called in its place. `locks` holds, for each
-    /// transaction, the places of its accounts.
-    ///
-    /// # Errors
-    /// [`Fault`] if this node failed; what the transactions came to is then unknown.
-    pub(crate) fn process_quickly(
+    /// Lets `work` run transactions in less time where they are plain. `None` where none is.
+    pub(crate) fn quickly<R>(
         &self,
         accounts: &Accounts<'_>,
-        transactions: &[Sanitized],
-        locks: &[&Locked],
-        mut checked: Vec<Result<Checked, TransactionError>>,
-    ) -> Result<Vec<Processed>, Fault> {
+        work: impl FnOnce(&mut Quick<'_, '_>) -> R,
+    ) -> Option<R> {
         if self.rules.profile.is_watched() {
-            return self.process_on(&Callback(accounts), transactions, checked, true);
+            return None;
         }
         let mut kit = self.kits.take(self);
-        let mut done = self.process_plain(accounts, (transactions, locks), &checked, &mut kit);
-        if done.len() < transactions.len() {
-            let rest = checked.split_off(done.len());
-            let callback = Over {
-                held: &kit.held,
-                below: Callback(accounts),
-            };
-            let transactions = &transactions[done.len()..];
-            done.extend(self.process_on(&callback, transactions, rest, true)?);
-        }
-        self.kits.give(kit);
-        Ok(done)
-    }
-
-    /// Runs the first transactions, as far as they are plain.
-    fn process_plain(
-        &self,
-        accounts: &Accounts<'_>,
-        (transactions, locks): (&[Sanitized], &[&Locked]),
-        checked: &[Result<Checked, TransactionError>],
-        kit: &mut Kit,
-    ) -> Vec<Processed> {
         let sysvars = self.batch.sysvar_cache();
-        let mut lane = Lane {
+        let done = work(&mut Quick {
             svm: self,
             accounts,
-            kit,
+            kit: &mut kit,
             sysvars: &sysvars,
-        };
-        let mut done = Vec::with_capacity(transactions.len());
-        for ((transaction, locks), checked) in transactions.iter().zip(locks).zip(checked) {
-            let Some(processed) = lane.process(transaction, locks, checked) else {
-                break;
-            };
-            done.push(processed);
-        }
-        done
+        });
+        drop(sysvars);
+        self.kits.give(kit);
+        Some(done)
     }
 
     /// The compiled program at `key`, if it is the one in force and nothing has to be done for it.
@@ -157,17 +120,19 @@ impl Svm {
     }
 }
 
-/// Transactions of one call on their way through.
-struct Lane<'a, 'b> {
+/// Runs plain transactions one after the other.
+pub(crate) struct Quick<'a, 'b> {
     svm: &'a Svm,
     accounts: &'a Accounts<'b>,
     kit: &'a mut Kit,
     sysvars: &'a SysvarCache,
 }
 
-impl Lane<'_, '_> {
-    /// Runs a transaction; `None` if it is not plain, and then nothing was done.
-    fn process(
+impl Quick<'_, '_> {
+    /// Runs a transaction as [`super::Processor::process`] does where writes are kept; `None` if it
+    /// is not plain, and then nothing was done. What it writes is to be written before the next is
+    /// run. `locks` holds the places of its accounts.
+    pub(crate) fn process(
         &mut self,
         message: &impl SVMMessage,
         locks: &Locked,
@@ -193,7 +158,7 @@ impl Lane<'_, '_> {
                 self.executed(message, execution, loaded.paid)
             }
             Err(error) => {
-                let writes = self.roll_back(message, loaded.paid);
+                let writes = self.roll_back(loaded.paid);
                 empty(Err(error), writes)
             }
         };
@@ -286,16 +251,11 @@ impl Lane<'_, '_> {
     /// Takes over what an executed transaction came to.
     ///
     /// Follows `AccountLoader::update_accounts_for_successful_tx`.
-    fn executed(
-        &mut self,
-        message: &impl SVMMessage,
-        execution: Execution,
-        paid: u64,
-    ) -> Box<Charged> {
+    fn executed(&mut self, message: &impl SVMMessage, execution: Execution, paid: u64) -> Charged {
         let writes = if execution.status.is_ok() {
             self.written(message, execution.accounts, &execution.touched)
         } else {
-            self.roll_back(message, paid)
+            self.roll_back(paid)
         };
         let mut charged = empty(execution.status, writes);
         charged.units = execution.units;
@@ -311,15 +271,15 @@ impl Lane<'_, '_> {
         message: &impl SVMMessage,
         accounts: Vec<(Pubkey, AccountSharedData)>,
         touched: &[bool],
-    ) -> Vec<(Pubkey, AccountSharedData)> {
-        let mut writes = Vec::with_capacity(accounts.len());
-        for (index, (key, account)) in accounts.into_iter().enumerate() {
+    ) -> Writes {
+        let mut writes = Writes::new();
+        for (index, (_, account)) in accounts.into_iter().enumerate() {
             let is_written = touched.get(index).copied().unwrap_or(true)
                 && message.is_writable(index)
                 && (!message.is_invoked(index) || message.is_instruction_account(index));
             if is_written {
                 self.kit.held.put(self.kit.places[index], account.clone());
-                writes.push((key, account));
+                writes.push((index, account));
             }
         }
         writes
@@ -329,16 +289,12 @@ impl Lane<'_, '_> {
     /// left.
     ///
     /// Follows `RollbackAccounts::new` and `AccountLoader::update_accounts_for_failed_tx`.
-    fn roll_back(
-        &mut self,
-        message: &impl SVMMessage,
-        paid: u64,
-    ) -> Vec<(Pubkey, AccountSharedData)> {
+    fn roll_back(&mut self, paid: u64) -> Writes {
         let place = self.kit.places[0];
         let mut payer = self.kit.held.at(place).account.clone().unwrap_or_default();
         payer.set_lamports(paid);
         self.kit.held.put(place, payer.clone());
-        vec![(*message.fee_payer(), payer)]
+        smallvec![(0, payer)]
     }
 
     /// Lamports of all accounts of a transaction, and what the token accounts among them hold.
@@ -372,11 +328,8 @@ fn loader_of(account: &AccountSharedData) -> Option<ProgramCacheEntryOwner> {
 }
 
 /// A charge that says of execution nothing.
-fn empty(
-    status: Result<(), TransactionError>,
-    writes: Vec<(Pubkey, AccountSharedData)>,
-) -> Box<Charged> {
-    Box::new(Charged {
+fn empty(status: Result<(), TransactionError>, writes: Writes) -> Charged {
+    Charged {
         status,
         fees: solana_fee_structure::FeeDetails::default(),
         units: 0,
@@ -387,5 +340,5 @@ fn empty(
         writes,
         balances: Default::default(),
         tokens: Default::default(),
-    })
+    }
 }

@@ -25,9 +25,10 @@ use solana_transaction_error::{AddressLoaderError, TransactionError};
 use trilith_params::account::{LOCKS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_V1_BYTES_MAX};
 
 use super::Sanitized;
-use crate::bank::accounts::{Accounts, nothing_known};
+use crate::bank::accounts::Accounts;
 use crate::bank::decode::{self, Tables};
 use crate::bank::fuzz::Entries;
+use crate::bank::table::Table;
 use crate::bank::{budget, check, leaf};
 
 /// Transactions that are compared.
@@ -502,7 +503,7 @@ fn compare_budget(ours: &Sanitized<'_>, theirs: &SanitizedTransaction, features:
 #[test]
 fn a_transaction_is_what_its_owned_form_is() {
     let state = state();
-    let accounts = Accounts::new(&state, nothing_known());
+    let accounts = Accounts::new(&state, Table::default());
     let sets = [
         (ReservedAccountKeys::default(), FeatureSet::default()),
         (

@@ -130,23 +130,6 @@ impl Held {
         entry.shell = None;
     }
 
-    /// An account that was asked for before.
-    pub(super) fn get(
-        &self,
-        key: &Pubkey,
-        accounts: &Accounts<'_>,
-    ) -> Option<&Option<AccountSharedData>> {
-        let index = match accounts.place_of(key) {
-            Some(place) => {
-                let known = self.by_place.get(place.index());
-                let (_, index) = known.filter(|(call, _)| *call == self.call)?;
-                *index
-            }
-            None => *self.by_key.get(key.as_array())?,
-        };
-        Some(&self.entries[index].account)
-    }
-
     /// Forgets all accounts.
     pub(super) fn clear(&mut self) {
         self.by_key.clear();

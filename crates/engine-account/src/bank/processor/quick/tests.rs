@@ -17,14 +17,14 @@ use solana_transaction_error::TransactionError;
 use trilith_types::state::Visitor;
 use trilith_types::{Hash as Root, Image, ImageId, RuntimeId, StateFault, StateRead, TimeNanos};
 
-use super::Kit;
-use crate::bank::accounts::{Accounts, nothing_known};
+use crate::bank::accounts::{Accounts, Before};
 use crate::bank::budget;
 use crate::bank::decode::{Sanitized, Tables, decode};
 use crate::bank::genesis::Genesis;
 use crate::bank::lane::{Locked, locked};
 use crate::bank::processor::{Checked, Processed, Processor as _, Slot, Svm};
 use crate::bank::sysvar as sysvar_of_bank;
+use crate::bank::table::Table;
 use crate::bank::warm::Rules;
 use crate::token::{TOKEN, TOKEN_2022};
 
@@ -479,7 +479,7 @@ impl Bank<'_> {
     fn new(view: &dyn StateRead) -> Bank<'_> {
         let mut genesis = Genesis::new(wallet(60), None);
         genesis.accounts = accounts();
-        let mut accounts = Accounts::new(view, nothing_known());
+        let mut accounts = Accounts::new(view, Table::default());
         let time = TimeNanos(1_800_000_000_000_000_000);
         let (_, in_force) = genesis.begin(&mut accounts, RuntimeId::test(5), time);
         let rules = Rules::new(in_force);
@@ -550,31 +550,58 @@ impl Bank<'_> {
             bytes.iter().map(|bytes| resolve(bytes)).collect();
         let transactions = &transactions.expect("they were resolved before")[..];
         let locks = locks(&mut self.accounts, transactions);
-        let locks: Vec<&Locked> = locks.iter().collect();
         let expected = self
             .judge
             .process(&self.accounts, transactions, checked.to_vec(), true);
         let expected = expected.expect("it runs");
-        let mut kit = Kit::new(&self.quick, false);
-        let plain = self
-            .quick
-            .process_plain(&self.accounts, (transactions, &locks), checked, &mut kit)
-            .len();
-        let given =
-            self.quick
-                .process_quickly(&self.accounts, transactions, &locks, checked.to_vec());
-        let given = given.expect("it runs");
-        assert_eq!(given.len(), expected.len());
+        let (given, mut written) = self.plain(transactions, &locks, checked);
+        let (plain, rest) = (given.len(), given.len()..transactions.len());
         for (index, (given, expected)) in given.iter().zip(&expected).enumerate() {
             let transaction = &bytes[index];
             assert_eq!(given, expected, "number {index}: {transaction:?}");
         }
-        for charged in expected.iter().flatten() {
-            for (key, account) in &charged.writes {
-                self.accounts.put(*key, account.clone());
+        // What is not plain goes on where the loop stopped.
+        let given = self
+            .quick
+            .process(
+                &self.accounts,
+                &transactions[rest.clone()],
+                checked[rest.clone()].to_vec(),
+                true,
+            )
+            .expect("it runs");
+        assert_eq!(given, expected[rest.clone()]);
+        for (charged, locks) in given.into_iter().zip(&locks[rest]) {
+            for (index, account) in charged.into_iter().flat_map(|charged| charged.writes) {
+                written.extend(self.accounts.put_at(locks[index].0, account));
             }
         }
+        self.accounts.note(written);
         (expected, plain)
+    }
+
+    /// Runs the first transactions of a lane as far as they are plain, and writes what they write.
+    fn plain(
+        &self,
+        transactions: &[Sanitized<'_>],
+        locks: &[Locked],
+        checked: &[Result<Checked, TransactionError>],
+    ) -> (Vec<Processed>, Vec<Before>) {
+        let (mut done, mut written) = (Vec::new(), Vec::new());
+        let ran = self.quick.quickly(&self.accounts, |quick| {
+            for ((transaction, locks), checked) in transactions.iter().zip(locks).zip(checked) {
+                let Some(processed) = quick.process(transaction, locks, checked) else {
+                    return;
+                };
+                for (index, account) in processed.iter().flat_map(|charged| &charged.writes) {
+                    let account = account.clone();
+                    written.extend(self.accounts.put_at(locks[*index].0, account));
+                }
+                done.push(processed);
+            }
+        });
+        assert!(ran.is_some());
+        (done, written)
     }
 }
 

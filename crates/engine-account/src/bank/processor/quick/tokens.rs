@@ -5,10 +5,10 @@ use solana_svm_transaction::svm_message::SVMMessage;
 use spl_generic_token::generic_token::{Account, Mint};
 use spl_generic_token::is_known_spl_token_id;
 
-use super::Lane;
+use super::Quick;
 use crate::record::TokenBalance;
 
-impl Lane<'_, '_> {
+impl Quick<'_, '_> {
     /// Whether the transaction under way names a token program. Only then its token accounts are
     /// looked at.
     pub(super) fn has_tokens(&self) -> bool {
