@@ -202,11 +202,11 @@ impl Session<'_> {
 
     /// The transaction's own status, if it was charged before and is simulated as it is.
     fn known(&self, transaction: &Sanitized, replaced: bool) -> Result<Statuses, Fault> {
-        let mut statuses = Statuses::default();
+        let statuses = Statuses::default();
         let signature = *transaction.signature();
         let known = self.index(|index| index.transaction(&signature).is_some())?;
         if known && !replaced {
-            statuses.insert(self.chain.slot, transaction.message_hash());
+            statuses.insert(transaction.message_hash());
         }
         Ok(statuses)
     }

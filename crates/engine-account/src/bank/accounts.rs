@@ -75,15 +75,45 @@ impl Start<'_> {
     }
 }
 
-/// What an account was before a round that wrote it.
-pub(crate) type Before = (Place, Option<AccountSharedData>);
-
 /// Accounts on top of a view.
 pub(crate) struct Accounts<'a> {
     ground: Arc<Ground<'a>>,
     table: Table,
     /// The accounts that this round wrote, in no order.
-    written: Vec<Before>,
+    written: Vec<Place>,
+}
+
+/// What a round changed.
+#[derive(Default)]
+pub(crate) struct Changes {
+    /// The accounts that are not what they were, ascending by key.
+    pub(crate) list: Vec<Change>,
+    /// How much more lamports there are after them.
+    pub(crate) lamports: i128,
+    /// Whether the data of one of them is or was an image.
+    has_large: bool,
+}
+
+impl Changes {
+    /// Accounts that were written, ascending by key.
+    fn new(list: Vec<Change>) -> Self {
+        let mut changes = Self {
+            list,
+            ..Self::default()
+        };
+        let lamports = |account: &Option<AccountSharedData>| {
+            i128::from(account.as_ref().map_or(0, |account| account.lamports()))
+        };
+        changes.list.retain(|change| {
+            let is_changed = change.before != change.after;
+            if is_changed {
+                changes.lamports += lamports(&change.after) - lamports(&change.before);
+                changes.has_large |= change.is_large;
+            }
+            is_changed
+        });
+        changes
+    }
 }
 
 /// One account that a round changed.
@@ -162,7 +192,7 @@ impl<'a> Accounts<'a> {
     pub(crate) fn start(&mut self) {
         let started = &self.ground.started;
         let mut started = started.write().unwrap_or_else(PoisonError::into_inner);
-        for (place, _) in &self.written {
+        for place in &self.written {
             let key = self.table.key(*place).to_bytes();
             started.insert(key, self.at(*place));
         }
@@ -203,27 +233,23 @@ impl<'a> Accounts<'a> {
     /// Writes an account. One without lamports vanishes.
     pub(crate) fn put(&mut self, key: Pubkey, account: AccountSharedData) {
         let place = self.table.give(&key);
-        let before = self.put_at(place, account);
-        self.written.extend(before);
+        if self.put_at(place, account) {
+            self.written.push(place);
+        }
     }
 
     /// Writes the account that stands at a place. Only one thread at a time may have to do with an
-    /// account that is written. Gives what it was if this round writes it for the first time, which
+    /// account that is written. Says whether this round writes it for the first time, which
     /// [`Self::note`] must learn.
     #[must_use]
-    pub(crate) fn put_at(&self, place: Place, account: AccountSharedData) -> Option<Before> {
+    pub(crate) fn put_at(&self, place: Place, account: AccountSharedData) -> bool {
         let account = (account.lamports() > 0).then_some(account);
-        let before = self.table.put(place, account, |key| self.ground.read(key));
-        before.map(|before| (place, before))
+        self.table.put(place, account, |key| self.ground.read(key))
     }
 
-    /// Learns what [`Self::put_at`] gave.
-    pub(crate) fn note(&mut self, written: Vec<Before>) {
-        if self.written.is_empty() {
-            self.written = written;
-        } else {
-            self.written.extend(written);
-        }
+    /// Learns of accounts that were written for the first time.
+    pub(crate) fn note(&mut self, written: &[Place]) {
+        self.written.extend_from_slice(written);
     }
 
     /// Whether all reads so far succeeded.
@@ -236,33 +262,26 @@ impl<'a> Accounts<'a> {
         fault.clone().map_or(Ok(()), Err)
     }
 
-    /// What the round changed, ascending by key. Accounts written with what they were before are
-    /// left out.
+    /// What the round changed.
     ///
     /// # Errors
     /// The first fault of a read.
-    pub(crate) fn changes(&mut self, workers: &Workers) -> Result<Vec<Change>, Fault> {
+    pub(crate) fn changes(&mut self, workers: &Workers) -> Result<Changes, Fault> {
         self.check()?;
         let table = &self.table;
-        let mut written = std::mem::take(&mut self.written);
-        let mut order: Vec<(u64, usize)> = written
-            .iter()
-            .enumerate()
-            .map(|(index, (place, _))| (first_bytes(table.key(*place)), index))
-            .collect();
-        order.sort_unstable_by(|(first, index), (second, other)| {
-            let key = |index: usize| table.key(written[index].0);
-            first.cmp(second).then_with(|| key(*index).cmp(key(*other)))
-        });
-        let ordered = order
+        let mut written: Vec<(u64, Place)> = std::mem::take(&mut self.written)
             .into_iter()
-            .map(|(_, index)| (written[index].0, written[index].1.take()))
+            .map(|place| (first_bytes(table.key(place)), place))
             .collect();
-        let mut changes = workers.map(GATHERED_LEAST, ordered, |(place, before)| {
-            Change::new(*table.key(place), before, self.at(place))
+        written.sort_unstable_by(|(first, place), (second, other)| {
+            let ties = || table.key(*place).cmp(table.key(*other));
+            first.cmp(second).then_with(ties)
         });
-        changes.retain(|change| change.before != change.after);
-        Ok(changes)
+        let list = workers.map(GATHERED_LEAST, written, |(_, place)| {
+            let [before, after] = table.change(place);
+            Change::new(*table.key(place), before, after)
+        });
+        Ok(Changes::new(list))
     }
 
     /// What is remembered for the next round, which goes on where this one ends.
@@ -277,27 +296,19 @@ fn first_bytes(key: &Pubkey) -> u64 {
     bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
-/// How much more lamports there are after the changes.
-pub(crate) fn lamports_added(changes: &[Change]) -> i128 {
-    let of = |account: &Option<AccountSharedData>| {
-        i128::from(account.as_ref().map_or(0, |account| account.lamports()))
-    };
-    changes
-        .iter()
-        .map(|change| of(&change.after) - of(&change.before))
-        .sum()
-}
-
 /// The changes of images that the changes of accounts ask for, ascending by name. Only pages whose
 /// bytes differ are written; they all lie in one file in memory.
 ///
 /// # Errors
 /// [`Fault`] if that file cannot be made.
-pub(crate) fn image_writes(changes: &[Change]) -> Result<Vec<ImageWrite>, Fault> {
+pub(crate) fn image_writes(changes: &Changes) -> Result<Vec<ImageWrite>, Fault> {
+    if !changes.has_large {
+        return Ok(Vec::new());
+    }
     let mut pages = PageWriter::default();
     let mut writes: Vec<(ImageId, Planned)> = Vec::new();
     // Few accounts are large, and most change nothing but a number.
-    for change in changes.iter().filter(|change| change.is_large) {
+    for change in changes.list.iter().filter(|change| change.is_large) {
         let image = leaf::account_image(&change.key);
         match (large_data(&change.before), large_data(&change.after)) {
             (None, None) => {}

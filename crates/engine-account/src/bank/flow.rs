@@ -23,7 +23,7 @@ use super::accounts::Accounts;
 use super::chain::ChainState;
 use super::cost::{Asking, Ledger};
 use super::decode::{Tables, Verified};
-use super::lane::{self, Arrived, Done, Lane, Ran, Refused, Road};
+use super::lane::{self, Arrived, Lane, Ran, Refused, Road, Told};
 use super::places::Places;
 use super::plan::{self, Level, Planner};
 use super::processor::Svm;
@@ -69,18 +69,17 @@ pub(crate) struct Course<'r, 'a> {
     pub(crate) svm: &'r Svm,
     /// Whether plain transactions are run in less time.
     pub(crate) is_quick: bool,
-    pub(crate) statuses: &'r mut Statuses,
+    pub(crate) statuses: &'r Statuses,
     pub(crate) accounts: &'r mut Accounts<'a>,
     pub(crate) ledger: &'r mut Ledger,
     /// Fees of signatures and priority fees.
     pub(crate) fees: &'r mut (u64, u64),
-    /// What the lanes packed, by their numbers.
-    pub(crate) records: &'r mut Vec<Vec<u8>>,
+    pub(crate) told: Told,
     /// For groups that the slot does not take as a whole.
     pub(crate) planner: Planner,
 }
 
-/// Takes all inputs through the round. What became of them stands in their order.
+/// Takes all inputs through the round. Gives what is told of them.
 ///
 /// # Errors
 /// [`Fault`] if this node failed.
@@ -88,23 +87,25 @@ pub(crate) fn run(
     mut gate: Gate<'_>,
     mut course: Course<'_, '_>,
     inputs: &[Input],
-) -> Result<Vec<Done>, Fault> {
-    let mut done = Vec::with_capacity(inputs.len());
+) -> Result<Told, Fault> {
     let workers = course.workers;
     let mut groups = inputs.chunks(GROUP);
     let mut next = groups.next().map(|inputs| gate.arrive(inputs));
+    let mut first = 0;
     while let Some(group) = next.take() {
         course.meet_accounts();
+        let count = group.waiting.len();
         let inputs = groups.next();
         let (arrived, ran) = workers.both(
             || inputs.map(|inputs| gate.arrive(inputs)),
-            || course.run(group, &mut done),
+            || course.run(first, group),
         );
         ran?;
         next = arrived;
+        first += count;
     }
     course.accounts.check()?;
-    Ok(done)
+    Ok(course.told)
 }
 
 impl Gate<'_> {
@@ -164,8 +165,8 @@ impl Course<'_, '_> {
         self.ledger.extend(self.accounts.len());
     }
 
-    /// Runs the transactions of a group.
-    fn run(&mut self, group: Group<'_>, done: &mut Vec<Done>) -> Result<(), Fault> {
+    /// Runs the transactions of a group whose first input is at this position in the batch.
+    fn run(&mut self, mut first: usize, group: Group<'_>) -> Result<(), Fault> {
         let Group {
             mut waiting,
             levels,
@@ -194,21 +195,20 @@ impl Course<'_, '_> {
             rest = after;
             // The plan of the gate holds for the whole group, and for nothing less.
             let levels = planned.take().filter(|_| rest.is_empty());
-            self.run_some(some, levels, done)?;
+            self.run_some(first, some, levels)?;
+            first += count;
         }
         Ok(())
     }
 
-    /// Runs transactions that the slot takes.
+    /// Runs transactions that the slot takes, the first of which is at this position.
     fn run_some(
         &mut self,
+        first: usize,
         some: &mut [Option<Waiting<'_>>],
         levels: Option<Vec<Level>>,
-        done: &mut Vec<Done>,
     ) -> Result<(), Fault> {
-        let mut results: Vec<Option<Done>> = Vec::new();
-        results.resize_with(some.len(), || None);
-        let numbers = runnable(some, &mut results);
+        let numbers = self.runnable(first, some);
         let levels = levels.unwrap_or_else(|| {
             let all = numbers.iter().filter_map(|number| match &some[*number] {
                 Some(Ok(arrived)) => Some(&**arrived),
@@ -217,12 +217,10 @@ impl Course<'_, '_> {
             plan(&mut self.planner, self.chain, self.ledger.places(), all)
         });
         for level in levels {
-            let first = self.records.len();
             let lanes = lanes(&level, |number| {
-                let position = numbers[number];
-                Some((position, some[position].take()?.ok()?))
+                let place = numbers[number];
+                Some((first + place, some[place].take()?.ok()?))
             });
-            let lanes = lanes.into_iter().enumerate().collect();
             let road = Road {
                 accounts: self.accounts,
                 chain: self.chain,
@@ -230,48 +228,40 @@ impl Course<'_, '_> {
                 svm: self.svm,
                 is_quick: self.is_quick,
             };
-            let ran = self
-                .workers
-                .map(1, lanes, |(lane, members)| road.run(first + lane, members));
+            let ran = self.workers.map(1, lanes, |lane| road.run(lane));
             self.accounts.check()?;
             for ran in ran {
-                self.take(ran?, &mut results);
+                self.take(ran?);
             }
         }
-        done.extend(results.into_iter().flatten());
         Ok(())
     }
 
-    /// Takes what a lane came to.
-    fn take(&mut self, ran: Ran, results: &mut [Option<Done>]) {
-        self.accounts.note(ran.written);
-        self.records.push(ran.records);
-        for (position, done) in ran.done {
-            if let Some(effect) = &done.charged {
-                self.ledger.take(effect.cost, &effect.locks);
-                self.fees.0 = self.fees.0.saturating_add(effect.fees.0);
-                self.fees.1 = self.fees.1.saturating_add(effect.fees.1);
-                self.statuses.insert(self.chain.slot, &effect.message);
-            }
-            results[position] = Some(done);
-        }
-    }
-}
-
-/// Positions in a group of the transactions that are to be run; the results of the others.
-fn runnable(group: &mut [Option<Waiting<'_>>], results: &mut [Option<Done>]) -> Vec<usize> {
-    let mut numbers = Vec::with_capacity(group.len());
-    for (position, (waiting, result)) in group.iter_mut().zip(results).enumerate() {
-        match waiting {
-            Some(Ok(_)) => numbers.push(position),
-            _ => {
-                if let Some(Err(refused)) = waiting.take() {
-                    *result = Some(refused.done());
+    /// Which of the transactions are to be run. The others are refused.
+    fn runnable(&mut self, first: usize, some: &mut [Option<Waiting<'_>>]) -> Vec<usize> {
+        let mut numbers = Vec::with_capacity(some.len());
+        for (place, waiting) in some.iter_mut().enumerate() {
+            match waiting {
+                Some(Ok(_)) => numbers.push(place),
+                _ => {
+                    if let Some(Err(refused)) = waiting.take() {
+                        self.told.refuse(first + place, refused);
+                    }
                 }
             }
         }
+        numbers
     }
-    numbers
+
+    /// Takes what a lane came to.
+    fn take(&mut self, ran: Ran) {
+        self.accounts.note(&ran.written);
+        self.told.take(ran, |effect| {
+            self.ledger.take(effect.cost, &effect.locks);
+            self.fees.0 = self.fees.0.saturating_add(effect.fees.0);
+            self.fees.1 = self.fees.1.saturating_add(effect.fees.1);
+        });
+    }
 }
 
 /// Packs the chains of a level into lanes.

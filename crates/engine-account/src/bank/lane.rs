@@ -11,7 +11,7 @@ use solana_transaction_error::TransactionError;
 use trilith_protocol::{Fault, Input, Receipt};
 use trilith_types::Hash;
 
-use super::accounts::{Accounts, Before};
+use super::accounts::Accounts;
 use super::budget::Limits;
 use super::chain::ChainState;
 use super::decode::{self, Decoded, Sanitized, Tables, Verified};
@@ -96,18 +96,20 @@ impl<'a> Arrived<'a> {
     }
 }
 
-/// What became of an input.
-pub(crate) struct Done {
-    pub(crate) receipt: Receipt,
-    pub(crate) charged: Option<Effect>,
+impl Refused {
+    /// What is answered.
+    pub(crate) fn receipt(self) -> Receipt {
+        receipt(self.hash, Err(self.error))
+    }
 }
 
 /// What a transaction that was charged did, beside writing accounts.
 pub(crate) struct Effect {
-    pub(crate) record: Record,
+    /// Where its packed record stands among those of its lane.
+    range: Range<usize>,
     /// Compute units that were used.
-    pub(crate) units: u64,
-    pub(crate) message: MessageHash,
+    units: u64,
+    message: MessageHash,
     pub(crate) cost: cost::Cost,
     /// Lamports of signatures and of priority.
     pub(crate) fees: (u64, u64),
@@ -115,33 +117,87 @@ pub(crate) struct Effect {
     pub(crate) locks: Locked,
 }
 
-/// Where a packed record stands among those of the round.
-pub(crate) struct Record {
-    /// Number of the lane.
-    pub(crate) lane: usize,
-    /// Where in what the lane packed.
-    pub(crate) range: Range<usize>,
-}
-
-impl Refused {
-    pub(crate) fn done(self) -> Done {
-        Done {
-            receipt: receipt(self.hash, Err(self.error)),
-            charged: None,
-        }
-    }
-}
-
-/// Transactions that are run one after the other, each with its number.
+/// Transactions that are run one after the other, each with its position in the batch.
 pub(crate) type Lane<'b> = Vec<(usize, Box<Arrived<'b>>)>;
 
 /// What the transactions of a lane came to.
 pub(crate) struct Ran {
-    pub(crate) done: Vec<(usize, Done)>,
+    /// By position in the batch.
+    pub(crate) done: Vec<(usize, Receipt, Option<Effect>)>,
     /// Their records, one after the other.
     pub(crate) records: Vec<u8>,
     /// What they wrote for the first time in this round.
-    pub(crate) written: Vec<Before>,
+    pub(crate) written: Vec<Place>,
+}
+
+/// What is told of a batch, by the positions of its inputs.
+pub(crate) struct Told {
+    receipts: Vec<Option<Receipt>>,
+    charged: Vec<Option<Kept>>,
+    /// What the lanes packed.
+    lanes: Vec<Vec<u8>>,
+    /// Compute units that were used.
+    pub(crate) units: u64,
+}
+
+/// What is kept of a transaction that was charged until the round ends.
+#[derive(Clone)]
+struct Kept {
+    message: MessageHash,
+    /// Where its record stands: the number of the lane, and where in what that packed.
+    lane: usize,
+    range: Range<usize>,
+}
+
+impl Told {
+    /// Nothing yet of so many inputs.
+    pub(crate) fn new(count: usize) -> Self {
+        Self {
+            receipts: vec![None; count],
+            charged: vec![None; count],
+            lanes: Vec::new(),
+            units: 0,
+        }
+    }
+
+    /// Learns of an input that was not run.
+    pub(crate) fn refuse(&mut self, position: usize, refused: Refused) {
+        self.receipts[position] = Some(refused.receipt());
+    }
+
+    /// Learns what a lane came to; `take` is given the effects.
+    pub(crate) fn take(&mut self, ran: Ran, mut take: impl FnMut(&Effect)) {
+        let lane = self.lanes.len();
+        self.lanes.push(ran.records);
+        for (position, receipt, effect) in ran.done {
+            self.receipts[position] = Some(receipt);
+            if let Some(effect) = effect {
+                take(&effect);
+                self.units = self.units.saturating_add(effect.units);
+                self.charged[position] = Some(Kept {
+                    message: effect.message,
+                    lane,
+                    range: effect.range,
+                });
+            }
+        }
+    }
+
+    /// The records of the transactions that were charged, in the order of the batch.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        let charged = self.charged.iter().flatten();
+        charged.map(|kept| &self.lanes[kept.lane][kept.range.clone()])
+    }
+
+    /// Their message hashes.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &MessageHash> {
+        self.charged.iter().flatten().map(|kept| &kept.message)
+    }
+
+    /// The receipts of all inputs.
+    pub(crate) fn receipts(self) -> Vec<Receipt> {
+        self.receipts.into_iter().flatten().collect()
+    }
 }
 
 /// What all lanes of a level share.
@@ -155,16 +211,14 @@ pub(crate) struct Road<'a, 'v> {
 }
 
 impl Road<'_, '_> {
-    /// Runs the transactions of a lane, whose number is `lane`, one after the other, and writes
-    /// what they write. No other lane has to do with the same accounts.
+    /// Runs the transactions of a lane one after the other, and writes what they write. No other lane has to do with the same accounts.
     ///
     /// # Errors
     /// [`Fault`] if this node failed.
-    pub(crate) fn run(&self, lane: usize, transactions: Lane<'_>) -> Result<Ran, Fault> {
+    pub(crate) fn run(&self, transactions: Lane<'_>) -> Result<Ran, Fault> {
         let count = transactions.len();
         let mut ran = Running {
-            accounts: self.accounts,
-            lane,
+            road: self,
             records: Records::with_capacity(RECORD_BYTES * count),
             done: Vec::with_capacity(count),
             written: Vec::with_capacity(2 * count),
@@ -175,14 +229,15 @@ impl Road<'_, '_> {
             rest = self
                 .svm
                 .quickly(self.accounts, |quick| {
-                    transactions.find_map(|(number, arrived)| {
+                    transactions.find_map(|(position, mut arrived)| {
                         let checked = self.check(&arrived);
                         match quick.process(&arrived.transaction, &arrived.locks, &checked) {
                             Some(processed) => {
-                                ran.take(number, *arrived, processed);
+                                let run = arrived.run(position);
+                                ran.take(&arrived.transaction, run, processed);
                                 None
                             }
-                            None => Some((number, arrived)),
+                            None => Some((position, arrived)),
                         }
                     })
                 })
@@ -208,16 +263,18 @@ impl Road<'_, '_> {
             .iter()
             .map(|(_, arrived)| self.check(arrived))
             .collect();
-        let (transactions, others): (Vec<_>, Vec<_>) = rest
+        let (transactions, runs): (Vec<_>, Vec<_>) = rest
             .into_iter()
-            .map(|(number, arrived)| arrived.apart(number))
+            .map(|(position, mut arrived)| {
+                let run = arrived.run(position);
+                (arrived.transaction, run)
+            })
             .unzip();
         let processed = self
             .svm
             .process(self.accounts, &transactions, checked, true)?;
-        for ((transaction, other), processed) in transactions.into_iter().zip(others).zip(processed)
-        {
-            ran.take_parts(&transaction, other, processed);
+        for ((transaction, run), processed) in transactions.iter().zip(runs).zip(processed) {
+            ran.take(transaction, run, processed);
         }
         Ok(())
     }
@@ -235,7 +292,7 @@ impl Road<'_, '_> {
 
 /// An input that is run, without its transaction.
 struct Run<'a> {
-    number: usize,
+    position: usize,
     input: &'a Input,
     hash: Hash,
     asked: cost::Cost,
@@ -243,41 +300,35 @@ struct Run<'a> {
 }
 
 impl<'a> Arrived<'a> {
-    /// Its transaction by itself.
-    fn apart(self, number: usize) -> (Sanitized<'a>, Run<'a>) {
-        let run = Run {
-            number,
+    /// What is needed of it once its transaction ran. Takes its locks.
+    fn run(&mut self, position: usize) -> Run<'a> {
+        Run {
+            position,
             input: self.input,
             hash: self.hash,
             asked: self.asked,
-            locks: self.locks,
-        };
-        (self.transaction, run)
+            locks: std::mem::take(&mut self.locks),
+        }
     }
 }
 
 /// A lane under way.
 struct Running<'a, 'v> {
-    accounts: &'a Accounts<'v>,
-    lane: usize,
+    road: &'a Road<'a, 'v>,
     records: Records,
-    done: Vec<(usize, Done)>,
-    written: Vec<Before>,
+    done: Vec<(usize, Receipt, Option<Effect>)>,
+    written: Vec<Place>,
 }
 
 impl Running<'_, '_> {
     /// Takes what a transaction came to.
-    fn take(&mut self, number: usize, arrived: Arrived<'_>, processed: Processed) {
-        let (transaction, run) = arrived.apart(number);
-        self.take_parts(&transaction, run, processed);
-    }
-
-    fn take_parts(&mut self, transaction: &Sanitized<'_>, run: Run<'_>, processed: Processed) {
+    fn take(&mut self, transaction: &Sanitized<'_>, run: Run<'_>, processed: Processed) {
         let hash = run.hash;
         let charged = match processed {
             Ok(charged) => charged,
             Err(error) => {
-                self.done.push((run.number, Refused { hash, error }.done()));
+                let refused = Refused { hash, error };
+                self.done.push((run.position, refused.receipt(), None));
                 return;
             }
         };
@@ -286,31 +337,30 @@ impl Running<'_, '_> {
         let locked = run.locks.iter().map(|(_, is_written)| *is_written);
         self.records
             .add(run.input.bytes(), transaction, &charged, cost.work, locked);
-        let range = start..self.records.bytes.len();
         for (index, account) in charged.writes {
             // Every account of a message has a place.
-            if let Some((place, _)) = run.locks.get(index) {
-                self.written.extend(self.accounts.put_at(*place, account));
+            if let Some((place, _)) = run.locks.get(index)
+                && self.road.accounts.put_at(*place, account)
+            {
+                self.written.push(*place);
             }
         }
-        let done = Done {
-            receipt: receipt(hash, Ok(told::status(&charged.status))),
-            charged: Some(Effect {
-                message: *transaction.message_hash(),
-                cost,
-                units: charged.units,
-                fees: (
-                    charged.fees.transaction_fee(),
-                    charged.fees.prioritization_fee(),
-                ),
-                record: Record {
-                    lane: self.lane,
-                    range,
-                },
-                locks: run.locks,
-            }),
+        let message = *transaction.message_hash();
+        // No other transaction of the level has the same message.
+        self.road.statuses.insert(&message);
+        let effect = Effect {
+            range: start..self.records.bytes.len(),
+            units: charged.units,
+            message,
+            cost,
+            fees: (
+                charged.fees.transaction_fee(),
+                charged.fees.prioritization_fee(),
+            ),
+            locks: run.locks,
         };
-        self.done.push((run.number, done));
+        let receipt = receipt(hash, Ok(told::status(&charged.status)));
+        self.done.push((run.position, receipt, Some(effect)));
     }
 }
 

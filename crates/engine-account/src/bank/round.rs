@@ -10,19 +10,18 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
-use solana_hash::Hash;
 use solana_sdk_ids::system_program;
 use trilith_params::account::{BURN_PERCENT, RECORD_SLOTS};
 use trilith_protocol::root::ActiveFeature;
 use trilith_protocol::{Batch, Fault, Input, Outcome, Receipt, RoundContext, Usage};
 use trilith_types::{StateRead, WriteLog, WriteLogEntry};
 
-use super::accounts::{Accounts, Change, image_writes, lamports_added};
+use super::accounts::{Accounts, Change, Changes, image_writes};
 use super::chain::ChainState;
 use super::decode::{Tables, Verified};
 use super::flow::{self, Course, Gate};
 use super::genesis::Genesis;
-use super::lane::{Done, Record};
+use super::lane::Told;
 use super::plan::Planner;
 use super::processor::{Processor as _, Slot, Svm};
 use super::warm::{Rules, Warm};
@@ -79,10 +78,6 @@ struct RoundRun<'a> {
     is_genesis: bool,
     /// Fees of signatures and priority fees of this round.
     fees: (u64, u64),
-    /// Message hashes of the transactions that were charged.
-    charged: Vec<Hash>,
-    /// What the lanes packed, by their numbers.
-    records: Vec<Vec<u8>>,
 }
 
 impl<'a> RoundRun<'a> {
@@ -117,8 +112,6 @@ impl<'a> RoundRun<'a> {
             round: context.round.0,
             is_genesis,
             fees: (0, 0),
-            charged: Vec::new(),
-            records: Vec::new(),
         };
         round.chain.round = context.round.0;
         // The host never gives an earlier time than that of the round before.
@@ -228,7 +221,7 @@ impl<'a> RoundRun<'a> {
     }
 
     /// Takes the inputs through the round.
-    fn run(&mut self, inputs: &[Input]) -> Result<Vec<Done>, Fault> {
+    fn run(&mut self, inputs: &[Input]) -> Result<Told, Fault> {
         let (rules, chain) = (&self.warm.rules, &self.chain);
         let gate = Gate {
             workers: self.workers,
@@ -244,11 +237,11 @@ impl<'a> RoundRun<'a> {
             chain,
             svm: &self.warm.svm,
             is_quick: self.warm.is_quick,
-            statuses: &mut self.warm.statuses,
+            statuses: &self.warm.statuses,
             accounts: &mut self.accounts,
             ledger: &mut self.warm.ledger,
             fees: &mut self.fees,
-            records: &mut self.records,
+            told: Told::new(inputs.len()),
             planner: Planner::default(),
         };
         flow::run(gate, course, inputs)
@@ -277,7 +270,7 @@ impl<'a> RoundRun<'a> {
         reward
     }
 
-    fn end(mut self, done: Vec<Done>) -> Result<(Outcome, Left), Fault> {
+    fn end(mut self, told: Told) -> Result<(Outcome, Left), Fault> {
         let reward = self.hand_out_fees();
         let of = Of {
             slot: self.chain.slot,
@@ -285,32 +278,24 @@ impl<'a> RoundRun<'a> {
             time: self.chain.time,
             first: u32::try_from(self.chain.slot_transactions).unwrap_or(u32::MAX),
         };
-        let mut records = Vec::with_capacity(done.len());
-        let mut receipts = Vec::with_capacity(done.len());
-        let mut usage = Usage::default();
-        for Done { receipt, charged } in done {
-            if let Some(effect) = charged {
-                usage.instructions = usage.instructions.saturating_add(effect.units);
-                self.charged.push(effect.message);
-                records.push(effect.record);
-            }
-            receipts.push(receipt);
-        }
         self.warm.ledger.leave(&mut self.chain);
         let (workers, accounts) = (self.workers, &mut self.accounts);
-        let packed = &self.records;
         let pack = || {
-            let bytes = |record: &Record| &packed[record.lane][record.range.clone()];
-            let part = PackedPart::new(of, records.iter().map(bytes));
+            let part = PackedPart::new(of, told.records());
             (leaf::encode(&part), part)
         };
         let ((encoded, part), changes) = workers.both(pack, || accounts.changes(workers));
-        self.write_chain(&part, encoded, reward);
+        self.write_chain(&part, encoded, (reward, &told));
+        let usage = Usage {
+            instructions: told.units,
+            ..Usage::default()
+        };
+        let receipts = told.receipts();
         self.seal(part, changes?, receipts, usage)
     }
 
     /// Writes what the round did beside accounts, but for the chain itself.
-    fn write_chain(&mut self, part: &PackedPart, encoded: Vec<u8>, reward: u64) {
+    fn write_chain(&mut self, part: &PackedPart, encoded: Vec<u8>, (reward, told): (u64, &Told)) {
         let count = part.len() as u64;
         let chain = &mut self.chain;
         chain.absorb(self.round, &encoded);
@@ -320,7 +305,11 @@ impl<'a> RoundRun<'a> {
         if count > 0 {
             chain.busy_slot = chain.slot;
             let key = leaf::round_key(leaf::STATUS, chain.slot, self.round);
-            let hashes = statuses::encode(&self.charged);
+            let mut hashes = Vec::with_capacity(32 * part.len());
+            for message in told.messages() {
+                hashes.extend_from_slice(message.as_bytes());
+            }
+            self.warm.statuses.note(chain.slot, &hashes);
             self.leaves.insert(key, Some(hashes));
         }
         let key = leaf::round_key(leaf::PART, chain.slot, self.round);
@@ -331,7 +320,7 @@ impl<'a> RoundRun<'a> {
     fn seal(
         self,
         part: PackedPart,
-        changes: Vec<Change>,
+        changes: Changes,
         receipts: Vec<Receipt>,
         usage: Usage,
     ) -> Result<(Outcome, Left), Fault> {
@@ -343,7 +332,7 @@ impl<'a> RoundRun<'a> {
             accounts,
             ..
         } = self;
-        let added = lamports_added(&changes);
+        let added = changes.lamports;
         let charged = i128::from(self.fees.0) + i128::from(self.fees.1);
         let range = if self.is_genesis {
             0..=i128::from(u64::MAX)
@@ -360,7 +349,7 @@ impl<'a> RoundRun<'a> {
         };
         chain.supply = supply;
         leaves.insert(leaf::CHAIN.to_vec(), Some(leaf::encode(&chain)));
-        let write_log = write_log(workers, &changes, leaves);
+        let write_log = write_log(workers, &changes.list, leaves);
         let outcome = Outcome {
             write_log,
             images: image_writes(&changes)?,
@@ -373,7 +362,7 @@ impl<'a> RoundRun<'a> {
         let left = Left {
             parent: self.view.root(),
             warm,
-            changes,
+            changes: changes.list,
             part,
         };
         Ok((outcome, left))

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use solana_hash::Hash;
 use trilith_params::account::BLOCKHASH_SLOTS;
@@ -13,16 +14,27 @@ use trilith_types::StateRead;
 use super::leaf;
 use crate::keyed::Keyed;
 
-/// Hashes of one leaf of [`leaf::STATUS`].
-pub(crate) fn encode(hashes: &[Hash]) -> Vec<u8> {
-    hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()
-}
+/// Parts of the set, which threads lock for themselves.
+const SHARDS: usize = 32;
 
 /// The set.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Statuses {
-    hashes: Keyed<()>,
+    shards: [Mutex<Keyed<()>>; SHARDS],
     by_slot: BTreeMap<u64, Vec<[u8; 32]>>,
+}
+
+impl Clone for Statuses {
+    fn clone(&self) -> Self {
+        Self {
+            shards: std::array::from_fn(|index| Mutex::new(lock(&self.shards[index]).clone())),
+            by_slot: self.by_slot.clone(),
+        }
+    }
+}
+
+fn lock(shard: &Mutex<Keyed<()>>) -> MutexGuard<'_, Keyed<()>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Statuses {
@@ -31,26 +43,32 @@ impl Statuses {
         let mut statuses = Self::default();
         view.iterate(leaf::STATUS, &mut |key, value| {
             for hash in value.as_chunks::<32>().0 {
-                statuses.add(leaf::slot_of(key).unwrap_or(0), *hash);
+                statuses.insert(&Hash::new_from_array(*hash));
             }
+            statuses.note(leaf::slot_of(key).unwrap_or(0), value);
             ControlFlow::Continue(())
         })?;
         Ok(statuses)
     }
 
-    fn add(&mut self, slot: u64, hash: [u8; 32]) {
-        self.hashes.insert(hash, ());
-        self.by_slot.entry(slot).or_default().push(hash);
+    fn shard(&self, hash: &[u8; 32]) -> MutexGuard<'_, Keyed<()>> {
+        lock(&self.shards[usize::from(hash[0]) % SHARDS])
     }
 
     /// Whether the transaction was charged before.
     pub(crate) fn contains(&self, hash: &Hash) -> bool {
-        self.hashes.contains(hash.as_bytes())
+        self.shard(hash.as_bytes()).contains(hash.as_bytes())
     }
 
-    /// Remembers a transaction of `slot`.
-    pub(crate) fn insert(&mut self, slot: u64, hash: &Hash) {
-        self.add(slot, *hash.as_bytes());
+    /// Remembers a transaction, whose slot [`Self::note`] must learn.
+    pub(crate) fn insert(&self, hash: &Hash) {
+        self.shard(hash.as_bytes()).insert(*hash.as_bytes(), ());
+    }
+
+    /// Learns that transactions were of a slot, by their hashes one after the other.
+    pub(crate) fn note(&mut self, slot: u64, hashes: &[u8]) {
+        let hashes = hashes.as_chunks::<32>().0;
+        self.by_slot.entry(slot).or_default().extend(hashes);
     }
 
     /// Forgets slots whose transactions cannot be accepted any more.
@@ -60,7 +78,7 @@ impl Statuses {
             .into_values()
             .flatten()
         {
-            self.hashes.remove(&hash);
+            self.shard(&hash).remove(&hash);
         }
     }
 }

@@ -31,6 +31,8 @@ struct Entry {
 struct Cell {
     /// What it is, once that was read; `None` inside where there is no account.
     now: Option<Option<AccountSharedData>>,
+    /// What it was before the round `written`.
+    before: Option<AccountSharedData>,
     /// The round that asked for it last, and the one that wrote it last.
     used: u32,
     written: u32,
@@ -140,13 +142,13 @@ impl Table {
         now.clone()
     }
 
-    /// Writes the account at a place. Gives what it was if the round has not written it before.
+    /// Writes the account at a place; whether the round writes it for the first time.
     pub(crate) fn put(
         &self,
         place: Place,
         account: Option<AccountSharedData>,
         read: impl FnOnce(&Pubkey) -> Option<AccountSharedData>,
-    ) -> Option<Option<AccountSharedData>> {
+    ) -> bool {
         let entry = &self.entries[place.index()];
         let mut cell = entry.cell();
         let after = data_bytes(account.as_ref());
@@ -157,10 +159,17 @@ impl Table {
             self.bytes.fetch_add(more, Ordering::Relaxed);
         }
         if cell.written == self.round {
-            return None;
+            return false;
         }
         (cell.used, cell.written) = (self.round, self.round);
-        Some(before.unwrap_or_else(|| read(&entry.key)))
+        cell.before = before.unwrap_or_else(|| read(&entry.key));
+        true
+    }
+
+    /// What an account that the round wrote was before, which is forgotten, and what it is.
+    pub(crate) fn change(&self, place: Place) -> [Option<AccountSharedData>; 2] {
+        let mut cell = self.entries[place.index()].cell();
+        [cell.before.take(), cell.now.clone().flatten()]
     }
 
     /// Whether so much is remembered that something should be forgotten.

@@ -17,7 +17,7 @@ use trilith_types::{StateRead, WriteLogEntry};
 
 use super::{AccountEngine, lock};
 use crate::answer::Desk;
-use crate::bank::accounts::{Accounts, Change, image_writes, lamports_added};
+use crate::bank::accounts::{Accounts, Change, image_writes};
 use crate::bank::chain::ChainState;
 use crate::bank::decode::Verified;
 use crate::bank::features::{self, InForce};
@@ -280,7 +280,7 @@ impl<'a> Editing<'a> {
         } = self;
         let changes = accounts.changes(workers)?;
         warm.table = accounts.into_table();
-        let supply = i128::from(chain.supply) + lamports_added(&changes);
+        let supply = i128::from(chain.supply) + changes.lamports;
         chain.supply = u64::try_from(supply).map_err(|_| EditError::Supply { supply })?;
         chain.round += 1;
         let of = Of {
@@ -295,7 +295,7 @@ impl<'a> Editing<'a> {
         let key = leaf::round_key(leaf::PART, chain.slot, chain.round);
         leaves.insert(key, Some(encoded));
         leaves.insert(leaf::CHAIN.to_vec(), Some(leaf::encode(&chain)));
-        for change in &changes {
+        for change in &changes.list {
             let leaf = change.after.as_ref().map(leaf::encode_account);
             leaves.insert(leaf::account_key(&change.key), leaf);
         }
@@ -306,13 +306,13 @@ impl<'a> Editing<'a> {
             ..Outcome::default()
         };
         warm.chain = Some(chain);
-        warm.forget_programs(&changes);
+        warm.forget_programs(&changes.list);
         // Sysvars may have been written.
         warm.prepared = None;
         let left = Left {
             parent: view.root(),
             warm,
-            changes,
+            changes: changes.list,
             part,
         };
         Ok((outcome, left))

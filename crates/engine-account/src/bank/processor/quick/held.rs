@@ -29,7 +29,7 @@ pub(super) struct Entry {
     /// Whether this is one of the two token programs.
     pub(super) is_token_program: bool,
     /// See [`Self::shell`].
-    shell: Option<AccountSharedData>,
+    shell: Option<Box<AccountSharedData>>,
 }
 
 impl Entry {
@@ -48,13 +48,13 @@ impl Entry {
         let account = self.account.as_ref();
         self.shell.get_or_insert_with(|| {
             let account = account.cloned().unwrap_or_default();
-            AccountSharedData::from(Account {
+            Box::new(AccountSharedData::from(Account {
                 data: Vec::new(),
                 lamports: account.lamports(),
                 owner: *account.owner(),
                 executable: account.executable(),
                 rent_epoch: account.rent_epoch(),
-            })
+            }))
         })
     }
 }
@@ -63,7 +63,7 @@ impl Entry {
 pub(super) struct Held {
     entries: Vec<Entry>,
     /// Of accounts with a place in the round, by that place: the call, and the index in `entries`.
-    by_place: Vec<(u32, usize)>,
+    by_place: Vec<(u32, u32)>,
     /// Indexes of the others.
     by_key: Keyed<usize>,
     /// Number of the call, from 1 on.
@@ -104,9 +104,11 @@ impl Held {
         if *call != self.call {
             self.entries
                 .push(Entry::new(key, accounts.for_thread(place)));
-            (*call, *index) = (self.call, self.entries.len() - 1);
+            // A call holds far fewer accounts.
+            let last = u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX);
+            (*call, *index) = (self.call, last);
         }
-        *index
+        *index as usize
     }
 
     /// The account with an index that [`Self::find`] gave.

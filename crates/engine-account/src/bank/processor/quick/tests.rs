@@ -17,11 +17,12 @@ use solana_transaction_error::TransactionError;
 use trilith_types::state::Visitor;
 use trilith_types::{Hash as Root, Image, ImageId, RuntimeId, StateFault, StateRead, TimeNanos};
 
-use crate::bank::accounts::{Accounts, Before};
+use crate::bank::accounts::Accounts;
 use crate::bank::budget;
 use crate::bank::decode::{Sanitized, Tables, decode};
 use crate::bank::genesis::Genesis;
 use crate::bank::lane::{Locked, locked};
+use crate::bank::places::Place;
 use crate::bank::processor::{Checked, Processed, Processor as _, Slot, Svm};
 use crate::bank::sysvar as sysvar_of_bank;
 use crate::bank::table::Table;
@@ -573,10 +574,11 @@ impl Bank<'_> {
         assert_eq!(given, expected[rest.clone()]);
         for (charged, locks) in given.into_iter().zip(&locks[rest]) {
             for (index, account) in charged.into_iter().flat_map(|charged| charged.writes) {
-                written.extend(self.accounts.put_at(locks[index].0, account));
+                let place = locks[index].0;
+                written.extend(self.accounts.put_at(place, account).then_some(place));
             }
         }
-        self.accounts.note(written);
+        self.accounts.note(&written);
         (expected, plain)
     }
 
@@ -586,7 +588,7 @@ impl Bank<'_> {
         transactions: &[Sanitized<'_>],
         locks: &[Locked],
         checked: &[Result<Checked, TransactionError>],
-    ) -> (Vec<Processed>, Vec<Before>) {
+    ) -> (Vec<Processed>, Vec<Place>) {
         let (mut done, mut written) = (Vec::new(), Vec::new());
         let ran = self.quick.quickly(&self.accounts, |quick| {
             for ((transaction, locks), checked) in transactions.iter().zip(locks).zip(checked) {
@@ -594,8 +596,8 @@ impl Bank<'_> {
                     return;
                 };
                 for (index, account) in processed.iter().flat_map(|charged| &charged.writes) {
-                    let account = account.clone();
-                    written.extend(self.accounts.put_at(locks[*index].0, account));
+                    let (place, account) = (locks[*index].0, account.clone());
+                    written.extend(self.accounts.put_at(place, account).then_some(place));
                 }
                 done.push(processed);
             }
