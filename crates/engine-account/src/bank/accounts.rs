@@ -15,7 +15,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use solana_account::{Account, AccountSharedData, ReadableAccount};
 use solana_pubkey::Pubkey;
 use trilith_protocol::{Fault, ImageChange, ImageWrite};
-use trilith_types::{ImageId, PAGE_BYTES, PageFile, PageRun, StateRead};
+use trilith_types::{ImageId, PAGE_BYTES, PageFile, PageRun, StateRead, WriteLogEntry};
 
 use super::leaf;
 use super::places::{Place, Places};
@@ -23,8 +23,8 @@ use super::table::Table;
 use crate::keyed::Keyed;
 use crate::parallel::Workers;
 
-/// Fewest accounts whose changes a thread gathers.
-const GATHERED_LEAST: usize = 256;
+/// Accounts whose changes a thread gathers at a time.
+const GATHERED: usize = 256;
 
 /// Most bytes of data that are copied for a thread.
 const COPIED_BYTES_MAX: usize = 1_024;
@@ -88,6 +88,8 @@ pub(crate) struct Accounts<'a> {
 pub(crate) struct Changes {
     /// The accounts that are not what they were, ascending by key.
     pub(crate) list: Vec<Change>,
+    /// Their leaves, in the same order.
+    pub(crate) leaves: Vec<WriteLogEntry>,
     /// How much more lamports there are after them.
     pub(crate) lamports: i128,
     /// Whether the data of one of them is or was an image.
@@ -95,24 +97,43 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// Accounts that were written, ascending by key.
-    fn new(list: Vec<Change>) -> Self {
-        let mut changes = Self {
-            list,
+    fn with_capacity(count: usize) -> Self {
+        Self {
+            list: Vec::with_capacity(count),
+            leaves: Vec::with_capacity(count),
             ..Self::default()
-        };
+        }
+    }
+
+    /// Adds an account unless it is what it was.
+    fn add(
+        &mut self,
+        key: Pubkey,
+        before: Option<AccountSharedData>,
+        after: Option<AccountSharedData>,
+    ) {
+        if before == after {
+            return;
+        }
         let lamports = |account: &Option<AccountSharedData>| {
             i128::from(account.as_ref().map_or(0, |account| account.lamports()))
         };
-        changes.list.retain(|change| {
-            let is_changed = change.before != change.after;
-            if is_changed {
-                changes.lamports += lamports(&change.after) - lamports(&change.before);
-                changes.has_large |= change.is_large;
-            }
-            is_changed
+        self.leaves.push(WriteLogEntry {
+            key: leaf::account_key(&key),
+            value: after.as_ref().map(leaf::encode_account),
         });
-        changes
+        self.lamports += lamports(&after) - lamports(&before);
+        let change = Change::new(key, before, after);
+        self.has_large |= change.is_large;
+        self.list.push(change);
+    }
+
+    /// Adds changes of accounts with higher keys.
+    fn append(&mut self, mut more: Self) {
+        self.list.append(&mut more.list);
+        self.leaves.append(&mut more.leaves);
+        self.lamports += more.lamports;
+        self.has_large |= more.has_large;
     }
 }
 
@@ -277,11 +298,19 @@ impl<'a> Accounts<'a> {
             let ties = || table.key(*place).cmp(table.key(*other));
             first.cmp(second).then_with(ties)
         });
-        let list = workers.map(GATHERED_LEAST, written, |(_, place)| {
-            let [before, after] = table.change(place);
-            Change::new(*table.key(place), before, after)
+        let parts = workers.map(1, written.chunks(GATHERED).collect(), |part| {
+            let mut changes = Changes::with_capacity(part.len());
+            for (_, place) in part {
+                let [before, after] = table.change(*place);
+                changes.add(*table.key(*place), before, after);
+            }
+            changes
         });
-        Ok(Changes::new(list))
+        let mut changes = Changes::with_capacity(written.len());
+        for part in parts {
+            changes.append(part);
+        }
+        Ok(changes)
     }
 
     /// What is remembered for the next round, which goes on where this one ends.

@@ -33,14 +33,14 @@ use crate::keyed::Keyed;
 use crate::parallel::Workers;
 
 /// Fewest inputs that a thread decodes at a time.
-const DECODED_LEAST: usize = 32;
+const DECODED_LEAST: usize = 16;
 
 /// Inputs that go through the steps of a round together: enough for all threads, few enough that
 /// what one step leaves is still in the processor's caches in the next. It changes no result.
 const GROUP: usize = 512;
 
 /// Transactions that are run together on one thread, unless a chain is longer.
-const LANE: usize = 64;
+const LANE: usize = 16;
 
 /// An input before it is run.
 type Waiting<'b> = Result<Box<Arrived<'b>>, Refused>;

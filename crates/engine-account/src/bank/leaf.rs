@@ -77,13 +77,15 @@ pub fn is_large(len: usize) -> bool {
 pub(crate) fn encode_account(account: &AccountSharedData) -> Vec<u8> {
     let data = account.data();
     let large = is_large(data.len());
-    let mut leaf = Vec::with_capacity(ACCOUNT_HEAD_BYTES + if large { 0 } else { data.len() });
-    leaf.push(if large { IMAGE } else { INLINE });
-    leaf.extend_from_slice(&account.lamports().to_le_bytes());
-    leaf.extend_from_slice(&account.rent_epoch().to_le_bytes());
-    leaf.extend_from_slice(account.owner().as_array());
-    leaf.push(u8::from(account.executable()));
-    leaf.extend_from_slice(&(data.len() as u64).to_le_bytes());
+    let mut head = [0; ACCOUNT_HEAD_BYTES];
+    head[0] = if large { IMAGE } else { INLINE };
+    head[1..9].copy_from_slice(&account.lamports().to_le_bytes());
+    head[9..17].copy_from_slice(&account.rent_epoch().to_le_bytes());
+    head[17..49].copy_from_slice(account.owner().as_array());
+    head[49] = u8::from(account.executable());
+    head[50..58].copy_from_slice(&(data.len() as u64).to_le_bytes());
+    let mut leaf = Vec::with_capacity(head.len() + if large { 0 } else { data.len() });
+    leaf.extend_from_slice(&head);
     if !large {
         leaf.extend_from_slice(data);
     }

@@ -30,9 +30,6 @@ use crate::packed::{Of, PackedPart};
 use crate::parallel::Workers;
 use crate::record::BlockHeader;
 
-/// Fewest changes of which a thread makes leaves at a time.
-const LEAVES_LEAST: usize = 64;
-
 /// What a round leaves for the caches, beside its outcome.
 pub(crate) struct Left {
     /// The state it started from.
@@ -328,7 +325,6 @@ impl<'a> RoundRun<'a> {
             mut chain,
             mut warm,
             mut leaves,
-            workers,
             accounts,
             ..
         } = self;
@@ -349,10 +345,10 @@ impl<'a> RoundRun<'a> {
         };
         chain.supply = supply;
         leaves.insert(leaf::CHAIN.to_vec(), Some(leaf::encode(&chain)));
-        let write_log = write_log(workers, &changes.list, leaves);
+        let images = image_writes(&changes)?;
         let outcome = Outcome {
-            write_log,
-            images: image_writes(&changes)?,
+            write_log: write_log(changes.leaves, leaves),
+            images,
             receipts,
             usage,
             ..Outcome::default()
@@ -369,29 +365,16 @@ impl<'a> RoundRun<'a> {
     }
 }
 
-/// What becomes an entry of the write log.
-enum Written<'c> {
-    Account(&'c Change),
-    Leaf(Vec<u8>, Option<Vec<u8>>),
-}
-
-/// The changes of accounts, which ascend by key, and the other leaves, ascending by key.
-fn write_log(
-    workers: &Workers,
-    changes: &[Change],
+/// The leaves of accounts and the others, ascending by key.
+pub(crate) fn write_log(
+    accounts: Vec<WriteLogEntry>,
     mut leaves: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 ) -> WriteLog {
     let after = leaves.split_off(leaf::ACCOUNT);
-    let leaf = |(key, value)| Written::Leaf(key, value);
-    let mut written = Vec::with_capacity(leaves.len() + changes.len() + after.len());
-    written.extend(leaves.into_iter().map(leaf));
-    written.extend(changes.iter().map(Written::Account));
-    written.extend(after.into_iter().map(leaf));
-    workers.map(LEAVES_LEAST, written, |written| match written {
-        Written::Account(change) => WriteLogEntry {
-            key: leaf::account_key(&change.key),
-            value: change.after.as_ref().map(leaf::encode_account),
-        },
-        Written::Leaf(key, value) => WriteLogEntry { key, value },
-    })
+    let entry = |(key, value)| WriteLogEntry { key, value };
+    let mut log = Vec::with_capacity(leaves.len() + accounts.len() + after.len());
+    log.extend(leaves.into_iter().map(entry));
+    log.extend(accounts);
+    log.extend(after.into_iter().map(entry));
+    log
 }

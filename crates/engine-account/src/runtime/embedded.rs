@@ -13,7 +13,7 @@ use solana_pubkey::Pubkey;
 use solana_sdk_ids::{bpf_loader, bpf_loader_deprecated, bpf_loader_upgradeable, native_loader};
 use thiserror::Error;
 use trilith_protocol::{Fault, Outcome};
-use trilith_types::{StateRead, WriteLogEntry};
+use trilith_types::StateRead;
 
 use super::{AccountEngine, lock};
 use crate::answer::Desk;
@@ -24,7 +24,7 @@ use crate::bank::features::{self, InForce};
 use crate::bank::leaf;
 use crate::bank::plan::Planner;
 use crate::bank::processor::Svm;
-use crate::bank::round::Left;
+use crate::bank::round::{Left, write_log};
 use crate::bank::warm::{Rules, Warm};
 use crate::gates;
 use crate::packed::{Of, PackedPart};
@@ -295,14 +295,10 @@ impl<'a> Editing<'a> {
         let key = leaf::round_key(leaf::PART, chain.slot, chain.round);
         leaves.insert(key, Some(encoded));
         leaves.insert(leaf::CHAIN.to_vec(), Some(leaf::encode(&chain)));
-        for change in &changes.list {
-            let leaf = change.after.as_ref().map(leaf::encode_account);
-            leaves.insert(leaf::account_key(&change.key), leaf);
-        }
-        let entry = |(key, value)| WriteLogEntry { key, value };
+        let images = image_writes(&changes)?;
         let outcome = Outcome {
-            write_log: leaves.into_iter().map(entry).collect(),
-            images: image_writes(&changes)?,
+            write_log: write_log(changes.leaves, leaves),
+            images,
             ..Outcome::default()
         };
         warm.chain = Some(chain);

@@ -173,8 +173,8 @@ impl Quick<'_, '_> {
     /// Finds the accounts of a transaction; whether all of them are plain.
     fn find(&mut self, message: &impl SVMMessage, locks: &Locked) -> bool {
         self.kit.places.clear();
-        for (key, (place, _)) in message.account_keys().iter().zip(locks) {
-            let place = self.kit.held.find_at(*place, key, self.accounts);
+        for (key, lock) in message.account_keys().iter().zip(locks) {
+            let place = self.kit.held.find_locked(*lock, key, self.accounts);
             if self.kit.held.at(place).standing == Standing::Unknown {
                 self.judge(place, key);
             }

@@ -95,15 +95,30 @@ impl Held {
     }
 
     /// The index of an account that has this place.
-    pub(super) fn find_at(&mut self, place: Place, key: &Pubkey, accounts: &Accounts<'_>) -> usize {
+    fn find_at(&mut self, place: Place, key: &Pubkey, accounts: &Accounts<'_>) -> usize {
+        self.find_locked((place, false), key, accounts)
+    }
+
+    /// The index of an account that has this place, and whether it is locked for writing: then no
+    /// other thread has to do with it.
+    pub(super) fn find_locked(
+        &mut self,
+        (place, is_written): (Place, bool),
+        key: &Pubkey,
+        accounts: &Accounts<'_>,
+    ) -> usize {
         let at = place.index();
         if self.by_place.len() <= at {
             self.by_place.resize((at + 1).next_power_of_two(), (0, 0));
         }
         let (call, index) = &mut self.by_place[at];
         if *call != self.call {
-            self.entries
-                .push(Entry::new(key, accounts.for_thread(place)));
+            let account = if is_written {
+                accounts.at(place)
+            } else {
+                accounts.for_thread(place)
+            };
+            self.entries.push(Entry::new(key, account));
             // A call holds far fewer accounts.
             let last = u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX);
             (*call, *index) = (self.call, last);
