@@ -21,6 +21,14 @@ impl<V> Keyed<V> {
         self.0.get(key)
     }
 
+    pub(crate) fn get_mut(&mut self, key: &[u8; 32]) -> Option<&mut V> {
+        self.0.get_mut(key)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn reserve(&mut self, more: usize) {
         self.0.reserve(more);
     }

@@ -130,6 +130,8 @@ pub(crate) struct Svm {
     slot: u64,
     /// What plain transactions are run with.
     kits: quick::Kits,
+    /// Programs for short stacks, which instances may share.
+    shallow: Arc<quick::Shallow>,
 }
 
 impl Svm {
@@ -143,7 +145,7 @@ impl Svm {
             let program = builtin.program_id;
             return Err(Fault(format!("nothing watches the program {program}")));
         }
-        let programs = system_calls(rules)?;
+        let programs = system_calls(rules, &bounds(rules))?;
         Ok(Self::with_environment(rules.clone(), programs))
     }
 
@@ -186,6 +188,7 @@ impl Svm {
             environment,
             slot: 0,
             kits: quick::Kits::default(),
+            shallow: Arc::default(),
         }
     }
 
@@ -207,21 +210,26 @@ impl Svm {
     }
 }
 
-/// The system calls in force.
+/// How deep programs may go, among others.
+fn bounds(rules: &Rules) -> SVMTransactionExecutionBudget {
+    if rules.profile.is_watched() {
+        return budget::classic_bounds();
+    }
+    let raised = rules.features.snapshot().raise_cpi_nesting_limit_to_8;
+    SVMTransactionExecutionBudget::new_with_defaults(raised)
+}
+
+/// The system calls in force, for programs within bounds.
 ///
 /// # Errors
 /// [`Fault`] if they cannot be registered.
-fn system_calls(rules: &Rules) -> Result<ProgramRuntimeEnvironment, Fault> {
-    let features = &rules.features;
-    let bounds = if rules.profile.is_watched() {
-        budget::classic_bounds()
-    } else {
-        let raised = features.snapshot().raise_cpi_nesting_limit_to_8;
-        SVMTransactionExecutionBudget::new_with_defaults(raised)
-    };
+fn system_calls(
+    rules: &Rules,
+    bounds: &SVMTransactionExecutionBudget,
+) -> Result<ProgramRuntimeEnvironment, Fault> {
     solana_syscalls::create_program_runtime_environment(
-        &features.runtime_features(),
-        &bounds,
+        &rules.features.runtime_features(),
+        bounds,
         false,
         false,
     )

@@ -13,7 +13,7 @@ use solana_pubkey::Pubkey;
 use super::places::{Place, Places};
 
 /// Bytes of accounts that are remembered. Not a consensus number.
-const BYTES_MAX: u64 = 512 * 1024 * 1024;
+pub(crate) const BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// Bytes that an account takes beside its data.
 const ENTRY_BYTES: u64 = 256;
@@ -178,9 +178,9 @@ impl Table {
         entries + self.bytes.load(Ordering::Relaxed) > BYTES_MAX
     }
 
-    /// A table of the accounts used last, up to half of what may be remembered, and of those at the
-    /// places that `stays` names. With it come the places they had, in the order of the new ones.
-    pub(crate) fn shrink(&self, stays: impl Fn(usize) -> bool) -> (Self, Vec<usize>) {
+    /// A table of the accounts used last, up to `most` bytes, and of those at the places that `stays`
+    /// names. With it come the places they had, in the order of the new ones.
+    pub(crate) fn shrink(&self, most: u64, stays: impl Fn(usize) -> bool) -> (Self, Vec<usize>) {
         let mut newest: Vec<(u32, usize)> = (0..self.entries.len())
             .map(|index| (self.entries[index].cell().used, index))
             .collect();
@@ -189,7 +189,7 @@ impl Table {
         let mut is_kept = vec![false; self.entries.len()];
         for (_, index) in newest {
             bytes += ENTRY_BYTES + self.entries[index].data_bytes();
-            is_kept[index] = bytes <= BYTES_MAX / 2 || stays(index);
+            is_kept[index] = bytes <= most || stays(index);
         }
         self.only(|index| is_kept[index])
     }
@@ -217,5 +217,64 @@ impl Table {
         }
         table.places = Arc::new(RwLock::new(places));
         (table, kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u8) -> Pubkey {
+        Pubkey::new_from_array([number; 32])
+    }
+
+    fn holding(lamports: u64, bytes: usize) -> Option<AccountSharedData> {
+        Some(AccountSharedData::new(lamports, bytes, &key(0)))
+    }
+
+    fn unread(key: &Pubkey) -> Option<AccountSharedData> {
+        panic!("{key} is read")
+    }
+
+    /// Five accounts of a round; the first is not known, the last is used later than the others.
+    fn table() -> Table {
+        let mut table = Table::default();
+        table.begin();
+        let places: Vec<Place> = (0..5).map(|number| table.give(&key(number))).collect();
+        for (place, number) in places.iter().zip(0..5).skip(1) {
+            assert!(table.put(*place, holding(number, 100), |_| None));
+            assert!(!table.put(*place, holding(number + 1, 100), unread));
+            let changed = table.change(*place);
+            assert_eq!(changed, [None, holding(number + 1, 100)]);
+        }
+        table.begin();
+        assert_eq!(table.at(places[4], unread), holding(5, 100));
+        table
+    }
+
+    #[test]
+    fn what_an_account_was_is_what_it_was_when_the_round_began() {
+        let table = table();
+        let place = table.place_of(&key(2)).expect("a place");
+        assert!(table.put(place, None, unread));
+        assert!(!table.put(place, holding(9, 3), unread));
+        assert_eq!(table.change(place), [holding(3, 100), holding(9, 3)]);
+        assert_eq!(table.bytes.load(Ordering::Relaxed), 303);
+    }
+
+    #[test]
+    fn what_was_used_last_stays_and_what_must() {
+        let table = table();
+        let most = 2 * (ENTRY_BYTES + 100);
+        let (shrunk, places) = table.shrink(most, |place| place == 1);
+        assert_eq!(places, [1, 3, 4]);
+        for (number, had) in places.into_iter().enumerate() {
+            let place = shrunk.place_of(&key(had as u8)).expect("a place");
+            assert_eq!(place.index(), number);
+            assert_eq!(shrunk.at(place, unread), holding(had as u64 + 1, 100));
+        }
+        assert_eq!(shrunk.place_of(&key(2)), None);
+        assert_eq!(shrunk.bytes.load(Ordering::Relaxed), 300);
+        assert!(!shrunk.is_full());
     }
 }

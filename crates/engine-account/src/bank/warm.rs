@@ -16,7 +16,7 @@ use super::plan::Planner;
 use super::processor::Svm;
 use super::profile::Profile;
 use super::statuses::Statuses;
-use super::table::Table;
+use super::table::{BYTES_MAX, Table};
 
 /// Memory of one version of the state.
 pub(crate) struct Warm {
@@ -99,7 +99,9 @@ impl Warm {
     pub(crate) fn forget(&mut self) {
         if self.table.is_full() {
             let ledger = &self.ledger;
-            let (table, places) = self.table.shrink(|place| ledger.is_written(place));
+            let (table, places) = self
+                .table
+                .shrink(BYTES_MAX / 2, |place| ledger.is_written(place));
             self.ledger = ledger.moved(&places);
             self.table = table;
         }

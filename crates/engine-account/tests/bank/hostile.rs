@@ -110,6 +110,42 @@ fn recursion_is_halted_within_programs_and_between_them() {
     }
 }
 
+/// Programs that are run often are run on short stacks at first, and on long ones if those do not
+/// do. One of the two replicas has no short ones.
+#[test]
+fn programs_that_are_run_often_go_as_deep_as_ever() {
+    let mut network = stage(Profile::Today, Vec::new());
+    let alice = keypair(10);
+    let accounts = [(OTHER, false)];
+    let nested = |script: Script| Script::default().invoke(0, &[], &script.0).on(&accounts);
+    for _ in 0..20 {
+        network.pass(1);
+        network.succeed(&[nested(Script::default().recurse(1))], &[&alice]);
+    }
+    // A frame of 4 KiB and a gap of the same length, as often as calls may be nested.
+    let frame = |number: u64| 0x2_0000_0000 + number * 0x2000 + 8;
+    let mut ends = [0, 0];
+    for depth in [2, 3, 5, 6, 7, 8, 9, 30, 59, 60, 61, 62, 63, 64, 70] {
+        for script in [
+            Script::default().recurse(depth),
+            Script::default().store(frame(depth), 7),
+        ] {
+            for call in [script.clone().on(&accounts), nested(script)] {
+                network.pass(1);
+                let record = network.send(&[call], &[&alice]);
+                if depth <= 59 {
+                    assert_eq!(record.status, Ok(()), "{depth}: {:#?}", record.logs);
+                } else if depth >= 64 {
+                    let error = Error::ProgramFailedToComplete;
+                    assert_eq!(record.status, failed(0, error), "{depth}");
+                }
+                ends[usize::from(record.status.is_ok())] += 1;
+            }
+        }
+    }
+    assert!(ends.iter().all(|count| *count >= 8), "{ends:?}");
+}
+
 /// A chain may be short and have many links: a transaction runs at most 64 instructions, those that
 /// programs call included.
 #[test]

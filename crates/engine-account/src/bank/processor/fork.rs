@@ -23,6 +23,7 @@ impl Svm {
     pub(crate) fn fork(&self, keep: &dyn Fn(&Pubkey) -> bool) -> Self {
         let mut fork = Self::with_environment(self.rules.clone(), self.programs.clone());
         fork.adopt(self, keep);
+        fork.shallow = self.shallow.clone();
         fork
     }
 

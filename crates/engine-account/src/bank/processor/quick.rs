@@ -26,6 +26,7 @@ mod held;
 mod kit;
 mod load;
 mod memory;
+mod shallow;
 mod tokens;
 mod transfer;
 
@@ -59,6 +60,8 @@ use held::Standing;
 use kit::Kit;
 pub(super) use kit::Kits;
 use load::Loaded;
+pub(super) use shallow::Shallow;
+use shallow::Stacks;
 
 /// Loaders, which can change programs, and the sysvar that is made anew for each transaction.
 const APART: [Pubkey; 5] = [
@@ -154,7 +157,8 @@ impl Quick<'_, '_> {
         let before = self.balances(message, has_tokens);
         let mut charged = match loaded.accounts {
             Ok(accounts) => {
-                let execution = self.execute(message, accounts, limits)?;
+                let execution = self.execute(message, accounts, limits, self.stacks())?;
+                let execution = self.settle(message, limits, execution)?;
                 self.executed(message, execution, loaded.paid)
             }
             Err(error) => {
@@ -193,22 +197,74 @@ impl Quick<'_, '_> {
         let is_apart = APART.contains(key) || precompile::is_precompile(key);
         let account = &self.kit.held.at(place).account;
         let loader = account.as_ref().and_then(loader_of);
-        let is_plain = !is_apart
-            && loader.is_none_or(|loader| {
-                if self.kit.programs.find(key).is_some() {
-                    return true;
-                }
-                let compiled = self.svm.compiled(key, loader);
-                if let Some(entry) = &compiled {
-                    self.kit.programs.replenish(*key, entry.clone());
-                }
-                compiled.is_some()
-            });
+        let is_plain = !is_apart && loader.is_none_or(|loader| self.meet(place, key, loader));
         self.kit.held.at_mut(place).standing = if is_plain {
             Standing::Plain
         } else {
             Standing::Apart
         };
+    }
+
+    /// Finds a program; whether it can be run.
+    fn meet(&mut self, place: usize, key: &Pubkey, loader: ProgramCacheEntryOwner) -> bool {
+        let kept = self.kit.programs.find(key);
+        let Some(entry) = kept.or_else(|| {
+            let entry = self.svm.compiled(key, loader)?;
+            self.kit.programs.replenish(*key, entry.clone());
+            Some(entry)
+        }) else {
+            return false;
+        };
+        let (held, accounts) = (&mut self.kit.held, self.accounts);
+        let code = || {
+            let program = held.at(place).account.as_ref()?;
+            match load::code_address(program) {
+                Some(address) => accounts.get(&address),
+                None => Some(program.clone()),
+            }
+        };
+        let shallow = &self.svm.shallow;
+        let shallow = shallow.find(&self.svm.rules, (key, &entry), code);
+        held.at_mut(place).is_deep = shallow.is_none();
+        if let Some(entry) = shallow {
+            self.kit.shallow.replenish(*key, entry);
+        }
+        true
+    }
+
+    /// How long the stacks of the transaction under way have to be.
+    fn stacks(&self) -> Stacks {
+        let held = &self.kit.held;
+        let mut places = self.kit.places.iter();
+        if places.any(|place| held.at(*place).is_deep) {
+            Stacks::Long
+        } else {
+            Stacks::Short
+        }
+    }
+
+    /// Executes a transaction again if it may have failed for its short stacks; `None` if it turns
+    /// out not to be plain.
+    fn settle(
+        &mut self,
+        message: &impl SVMMessage,
+        limits: &Limits,
+        execution: Execution,
+    ) -> Option<Execution> {
+        if self.stacks() == Stacks::Long || !shallow::is_in_doubt(&execution.status) {
+            return Some(execution);
+        }
+        // What could be loaded a moment ago is loaded again.
+        let accounts = self.load(message, limits).ok()?.accounts.ok()?;
+        let again = self.execute(message, accounts, limits, Stacks::Long)?;
+        if let Err(TransactionError::InstructionError(index, _)) = &execution.status {
+            let mut called = message.program_instructions_iter();
+            if let Some((program, _)) = called.nth(usize::from(*index)) {
+                let shallow = &self.svm.shallow;
+                shallow.learn(program, &again.status, again.units);
+            }
+        }
+        Some(again)
     }
 
     /// Loads what a transaction needs; `Err` if it cannot be charged.
@@ -231,20 +287,26 @@ impl Quick<'_, '_> {
         message: &impl SVMMessage,
         accounts: Vec<(Pubkey, AccountSharedData)>,
         limits: &Limits,
+        stacks: Stacks,
     ) -> Option<Execution> {
         let callback = Callback(self.accounts);
+        let programs = match stacks {
+            Stacks::Short => &mut self.kit.shallow,
+            Stacks::Long => &mut self.kit.programs,
+        };
         let machine = execute::Machine {
             environment: &self.svm.environment,
             calls: &self.kit.calls,
             sysvars: self.sysvars,
             callback: &callback,
-            programs: &mut self.kit.programs,
+            programs,
             timings: &mut self.kit.timings,
             memory: &mut self.kit.memory,
+            stacks,
         };
         let execution = machine.execute(message, accounts, &limits.budget);
         // Nothing plain can change a program; if one was, another has to say what became of it.
-        let modified = self.kit.programs.drain_modified_entries();
+        let modified = programs.drain_modified_entries();
         modified.is_empty().then_some(execution)
     }
 

@@ -29,6 +29,7 @@ use solana_transaction_error::TransactionError;
 use trilith_params::account::LOG_BYTES_MAX;
 
 use super::memory::Small;
+use super::shallow::Stacks;
 use super::transfer;
 use crate::record::{InnerInstruction, InnerInstructions, ReturnData};
 
@@ -55,6 +56,7 @@ pub(super) struct Machine<'a> {
     pub(super) programs: &'a mut ProgramCacheForTxBatch,
     pub(super) timings: &'a mut ExecuteTimings,
     pub(super) memory: &'a mut Small,
+    pub(super) stacks: Stacks,
 }
 
 impl Machine<'_> {
@@ -158,7 +160,7 @@ impl Machine<'_> {
             instructions(message, &mut invoke, self.timings, &mut units)
         } else {
             let (timings, units) = (self.timings, &mut units);
-            self.memory.lend(budget.heap_size, || {
+            self.memory.lend(budget.heap_size, self.stacks, || {
                 instructions(message, &mut invoke, timings, units)
             })
         };

@@ -26,6 +26,8 @@ pub(super) enum Standing {
 pub(super) struct Entry {
     pub(super) account: Option<AccountSharedData>,
     pub(super) standing: Standing,
+    /// Whether it is a program that must have long stacks.
+    pub(super) is_deep: bool,
     /// Whether this is one of the two token programs.
     pub(super) is_token_program: bool,
     /// See [`Self::shell`].
@@ -37,6 +39,7 @@ impl Entry {
         Self {
             account: account.filter(|account| account.lamports() > 0),
             standing: Standing::Unknown,
+            is_deep: false,
             is_token_program: [TOKEN, TOKEN_2022].contains(key),
             shell: None,
         }

@@ -9,7 +9,7 @@ use solana_pubkey::Pubkey;
 use solana_svm::transaction_error_metrics::TransactionErrorMetrics;
 use solana_svm_timings::ExecuteTimings;
 
-use super::super::{Svm, builtins, system_calls};
+use super::super::{Svm, bounds, builtins, system_calls};
 use super::held::Held;
 use super::memory::Small;
 
@@ -20,6 +20,8 @@ pub(in crate::bank::processor) struct Kit {
     builtins: Vec<(Pubkey, Arc<ProgramCacheEntry>)>,
     /// Programs in force, those of the processor and those that were asked for.
     pub(super) programs: ProgramCacheForTxBatch,
+    /// Those of them that may be run on short stacks, and the programs of the processor.
+    pub(super) shallow: ProgramCacheForTxBatch,
     /// The system calls. Programs of the processor count references to them at every call.
     pub(super) calls: ProgramRuntimeEnvironments,
     /// [`Kits::generation`] when `programs` was made.
@@ -84,12 +86,13 @@ impl Kit {
             None
         } else {
             // Where there is no set of its own, that of all does as well.
-            system_calls(&svm.rules).ok()
+            system_calls(&svm.rules, &bounds(&svm.rules)).ok()
         };
         let calls = own.unwrap_or_else(|| svm.programs.clone());
         let mut kit = Self {
             builtins: builtins.collect(),
             programs: ProgramCacheForTxBatch::new(svm.slot),
+            shallow: ProgramCacheForTxBatch::new(svm.slot),
             calls: ProgramRuntimeEnvironments::new(calls.clone(), calls),
             generation: 0,
             held: Held::default(),
@@ -104,8 +107,10 @@ impl Kit {
 
     fn renew(&mut self, slot: u64, generation: u64) {
         self.programs = ProgramCacheForTxBatch::new(slot);
+        self.shallow = ProgramCacheForTxBatch::new(slot);
         for (key, entry) in &self.builtins {
             self.programs.replenish(*key, entry.clone());
+            self.shallow.replenish(*key, entry.clone());
         }
         self.generation = generation;
     }

@@ -201,7 +201,7 @@ impl Loading<'_, '_> {
 ///
 /// Layout: crate `solana-loader-v3-interface` 7.0, `UpgradeableLoaderState::Program`: a 32-bit tag
 /// and a key; what follows is not looked at.
-fn code_address(account: &AccountSharedData) -> Option<Pubkey> {
+pub(super) fn code_address(account: &AccountSharedData) -> Option<Pubkey> {
     if !bpf_loader_upgradeable::check_id(account.owner()) {
         return None;
     }

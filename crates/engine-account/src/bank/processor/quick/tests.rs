@@ -512,14 +512,7 @@ impl Bank<'_> {
         let mut lane = (Vec::new(), Vec::new());
         let count = 1 + random.below(16) as usize;
         while lane.0.len() < count {
-            let message = random.message();
-            let signatures = usize::from(message.header().num_required_signatures);
-            let signatures = vec![Signature::default(); signatures];
-            let transaction = VersionedTransaction {
-                signatures,
-                message,
-            };
-            let bytes = wincode::serialize(&transaction).expect("it has an encoding");
+            let bytes = bytes_of(random.message());
             let Ok(transaction) = decode(&bytes).and_then(|one| one.resolve(&tables)) else {
                 continue;
             };
@@ -607,6 +600,16 @@ impl Bank<'_> {
     }
 }
 
+/// A transaction whose signatures nobody looks at.
+fn bytes_of(message: VersionedMessage) -> Vec<u8> {
+    let signatures = usize::from(message.header().num_required_signatures);
+    let transaction = VersionedTransaction {
+        signatures: vec![Signature::default(); signatures],
+        message,
+    };
+    wincode::serialize(&transaction).expect("it has an encoding")
+}
+
 /// Gives the accounts of transactions places.
 fn locks(accounts: &mut Accounts<'_>, transactions: &[Sanitized<'_>]) -> Vec<Locked> {
     let mut places = accounts.places().write().expect("nobody panicked");
@@ -633,6 +636,8 @@ struct Tally {
     with_tokens: usize,
     truncated: usize,
     returning: usize,
+    /// Banks in which both programs ran on short stacks in the end.
+    with_short_stacks: usize,
     errors: std::collections::BTreeSet<String>,
 }
 
@@ -681,6 +686,8 @@ fn random_transactions_come_to_the_same_as_in_the_processor() {
             let (processed, plain) = bank.run(&bytes, &checked);
             tally.note(&processed, plain);
         }
+        let shallow = [TOKEN, MEMO].map(|program| bank.quick.shallow.has(&program));
+        tally.with_short_stacks += usize::from(shallow == [true; 2]);
     }
     assert!(tally.plain * 2 > tally.transactions, "{tally:#?}");
     let seen = [
@@ -692,6 +699,7 @@ fn random_transactions_come_to_the_same_as_in_the_processor() {
         (tally.with_tokens, 100),
         (tally.truncated, 10),
         (tally.returning, 10),
+        (tally.with_short_stacks, 3),
     ];
     assert!(seen.iter().all(|(seen, least)| seen >= least), "{tally:#?}");
     for error in [
@@ -707,4 +715,102 @@ fn random_transactions_come_to_the_same_as_in_the_processor() {
         let is_seen = tally.errors.iter().any(|seen| seen.starts_with(error));
         assert!(is_seen, "{error}: {:#?}", tally.errors);
     }
+}
+
+/// Transfers, which have a way of their own, at the edges of what they may do.
+#[test]
+fn transfers_come_to_the_same_whatever_they_are_asked() {
+    let view = Nothing;
+    let mut bank = Bank::new(&view);
+    let move_by = |from: Pubkey, to: Pubkey, lamports: u64| {
+        let data = [&2u32.to_le_bytes()[..], &lamports.to_le_bytes()].concat();
+        let accounts = vec![AccountMeta::new(from, true), AccountMeta::new(to, false)];
+        Instruction::new_with_bytes(system_program::ID, &data, accounts)
+    };
+    let budget = |tag: u8, number: u32| {
+        let data = [&[tag][..], &number.to_le_bytes()].concat();
+        Instruction::new_with_bytes(compute_budget::ID, &data, Vec::new())
+    };
+    let (rich, other, fresh) = (wallet(6), wallet(7), at(0x61, 1));
+    let with = |change: &dyn Fn(&mut Instruction)| {
+        let mut instruction = move_by(rich, other, 5);
+        change(&mut instruction);
+        vec![instruction]
+    };
+    let mut cases = vec![
+        vec![move_by(rich, other, 7)],
+        vec![move_by(rich, other, 7), move_by(rich, other, 0)],
+        vec![move_by(rich, other, 0)],
+        vec![move_by(rich, rich, 7)],
+        vec![move_by(rich, other, u64::MAX)],
+        // What is left, or arrives, is too little to stay, or nothing.
+        vec![move_by(rich, fresh, 1)],
+        vec![move_by(rich, fresh, 890_880)],
+        vec![move_by(wallet(8), other, 5_000 * SOL - 5_001)],
+        vec![move_by(wallet(9), other, 5_000 * SOL - 5_000)],
+        // To what must not be written, and from what is no wallet.
+        vec![move_by(rich, TOKEN, 7)],
+        vec![move_by(rich, system_program::ID, 7)],
+        vec![move_by(rich, sysvar::clock::ID, 7)],
+        vec![move_by(mint(0).1, rich, 7)],
+        vec![
+            budget(2, 449),
+            move_by(rich, other, 1),
+            move_by(rich, other, 2),
+        ],
+        vec![
+            budget(2, 450),
+            move_by(rich, other, 1),
+            move_by(rich, other, 2),
+        ],
+        vec![
+            move_by(rich, other, 1),
+            move_by(other, rich, SOL),
+            move_by(rich, fresh, SOL),
+        ],
+        vec![move_by(rich, other, 1), move_by(rich, other, u64::MAX)],
+        std::iter::repeat_n(move_by(rich, other, 1), 64).collect(),
+        std::iter::repeat_n(move_by(rich, other, 1), 40).collect(),
+    ];
+    cases.push(with(&|one| one.data.push(0)));
+    cases.push(with(&|one| one.data.truncate(11)));
+    cases.push(with(&|one| one.data[0] = 3));
+    cases.push(with(&|one| one.accounts.truncate(1)));
+    cases.push(with(&|one| one.accounts[0].is_signer = false));
+    cases.push(with(&|one| one.accounts[1].is_writable = false));
+    cases.push(with(&|one| {
+        one.accounts.push(AccountMeta::new_readonly(fresh, false))
+    }));
+    let mut ends = [0, 0];
+    for (number, instructions) in cases.iter().enumerate() {
+        // Who pays takes part, and then does not.
+        for payer in [
+            instructions[instructions.len() - 1].accounts[0].pubkey,
+            wallet(5),
+        ] {
+            let hash = Hash::new_from_array([number as u8; 32]);
+            let message = Message::new_with_blockhash(instructions, Some(&payer), &hash);
+            let bytes = bytes_of(VersionedMessage::Legacy(message));
+            let tables = Tables::new(&bank.accounts, SLOT, &bank.rules.reserved);
+            let Ok(transaction) = decode(&bytes).and_then(|one| one.resolve(&tables)) else {
+                continue;
+            };
+            let budget = budget::limits(&transaction, &bank.rules).expect("limits");
+            drop(transaction);
+            let checked = Ok(Checked {
+                nonce: None,
+                budget,
+            });
+            let (processed, plain) = bank.run(&[bytes], &[checked]);
+            // The token program is not compiled yet.
+            let names_token = instructions[0]
+                .accounts
+                .iter()
+                .any(|one| one.pubkey == TOKEN);
+            assert_eq!(plain, usize::from(!names_token), "number {number}");
+            let status = processed[0].as_ref().map(|charged| charged.status.is_ok());
+            ends[usize::from(status.unwrap_or(false))] += 1;
+        }
+    }
+    assert!(ends.iter().all(|count| *count >= 14), "{ends:?}");
 }
