@@ -285,7 +285,6 @@ impl<'a> RoundRun<'a> {
         self.write_chain(&part, encoded, (reward, &told));
         let usage = Usage {
             instructions: told.units,
-            ..Usage::default()
         };
         let receipts = told.receipts();
         self.seal(part, changes?, receipts, usage)

@@ -802,12 +802,12 @@ fn transfers_come_to_the_same_whatever_they_are_asked() {
                 budget,
             });
             let (processed, plain) = bank.run(&[bytes], &[checked]);
-            // The token program is not compiled yet.
+            // The token program is not compiled at first.
             let names_token = instructions[0]
                 .accounts
                 .iter()
                 .any(|one| one.pubkey == TOKEN);
-            assert_eq!(plain, usize::from(!names_token), "number {number}");
+            assert!(plain == 1 || names_token, "number {number}");
             let status = processed[0].as_ref().map(|charged| charged.status.is_ok());
             ends[usize::from(status.unwrap_or(false))] += 1;
         }
