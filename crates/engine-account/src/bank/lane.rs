@@ -23,7 +23,7 @@ use super::warm::Rules;
 use super::{check, cost};
 
 /// What a record takes, for the memory that those of a lane are given at first.
-const RECORD_BYTES: usize = 512;
+const RECORD_BYTES: usize = 384;
 
 /// A transaction that may be run.
 pub(crate) struct Arrived<'a> {
@@ -247,12 +247,9 @@ impl Road<'_, '_> {
         if !rest.is_empty() {
             self.run_rest(&mut ran, rest)?;
         }
-        let mut records = ran.records.bytes;
-        // They stay to the end of the round.
-        records.shrink_to_fit();
         Ok(Ran {
             done: ran.done,
-            records,
+            records: ran.records.bytes,
             written: ran.written,
         })
     }

@@ -74,7 +74,8 @@ pub(crate) struct Charged {
     pub(crate) returned: Option<ReturnData>,
     /// Accounts to write, with their positions in the message, in its order.
     pub(crate) writes: Writes,
-    pub(crate) balances: [Vec<u64>; 2],
+    /// Lamports of its accounts before and after, in message order.
+    pub(crate) balances: [SmallVec<[u64; 8]>; 2],
     pub(crate) tokens: [Vec<TokenBalance>; 2],
 }
 
@@ -341,7 +342,7 @@ impl Svm {
                 Err(error) => Ok(Err(error)),
                 Ok(processed) => {
                     let mut charged = charged(processed, transaction);
-                    charged.balances = [balances.0, balances.1];
+                    charged.balances = [balances.0, balances.1].map(SmallVec::from_vec);
                     charged.tokens =
                         [tokens.0, tokens.1].map(|list| list.into_iter().map(token).collect());
                     Ok(Ok(charged))

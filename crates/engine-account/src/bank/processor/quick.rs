@@ -36,7 +36,7 @@ mod tests;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 use solana_account::{AccountSharedData, ReadableAccount, WritableAccount as _};
 use solana_program_runtime::program_cache_entry::{
     ProgramCacheEntry, ProgramCacheEntryOwner, ProgramCacheEntryType,
@@ -366,7 +366,7 @@ impl Quick<'_, '_> {
         &mut self,
         message: &impl SVMMessage,
         has_tokens: bool,
-    ) -> (Vec<u64>, Vec<TokenBalance>) {
+    ) -> (SmallVec<[u64; 8]>, Vec<TokenBalance>) {
         let held = &self.kit.held;
         let lamports = |place: &usize| {
             let account = &held.at(*place).account;
