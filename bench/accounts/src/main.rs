@@ -2,10 +2,15 @@
 //! with ratios. Wall times mean something on a machine that does nothing else; the processor time
 //! beside them, of all threads together, is steadier.
 //!
+//! Each side of a comparison runs in processes of its own, so that neither finds memory that the
+//! other left, and they take turns, so that a machine whose speed changes is as fast for both. A row
+//! shows the median of the processes, each of which gives the median of its batches.
+//!
 //! ```text
 //! accounts-bench [--quick] [transfers] [tokens] [signed] [durable] [start] [plan]
 //! ```
 
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +63,26 @@ struct Size {
     accounts: u32,
 }
 
+impl Size {
+    fn new(quick: bool) -> Self {
+        if quick {
+            Self {
+                batch: 500,
+                batches: 3,
+                durable: 500,
+                accounts: 20_000,
+            }
+        } else {
+            Self {
+                batch: 5_000,
+                batches: 15,
+                durable: 20_000,
+                accounts: 1_000_000,
+            }
+        }
+    }
+}
+
 /// What is transferred.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
@@ -67,52 +92,26 @@ enum Work {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, name, threads, quick] = &arguments[..]
+        && first == TURN
+    {
+        return turn(name, threads, quick == "true");
+    }
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let names: Vec<&String> = arguments
         .iter()
         .filter(|name| !name.starts_with("--"))
         .collect();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| *wanted == name);
-    let size = if quick {
-        Size {
-            batch: 500,
-            batches: 3,
-            durable: 500,
-            accounts: 20_000,
-        }
-    } else {
-        Size {
-            batch: 5_000,
-            batches: 15,
-            durable: 20_000,
-            accounts: 1_000_000,
-        }
-    };
+    let size = Size::new(quick);
     println!(
         "| what | ours, µs (processor) | LiteSVM, µs (processor) | ours, a second | ratio \
          (processor) | target |"
     );
     println!("|---|---|---|---|---|---|");
-    for (name, work) in [("transfers", Work::Lamports), ("tokens", Work::Tokens)] {
+    for name in ["transfers", "tokens", "signed"] {
         if wanted(name) {
-            let theirs = litesvm(work, &size, false);
-            for (threads, target) in [(1, "0.95"), (2, "1.7")] {
-                let ours = executed(work, &size, threads, Mode::Alone);
-                row(
-                    &format!("{name}, execution alone, {threads} threads"),
-                    ours,
-                    theirs,
-                    target,
-                );
-            }
-        }
-    }
-    if wanted("signed") {
-        let theirs = litesvm(Work::Lamports, &size, true);
-        for (threads, target) in [(1, "-"), (2, "1.4")] {
-            let ours = executed(Work::Lamports, &size, threads, Mode::Signed);
-            let name = format!("transfers, strict signatures, sealed, {threads} threads");
-            row(&name, ours, theirs, target);
+            compare(name, quick);
         }
     }
     if wanted("durable") {
@@ -124,6 +123,81 @@ fn main() {
     if wanted("plan") {
         plan(&size);
     }
+}
+
+/// First argument of a process that takes one turn.
+const TURN: &str = "--turn";
+/// Processes of each side of a comparison.
+const TURNS: usize = 5;
+/// What stands for LiteSVM where others have a number of threads.
+const THEIRS: &str = "0";
+
+/// Compares ours on one thread and on two with LiteSVM.
+fn compare(name: &str, quick: bool) {
+    let (what, targets) = match name {
+        "signed" => ("transfers, strict signatures, sealed", ["-", "1.4"]),
+        "tokens" => ("tokens, execution alone", ["0.95", "1.7"]),
+        _ => ("transfers, execution alone", ["0.95", "1.7"]),
+    };
+    let turns = if quick { 1 } else { TURNS };
+    let sides = [THEIRS, "1", "2"];
+    let mut times = [const { Vec::new() }; 3];
+    for _ in 0..turns {
+        for (side, times) in sides.iter().zip(&mut times) {
+            times.push(ask(name, side, quick));
+        }
+    }
+    let [theirs, one_thread, two_threads] = times.map(|times| one(&times, 1));
+    row(
+        &format!("{what}, 1 threads"),
+        one_thread,
+        theirs,
+        targets[0],
+    );
+    row(
+        &format!("{what}, 2 threads"),
+        two_threads,
+        theirs,
+        targets[1],
+    );
+}
+
+/// Has another process take a turn.
+fn ask(name: &str, side: &str, quick: bool) -> Took {
+    let program = std::env::current_exe().expect("this program has a path");
+    let output = Command::new(program)
+        .args([TURN, name, side, &quick.to_string()])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("it starts");
+    let text = String::from_utf8(output.stdout).expect("numbers");
+    let numbers: Vec<u64> = text
+        .split_whitespace()
+        .map(|number| number.parse().expect("a number"))
+        .collect();
+    assert!(output.status.success() && numbers.len() == 2, "{text}");
+    Took {
+        wall: Duration::from_nanos(numbers[0]),
+        processor: Duration::from_nanos(numbers[1]),
+    }
+}
+
+/// Takes a turn, and prints nanoseconds of a transaction on the wall and of the processor.
+fn turn(name: &str, side: &str, quick: bool) {
+    let size = Size::new(quick);
+    let work = match name {
+        "tokens" => Work::Tokens,
+        _ => Work::Lamports,
+    };
+    let (mode, signatures) = match name {
+        "signed" => (Mode::Signed, true),
+        _ => (Mode::Alone, false),
+    };
+    let took = match side {
+        THEIRS => litesvm(work, &size, signatures),
+        threads => executed(work, &size, threads.parse().expect("threads"), mode),
+    };
+    println!("{} {}", took.wall.as_nanos(), took.processor.as_nanos());
 }
 
 /// A time on the wall, and of the processor on all threads of this process.

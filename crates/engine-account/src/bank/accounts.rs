@@ -7,6 +7,7 @@
 //!
 //! Invariant: accounts without lamports do not exist after a transaction.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -35,9 +36,33 @@ struct Ground<'a> {
     fault: Mutex<Option<Fault>>,
     /// Accounts as they were when transactions began to run, as far as anybody asked.
     started: RwLock<Keyed<Option<AccountSharedData>>>,
+    /// Keys of accounts that were asked for and have no place.
+    without_place: Mutex<BTreeSet<Pubkey>>,
 }
 
 impl Ground<'_> {
+    /// The account as it was when transactions began to run.
+    fn started(&self, key: &Pubkey) -> Option<AccountSharedData> {
+        let started = self.started.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = started.get(key.as_array()) {
+            return account.clone();
+        }
+        drop(started);
+        let account = self.read(key);
+        let mut started = self.started.write().unwrap_or_else(PoisonError::into_inner);
+        started.insert(key.to_bytes(), account.clone());
+        account
+    }
+
+    /// An account without a place, which nobody can have written. The next round knows it.
+    fn unplaced(&self, key: &Pubkey) -> Option<AccountSharedData> {
+        let list = &self.without_place;
+        let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.insert(*key);
+        drop(list);
+        self.started(key)
+    }
+
     /// Reads an account from the view.
     fn read(&self, key: &Pubkey) -> Option<AccountSharedData> {
         leaf::read_account(self.view, key).unwrap_or_else(|fault| {
@@ -55,23 +80,7 @@ pub(crate) struct Start<'a>(Arc<Ground<'a>>);
 impl Start<'_> {
     /// The account; `None` also where it cannot be read, see [`Accounts::check`].
     pub(crate) fn get(&self, key: &Pubkey) -> Option<AccountSharedData> {
-        let started = self
-            .0
-            .started
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(account) = started.get(key.as_array()) {
-            return account.clone();
-        }
-        drop(started);
-        let account = self.0.read(key);
-        let mut started = self
-            .0
-            .started
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        started.insert(key.to_bytes(), account.clone());
-        account
+        self.0.started(key)
     }
 }
 
@@ -175,6 +184,7 @@ impl<'a> Accounts<'a> {
                 view,
                 fault: Mutex::new(None),
                 started: RwLock::default(),
+                without_place: Mutex::default(),
             }),
             table,
             written: Vec::new(),
@@ -205,7 +215,7 @@ impl<'a> Accounts<'a> {
     pub(crate) fn get(&self, key: &Pubkey) -> Option<AccountSharedData> {
         match self.place_of(key) {
             Some(place) => self.at(place),
-            None => self.ground.read(key),
+            None => self.ground.unplaced(key),
         }
     }
 
@@ -228,7 +238,7 @@ impl<'a> Accounts<'a> {
     pub(crate) fn get_for_thread(&self, key: &Pubkey) -> Option<AccountSharedData> {
         match self.place_of(key) {
             Some(place) => self.for_thread(place),
-            None => self.ground.read(key),
+            None => self.ground.unplaced(key),
         }
     }
 
@@ -314,7 +324,13 @@ impl<'a> Accounts<'a> {
     }
 
     /// What is remembered for the next round, which goes on where this one ends.
-    pub(crate) fn into_table(self) -> Table {
+    pub(crate) fn into_table(mut self) -> Table {
+        let list = &self.ground.without_place;
+        let list = list.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in list.iter() {
+            self.table.give(key);
+        }
+        drop(list);
         self.table
     }
 }
