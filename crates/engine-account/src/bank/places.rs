@@ -1,4 +1,5 @@
-//! Places: numbers for the accounts that a round deals with, so that plans and ledgers are lists.
+//! Places: numbers for the accounts that rounds deal with, so that plans and ledgers are lists. They
+//! go from round to round with [`super::table::Table`].
 //!
 //! Places are given while transactions that came before are running. Whether an account has one
 //! already says nothing about it: no result may depend on that.
@@ -7,7 +8,7 @@ use solana_pubkey::Pubkey;
 
 use crate::keyed::Keyed;
 
-/// Where an account stands among those that a round deals with.
+/// Where an account stands among those that rounds deal with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(u32);
 
@@ -22,7 +23,7 @@ impl Place {
     }
 }
 
-/// The places of a round, from 0 on in the order in which they are given.
+/// The places, from 0 on in the order in which they are given.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     by_key: Keyed<Place>,
@@ -41,7 +42,7 @@ impl Places {
         let keys = &mut self.keys;
         *self.by_key.get_or_insert_with(key.as_array(), || {
             keys.push(*key);
-            // A batch holds far fewer accounts.
+            // Far fewer accounts are remembered.
             Place(u32::try_from(keys.len() - 1).unwrap_or(u32::MAX))
         })
     }
