@@ -24,20 +24,23 @@ impl Workers {
     }
 
     /// Gives each item to `work` and returns the results in the order of the items. Threads take
-    /// at least `least` items at a time; fewer than twice as many stay on the thread that asks.
-    /// `work` must give the same for an item on whatever thread and in whatever order.
+    /// `piece` items at a time, so that none has much left when the others are done; fewer than
+    /// twice as many stay on the thread that asks. `work` must give the same for an item on
+    /// whatever thread and in whatever order.
     pub(crate) fn map<T: Send, R: Send>(
         &self,
-        least: usize,
+        piece: usize,
         items: Vec<T>,
         work: impl Fn(T) -> R + Sync + Send,
     ) -> Vec<R> {
-        let is_worth_it = self.threads > 1 && items.len() >= least.max(1).saturating_mul(2);
+        let piece = piece.max(1);
+        let is_worth_it = self.threads > 1 && items.len() >= piece.saturating_mul(2);
         match is_worth_it.then(|| self.pool()).flatten() {
             Some(pool) => pool.install(|| {
                 items
                     .into_par_iter()
-                    .with_min_len(least.max(1))
+                    .with_min_len(piece)
+                    .with_max_len(piece)
                     .map(work)
                     .collect()
             }),
@@ -116,9 +119,9 @@ mod tests {
         let doubled: Vec<u32> = items.iter().map(|item| item * 2).collect();
         for threads in [0, 1, 2, 3, 7] {
             let workers = Workers::new(threads);
-            for least in [0, 1, 16, 99, 200] {
-                let results = workers.map(least, items.clone(), |item| item * 2);
-                assert_eq!(results, doubled, "{threads} threads, {least} least");
+            for piece in [0, 1, 16, 99, 200] {
+                let results = workers.map(piece, items.clone(), |item| item * 2);
+                assert_eq!(results, doubled, "{threads} threads, pieces of {piece}");
             }
             let (first, second) = workers.both(|| items.len(), || doubled.len());
             assert_eq!((first, second), (100, 100));
