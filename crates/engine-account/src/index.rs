@@ -15,7 +15,7 @@ use trilith_params::account::RECORD_SLOTS;
 use trilith_protocol::Fault;
 use trilith_types::{Hash, StateRead};
 
-use crate::bank::accounts::Change;
+use crate::bank::changes::Change;
 use crate::bank::leaf;
 use crate::packed::{PackedError, PackedPart};
 use crate::token::TokenAccount;
@@ -121,11 +121,13 @@ impl Index {
         &mut self,
         parent: Hash,
         root: Hash,
-        changes: &[Change],
+        changes: impl Iterator<Item = Change>,
         part: &PackedPart,
     ) {
         if self.roots.back() != Some(&parent) {
             *self = Self::default();
+            // What accounts were need not be remembered any more.
+            changes.for_each(drop);
             return;
         }
         self.roots.push_back(root);
@@ -358,7 +360,11 @@ mod tests {
         }
 
         fn round(&mut self, owner: Option<Pubkey>) {
-            let change = Change::new(KEY, self.owner.map(owned_by), owner.map(owned_by));
+            let change = Change {
+                key: KEY,
+                before: self.owner.map(owned_by),
+                after: owner.map(owned_by),
+            };
             let (parent, next) = (root(self.round), root(self.round + 1));
             let of = Of {
                 slot: 1,
@@ -367,7 +373,8 @@ mod tests {
                 first: 0,
             };
             let part = PackedPart::new(of, std::iter::empty());
-            self.index.advance(parent, next, &[change], &part);
+            self.index
+                .advance(parent, next, [change].into_iter(), &part);
             self.round += 1;
             self.owner = owner;
             assert!(self.index.serves(&next));

@@ -126,11 +126,12 @@ impl Runtime for AccountEngine {
     }
 
     fn sealed(&self, root: Hash) {
-        let Some(left) = lock(&self.pending).take() else {
+        let Some(mut left) = lock(&self.pending).take() else {
             return;
         };
+        let changes = left.warm.table.take_changes(&left.written);
         self.desk.advance(|index| {
-            index.advance(left.parent, root, &left.changes, &left.part);
+            index.advance(left.parent, root, changes, &left.part);
         });
         *lock(&self.warm) = Some((root, left.warm));
     }

@@ -9,6 +9,7 @@
 //! the ecosystem counts as well, are bounded here by the size of rounds.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::system_program;
@@ -37,6 +38,14 @@ pub(crate) struct Cost {
     pub(crate) work: u64,
     /// Bytes of account data that it asks to allocate.
     pub(crate) data: u64,
+}
+
+impl Cost {
+    /// Adds what another costs.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.work = self.work.saturating_add(other.work);
+        self.data = self.data.saturating_add(other.data);
+    }
 }
 
 /// The most a transaction may cost.
@@ -98,13 +107,13 @@ fn space(data: &[u8]) -> u64 {
 }
 
 /// What a slot has taken. It can be read from the records of the slot again.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Ledger {
     slot: u64,
     /// What all transactions cost.
     taken: Cost,
-    /// Work by the accounts that are written, by place.
-    written: Vec<u64>,
+    /// Work by the accounts that are written, by place. Threads count for the accounts they lock.
+    written: Vec<AtomicU64>,
     /// The same of transactions that were let in and have not run yet.
     expected: Vec<u64>,
 }
@@ -165,7 +174,7 @@ impl Ledger {
         };
         if self.slot != chain.slot {
             self.slot = chain.slot;
-            self.written.fill(0);
+            self.written.iter_mut().for_each(|work| *work.get_mut() = 0);
         }
         self.extend(places);
     }
@@ -173,7 +182,7 @@ impl Ledger {
     /// Learns of accounts that have places now.
     pub(crate) fn extend(&mut self, places: usize) {
         if self.written.len() < places {
-            self.written.resize(places, 0);
+            self.written.resize_with(places, AtomicU64::default);
             self.expected.resize(places, 0);
         }
     }
@@ -185,12 +194,12 @@ impl Ledger {
 
     /// Whether transactions of the slot wrote the account at a place.
     pub(crate) fn is_written(&self, index: usize) -> bool {
-        self.written.get(index).is_some_and(|work| *work > 0)
+        self.work(index) > 0
     }
 
     /// The same for accounts with new places, of which each had the place that stands there.
     pub(crate) fn moved(&self, places: &[usize]) -> Self {
-        let written = |index: &usize| self.written.get(*index).copied().unwrap_or(0);
+        let written = |index: &usize| AtomicU64::new(self.work(*index));
         Self {
             slot: self.slot,
             taken: self.taken,
@@ -199,9 +208,17 @@ impl Ledger {
         }
     }
 
-    fn add(&mut self, place: Place, work: u64) {
-        let sum = &mut self.written[place.index()];
-        *sum = sum.saturating_add(work);
+    /// Work for the account with this index; none if it does not know it.
+    fn work(&self, index: usize) -> u64 {
+        let work = self.written.get(index);
+        work.map_or(0, |work| work.load(Ordering::Relaxed))
+    }
+
+    fn add(&self, place: Place, work: u64) {
+        let sum = &self.written[place.index()];
+        // Nobody else adds to it meanwhile.
+        let more = sum.load(Ordering::Relaxed).saturating_add(work);
+        sum.store(more, Ordering::Relaxed);
     }
 
     /// How many of the transactions, from the first on, the slot takes if each costs what it asks
@@ -245,10 +262,8 @@ impl Ledger {
 
     /// The sum with one more transaction.
     fn room(&self, sum: Cost, asking: &Asking<'_>) -> Result<Cost, TransactionError> {
-        let next = Cost {
-            work: sum.work.saturating_add(asking.cost.work),
-            data: sum.data.saturating_add(asking.cost.data),
-        };
+        let mut next = sum;
+        next.add(asking.cost);
         if next.work > SLOT_UNITS_MAX {
             return Err(TransactionError::WouldExceedMaxBlockCostLimit);
         }
@@ -256,7 +271,9 @@ impl Ledger {
             return Err(TransactionError::WouldExceedAccountDataBlockLimit);
         }
         let is_full = written(asking.locks).any(|place| {
-            let taken = self.written[place.index()].saturating_add(self.expected[place.index()]);
+            let taken = self
+                .work(place.index())
+                .saturating_add(self.expected[place.index()]);
             taken.saturating_add(asking.cost.work) > ACCOUNT_UNITS_MAX
         });
         if is_full {
@@ -265,13 +282,17 @@ impl Ledger {
         Ok(next)
     }
 
-    /// Counts a transaction that was charged.
-    pub(crate) fn take(&mut self, cost: Cost, locks: &[(Place, bool)]) {
-        self.taken.work = self.taken.work.saturating_add(cost.work);
-        self.taken.data = self.taken.data.saturating_add(cost.data);
+    /// Counts a transaction that was charged for the accounts that it locks for writing, while no
+    /// other thread has to do with them. The slot is to [`Self::take`] what it cost.
+    pub(crate) fn count(&self, work: u64, locks: &[(Place, bool)]) {
         for place in written(locks) {
-            self.add(place, cost.work);
+            self.add(place, work);
         }
+    }
+
+    /// Counts for the slot what transactions that were charged cost.
+    pub(crate) fn take(&mut self, cost: Cost) {
+        self.taken.add(cost);
     }
 
     /// Leaves what was taken to the next round of the slot.

@@ -23,31 +23,34 @@ use super::accounts::Accounts;
 use super::chain::ChainState;
 use super::cost::{Asking, Ledger};
 use super::decode::{Tables, Verified};
-use super::lane::{self, Arrived, Lane, Ran, Refused, Road, Told};
+use super::lane::{self, Arrived, Lane, Road, Waiting};
 use super::places::Places;
 use super::plan::{self, Level, Planner};
 use super::processor::Svm;
 use super::statuses::Statuses;
+use super::told::Told;
 use super::warm::Rules;
 use crate::keyed::Keyed;
 use crate::parallel::Workers;
 
-/// Fewest inputs that a thread decodes at a time.
-const DECODED_LEAST: usize = 16;
+/// Inputs that a thread decodes at a time.
+const DECODED: usize = 16;
 
-/// Inputs that go through the steps of a round together: enough for all threads, few enough that
-/// what one step leaves is still in the processor's caches in the next. It changes no result.
-const GROUP: usize = 512;
+/// Most inputs that go through the steps of a round together: enough for all threads, few enough
+/// that what one step leaves is still in the processor's caches in the next, and that a slot takes
+/// them together if each asks for the budget of one instruction. It changes no result.
+const GROUP: usize = 256;
+
+/// Inputs of the first group. Each has twice as many as the one before until there are [`GROUP`], so
+/// that soon after a round began all threads have something to do.
+const FIRST_GROUP: usize = 64;
 
 /// Transactions that are run together on one thread, unless a chain is longer.
 const LANE: usize = 16;
 
-/// An input before it is run.
-type Waiting<'b> = Result<Box<Arrived<'b>>, Refused>;
-
 /// Inputs that arrived, with a plan for those that may be run.
 struct Group<'b> {
-    waiting: Vec<Option<Waiting<'b>>>,
+    waiting: Vec<Waiting<'b>>,
     levels: Vec<Level>,
 }
 
@@ -72,8 +75,6 @@ pub(crate) struct Course<'r, 'a> {
     pub(crate) statuses: &'r Statuses,
     pub(crate) accounts: &'r mut Accounts<'a>,
     pub(crate) ledger: &'r mut Ledger,
-    /// Fees of signatures and priority fees.
-    pub(crate) fees: &'r mut (u64, u64),
     pub(crate) told: Told,
     /// For groups that the slot does not take as a whole.
     pub(crate) planner: Planner,
@@ -89,7 +90,7 @@ pub(crate) fn run(
     inputs: &[Input],
 ) -> Result<Told, Fault> {
     let workers = course.workers;
-    let mut groups = inputs.chunks(GROUP);
+    let mut groups = groups(inputs);
     let mut next = groups.next().map(|inputs| gate.arrive(inputs));
     let mut first = 0;
     while let Some(group) = next.take() {
@@ -108,31 +109,43 @@ pub(crate) fn run(
     Ok(course.told)
 }
 
+/// The groups in which inputs go through a round.
+fn groups(inputs: &[Input]) -> impl Iterator<Item = &[Input]> {
+    let (mut rest, mut size) = (inputs, FIRST_GROUP);
+    std::iter::from_fn(move || {
+        let (group, after) = rest.split_at(size.min(rest.len()));
+        (rest, size) = (after, GROUP.min(2 * size));
+        (!group.is_empty()).then_some(group)
+    })
+}
+
 impl Gate<'_> {
     /// Decodes, verifies and resolves inputs, gives their accounts places, and plans those that may
     /// be run.
     fn arrive<'b>(&mut self, inputs: &'b [Input]) -> Group<'b> {
         let (verified, tables, rules) = (self.verified, &self.tables, self.rules);
-        let mut arrived = self
-            .workers
-            .map(DECODED_LEAST, inputs.iter().collect(), |input| {
-                Arrived::resolve(lane::decode(input, verified), tables, rules).map(Box::new)
-            });
-        for some in arrived.chunks_mut(DECODED_LEAST) {
+        let mut arrived = self.workers.map(DECODED, inputs.iter().collect(), |input| {
+            Some(Arrived::resolve(
+                lane::decode(input, verified),
+                tables,
+                rules,
+            ))
+        });
+        for some in arrived.chunks_mut(DECODED) {
             // Threads that run transactions may want to look a place up in between.
             let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
-            for arrived in some.iter_mut().flatten() {
+            for arrived in some.iter_mut().flatten().flatten() {
                 arrived.locks = lane::locked(&arrived.transaction)
                     .map(|(key, is_written)| (places.give(key), is_written))
                     .collect();
             }
         }
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
-        let all = arrived.iter().flatten().map(|arrived| &**arrived);
+        let all = arrived.iter().flatten().flatten();
         let levels = plan(self.planner, self.chain, places.len(), all);
         drop(places);
         Group {
-            waiting: arrived.into_iter().map(Some).collect(),
+            waiting: arrived,
             levels,
         }
     }
@@ -184,9 +197,7 @@ impl Course<'_, '_> {
             let count = match self.ledger.fitting(asking) {
                 Ok(count) => count,
                 Err(error) => {
-                    if let Some(Ok(arrived)) = rest[0].take() {
-                        rest[0] = Some(Err(arrived.refuse(error)));
-                    }
+                    rest[0] = Some(Err(error));
                     planned = None;
                     1
                 }
@@ -205,71 +216,66 @@ impl Course<'_, '_> {
     fn run_some(
         &mut self,
         first: usize,
-        some: &mut [Option<Waiting<'_>>],
+        some: &mut [Waiting<'_>],
         levels: Option<Vec<Level>>,
     ) -> Result<(), Fault> {
         let numbers = self.runnable(first, some);
         let levels = levels.unwrap_or_else(|| {
             let all = numbers.iter().filter_map(|number| match &some[*number] {
-                Some(Ok(arrived)) => Some(&**arrived),
+                Some(Ok(arrived)) => Some(arrived),
                 _ => None,
             });
             plan(&mut self.planner, self.chain, self.ledger.places(), all)
         });
+        let mut some: Vec<_> = some.iter_mut().map(Some).collect();
         for level in levels {
             let lanes = lanes(&level, |number| {
                 let place = numbers[number];
-                Some((first + place, some[place].take()?.ok()?))
+                Some((first + place, some[place].take()?))
             });
             let road = Road {
                 accounts: self.accounts,
                 chain: self.chain,
                 statuses: self.statuses,
+                ledger: self.ledger,
                 svm: self.svm,
                 is_quick: self.is_quick,
             };
             let ran = self.workers.map(1, lanes, |lane| road.run(lane));
             self.accounts.check()?;
             for ran in ran {
-                self.take(ran?);
+                let ran = ran?;
+                self.accounts.note(&ran.written);
+                self.ledger.take(ran.cost);
+                self.told.take(ran);
             }
         }
         Ok(())
     }
 
     /// Which of the transactions are to be run. The others are refused.
-    fn runnable(&mut self, first: usize, some: &mut [Option<Waiting<'_>>]) -> Vec<usize> {
+    fn runnable(&mut self, first: usize, some: &mut [Waiting<'_>]) -> Vec<usize> {
         let mut numbers = Vec::with_capacity(some.len());
         for (place, waiting) in some.iter_mut().enumerate() {
             match waiting {
                 Some(Ok(_)) => numbers.push(place),
                 _ => {
-                    if let Some(Err(refused)) = waiting.take() {
-                        self.told.refuse(first + place, refused);
+                    if let Some(Err(error)) = waiting.take() {
+                        self.told.refuse(first + place, error);
                     }
                 }
             }
         }
         numbers
     }
-
-    /// Takes what a lane came to.
-    fn take(&mut self, ran: Ran) {
-        self.accounts.note(&ran.written);
-        self.told.take(ran, |effect| {
-            self.ledger.take(effect.cost, &effect.locks);
-            self.fees.0 = self.fees.0.saturating_add(effect.fees.0);
-            self.fees.1 = self.fees.1.saturating_add(effect.fees.1);
-        });
-    }
 }
 
 /// Packs the chains of a level into lanes.
-fn lanes<'b>(
+fn lanes<'w, 'b>(
     level: &Level,
-    mut take: impl FnMut(usize) -> Option<(usize, Box<Arrived<'b>>)>,
-) -> Vec<Lane<'b>> {
-    let mut lanes: Vec<Lane<'b>> = Vec::new();
+    mut take: impl FnMut(usize) -> Option<(usize, &'w mut Waiting<'b>)>,
+) -> Vec<Lane<'w, 'b>> {
+    let mut lanes: Vec<Lane<'w, 'b>> = Vec::new();
     for chain in level.chains() {
         let is_full = lanes
             .last()

@@ -7,6 +7,7 @@
 pub(crate) mod accounts;
 pub(crate) mod budget;
 pub(crate) mod chain;
+pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod cost;
 pub(crate) mod decode;

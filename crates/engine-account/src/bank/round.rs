@@ -16,14 +16,16 @@ use trilith_protocol::root::ActiveFeature;
 use trilith_protocol::{Batch, Fault, Input, Outcome, Receipt, RoundContext, Usage};
 use trilith_types::{StateRead, WriteLog, WriteLogEntry};
 
-use super::accounts::{Accounts, Change, Changes, image_writes};
+use super::accounts::Accounts;
 use super::chain::ChainState;
+use super::changes::{Changes, image_writes};
 use super::decode::{Tables, Verified};
 use super::flow::{self, Course, Gate};
 use super::genesis::Genesis;
-use super::lane::Told;
+use super::places::Place;
 use super::plan::Planner;
 use super::processor::{Processor as _, Slot, Svm};
+use super::told::{Report, Told};
 use super::warm::{Rules, Warm};
 use super::{features, leaf, statuses, sysvar};
 use crate::packed::{Of, PackedPart};
@@ -35,7 +37,8 @@ pub(crate) struct Left {
     /// The state it started from.
     pub(crate) parent: trilith_types::Hash,
     pub(crate) warm: Warm,
-    pub(crate) changes: Vec<Change>,
+    /// The accounts that it wrote, whose changes the table of `warm` still has.
+    pub(crate) written: Vec<Place>,
     pub(crate) part: PackedPart,
 }
 
@@ -58,8 +61,8 @@ pub(crate) fn execute(
     context: &RoundContext,
 ) -> Result<(Outcome, Left), Fault> {
     let mut round = RoundRun::begin(circumstances, warm, view, context)?;
-    let done = round.run(&batch.inputs)?;
-    round.end(done)
+    let told = round.run(&batch.inputs)?;
+    round.end(told, &batch.inputs)
 }
 
 /// A round under way.
@@ -237,8 +240,7 @@ impl<'a> RoundRun<'a> {
             statuses: &self.warm.statuses,
             accounts: &mut self.accounts,
             ledger: &mut self.warm.ledger,
-            fees: &mut self.fees,
-            told: Told::new(inputs.len()),
+            told: Told::default(),
             planner: Planner::default(),
         };
         flow::run(gate, course, inputs)
@@ -267,7 +269,11 @@ impl<'a> RoundRun<'a> {
         reward
     }
 
-    fn end(mut self, told: Told) -> Result<(Outcome, Left), Fault> {
+    fn end(mut self, told: Told, inputs: &[Input]) -> Result<(Outcome, Left), Fault> {
+        self.fees = told.fees;
+        let usage = Usage {
+            instructions: told.units,
+        };
         let reward = self.hand_out_fees();
         let of = Of {
             slot: self.chain.slot,
@@ -277,39 +283,40 @@ impl<'a> RoundRun<'a> {
         };
         self.warm.ledger.leave(&mut self.chain);
         let (workers, accounts) = (self.workers, &mut self.accounts);
-        let pack = || {
-            let part = PackedPart::new(of, told.records());
-            (leaf::encode(&part), part)
-        };
-        let ((encoded, part), changes) = workers.both(pack, || accounts.changes(workers));
-        self.write_chain(&part, encoded, (reward, &told));
-        let usage = Usage {
-            instructions: told.units,
-        };
-        let receipts = told.receipts();
+        let (report, changes) =
+            workers.both(|| told.report(of, inputs), || accounts.changes(workers));
+        let Report {
+            part,
+            encoded,
+            hash,
+            messages,
+            receipts,
+        } = report;
+        self.write_chain((part.len() as u64, reward), (encoded, &hash), messages);
         self.seal(part, changes?, receipts, usage)
     }
 
-    /// Writes what the round did beside accounts, but for the chain itself.
-    fn write_chain(&mut self, part: &PackedPart, encoded: Vec<u8>, (reward, told): (u64, &Told)) {
-        let count = part.len() as u64;
+    /// Writes what the round did beside accounts, but for the chain itself: that it charged so many
+    /// transactions, the leaf of its part with its hash, and message hashes.
+    fn write_chain(
+        &mut self,
+        (count, reward): (u64, u64),
+        (part, hash): (Vec<u8>, &blake3::Hash),
+        messages: Vec<u8>,
+    ) {
         let chain = &mut self.chain;
-        chain.absorb(self.round, &encoded);
+        chain.absorb(self.round, hash);
         chain.slot_transactions += count;
         chain.transactions = chain.transactions.saturating_add(count);
         chain.slot_rewards = chain.slot_rewards.saturating_add(reward);
         if count > 0 {
             chain.busy_slot = chain.slot;
             let key = leaf::round_key(leaf::STATUS, chain.slot, self.round);
-            let mut hashes = Vec::with_capacity(32 * part.len());
-            for message in told.messages() {
-                hashes.extend_from_slice(message.as_bytes());
-            }
-            self.warm.statuses.note(chain.slot, &hashes);
-            self.leaves.insert(key, Some(hashes));
+            self.warm.statuses.note(chain.slot, &messages);
+            self.leaves.insert(key, Some(messages));
         }
         let key = leaf::round_key(leaf::PART, chain.slot, self.round);
-        self.leaves.insert(key, Some(encoded));
+        self.leaves.insert(key, Some(part));
     }
 
     /// Checks the supply and puts the outcome together.
@@ -357,7 +364,7 @@ impl<'a> RoundRun<'a> {
         let left = Left {
             parent: self.view.root(),
             warm,
-            changes: changes.list,
+            written: changes.written,
             part,
         };
         Ok((outcome, left))
@@ -371,9 +378,9 @@ pub(crate) fn write_log(
 ) -> WriteLog {
     let after = leaves.split_off(leaf::ACCOUNT);
     let entry = |(key, value)| WriteLogEntry { key, value };
-    let mut log = Vec::with_capacity(leaves.len() + accounts.len() + after.len());
-    log.extend(leaves.into_iter().map(entry));
-    log.extend(accounts);
+    // Accounts are many and stay where they are: none of the others comes before them so far.
+    let mut log = accounts;
+    log.splice(..0, leaves.into_iter().map(entry));
     log.extend(after.into_iter().map(entry));
     log
 }

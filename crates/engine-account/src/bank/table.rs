@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use solana_account::{AccountSharedData, ReadableAccount as _};
 use solana_pubkey::Pubkey;
 
+use super::changes::Change;
 use super::places::{Place, Places};
 
 /// Bytes of accounts that are remembered. Not a consensus number.
@@ -166,10 +167,28 @@ impl Table {
         true
     }
 
-    /// What an account that the round wrote was before, which is forgotten, and what it is.
-    pub(crate) fn change(&self, place: Place) -> [Option<AccountSharedData>; 2] {
-        let mut cell = self.entries[place.index()].cell();
-        [cell.before.take(), cell.now.clone().flatten()]
+    /// Gives `see` what an account was before the round that wrote it last, as long as that is
+    /// remembered, and what it is.
+    pub(crate) fn compare<R>(
+        &self,
+        place: Place,
+        see: impl FnOnce(Option<&AccountSharedData>, Option<&AccountSharedData>) -> R,
+    ) -> R {
+        let cell = self.entries[place.index()].cell();
+        see(cell.before.as_ref(), cell.now.iter().flatten().next())
+    }
+
+    /// The changes of accounts that the round wrote; what each was before is then forgotten.
+    pub(crate) fn take_changes(&mut self, written: &[Place]) -> impl Iterator<Item = Change> {
+        written.iter().map(|place| {
+            let entry = &mut self.entries[place.index()];
+            let cell = entry.cell.get_mut().unwrap_or_else(PoisonError::into_inner);
+            Change {
+                key: entry.key,
+                before: cell.before.take(),
+                after: cell.now.clone().flatten(),
+            }
+        })
     }
 
     /// Whether so much is remembered that something should be forgotten.
@@ -236,6 +255,11 @@ mod tests {
         panic!("{key} is read")
     }
 
+    fn change(table: &mut Table, place: Place) -> [Option<AccountSharedData>; 2] {
+        let change = table.take_changes(&[place]).next().expect("one");
+        [change.before, change.after]
+    }
+
     /// Five accounts of a round; the first is not known, the last is used later than the others.
     fn table() -> Table {
         let mut table = Table::default();
@@ -244,7 +268,7 @@ mod tests {
         for (place, number) in places.iter().zip(0..5).skip(1) {
             assert!(table.put(*place, holding(number, 100), |_| None));
             assert!(!table.put(*place, holding(number + 1, 100), unread));
-            let changed = table.change(*place);
+            let changed = change(&mut table, *place);
             assert_eq!(changed, [None, holding(number + 1, 100)]);
         }
         table.begin();
@@ -254,11 +278,14 @@ mod tests {
 
     #[test]
     fn what_an_account_was_is_what_it_was_when_the_round_began() {
-        let table = table();
+        let mut table = table();
         let place = table.place_of(&key(2)).expect("a place");
         assert!(table.put(place, None, unread));
         assert!(!table.put(place, holding(9, 3), unread));
-        assert_eq!(table.change(place), [holding(3, 100), holding(9, 3)]);
+        let seen = table.compare(place, |before, after| [before.cloned(), after.cloned()]);
+        assert_eq!(seen, [holding(3, 100), holding(9, 3)]);
+        assert_eq!(change(&mut table, place), seen);
+        assert_eq!(change(&mut table, place), [None, holding(9, 3)]);
         assert_eq!(table.bytes.load(Ordering::Relaxed), 303);
     }
 

@@ -17,11 +17,13 @@ use trilith_types::StateRead;
 
 use super::{AccountEngine, lock};
 use crate::answer::Desk;
-use crate::bank::accounts::{Accounts, Change, image_writes};
+use crate::bank::accounts::Accounts;
 use crate::bank::chain::ChainState;
+use crate::bank::changes::image_writes;
 use crate::bank::decode::Verified;
 use crate::bank::features::{self, InForce};
 use crate::bank::leaf;
+use crate::bank::places::Place;
 use crate::bank::plan::Planner;
 use crate::bank::processor::Svm;
 use crate::bank::round::{Left, write_log};
@@ -291,7 +293,7 @@ impl<'a> Editing<'a> {
         };
         let part = PackedPart::new(of, std::iter::empty());
         let encoded = leaf::encode(&part);
-        chain.absorb(chain.round, &encoded);
+        chain.absorb(chain.round, &blake3::hash(&encoded));
         let key = leaf::round_key(leaf::PART, chain.slot, chain.round);
         leaves.insert(key, Some(encoded));
         leaves.insert(leaf::CHAIN.to_vec(), Some(leaf::encode(&chain)));
@@ -302,13 +304,13 @@ impl<'a> Editing<'a> {
             ..Outcome::default()
         };
         warm.chain = Some(chain);
-        warm.forget_programs(&changes.list);
+        warm.forget_programs(&changes.written);
         // Sysvars may have been written.
         warm.prepared = None;
         let left = Left {
             parent: view.root(),
             warm,
-            changes: changes.list,
+            written: changes.written,
             part,
         };
         Ok((outcome, left))
@@ -334,15 +336,14 @@ impl Warm {
     }
 
     /// Forgets compiled programs whose accounts were written directly.
-    fn forget_programs(&mut self, changes: &[Change]) {
-        let written: Vec<Pubkey> = changes
-            .iter()
-            .filter(|change| {
-                let accounts = [&change.before, &change.after];
-                accounts.into_iter().flatten().any(is_of_program)
+    fn forget_programs(&mut self, written: &[Place]) {
+        let is_of_program = |place: &&Place| {
+            self.table.compare(**place, |before, after| {
+                [before, after].into_iter().flatten().any(is_of_program)
             })
-            .map(|change| change.key)
-            .collect();
+        };
+        let programs = written.iter().filter(is_of_program);
+        let written: Vec<Pubkey> = programs.map(|place| *self.table.key(*place)).collect();
         if !written.is_empty() {
             let keep =
                 |key: &Pubkey| !written.contains(key) && !written.contains(&programdata(key));
