@@ -34,7 +34,7 @@ use crate::keyed::Keyed;
 use crate::parallel::Workers;
 
 /// Inputs that a thread decodes at a time.
-const DECODED: usize = 16;
+const DECODED: usize = 8;
 
 /// Most inputs that go through the steps of a round together: enough for all threads, few enough
 /// that what one step leaves is still in the processor's caches in the next, and that a slot takes
