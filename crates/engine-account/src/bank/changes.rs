@@ -262,3 +262,52 @@ impl PageWriter {
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(first: u8, last: u8) -> Pubkey {
+        let mut bytes = [first; 32];
+        bytes[31] = last;
+        Pubkey::new_from_array(bytes)
+    }
+
+    fn holding(lamports: u64) -> Option<AccountSharedData> {
+        Some(AccountSharedData::new(lamports, 3, &key(0, 0)))
+    }
+
+    #[test]
+    fn leaves_ascend_and_what_stays_the_same_has_none() {
+        let mut table = Table::default();
+        table.begin();
+        // More than a thread takes at a time; many begin with the same bytes.
+        let keys = (0..=255).flat_map(|last| [key(7, last), key(last, 9)]);
+        let mut written = Vec::new();
+        for (number, key) in keys.enumerate() {
+            let place = table.give(&key);
+            let after = if number % 5 == 0 {
+                holding(5)
+            } else {
+                holding(9)
+            };
+            if table.put(place, after, |_| holding(5)) {
+                written.push(place);
+            }
+        }
+        let count = written.len();
+        let expected = |workers: &Workers| {
+            let changes = Changes::gather(&table, written.clone(), workers);
+            assert_eq!(changes.written.len(), count);
+            assert!(changes.large.is_empty());
+            assert_eq!(changes.lamports, 4 * changes.leaves.len() as i128);
+            changes.leaves
+        };
+        let leaves = expected(&Workers::new(1));
+        assert_eq!(leaves, expected(&Workers::new(3)));
+        assert!(leaves.is_sorted_by(|one, next| one.key < next.key));
+        assert!((count * 3 / 4..count).contains(&leaves.len()));
+        let leaf = holding(9).as_ref().map(leaf::encode_account);
+        assert!(leaves.iter().all(|entry| entry.value == leaf));
+    }
+}

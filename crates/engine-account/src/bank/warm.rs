@@ -107,3 +107,26 @@ impl Warm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use solana_pubkey::Pubkey;
+
+    use super::*;
+
+    #[test]
+    fn what_the_slot_counts_stays_with_its_account() {
+        let key = |number| Pubkey::new_from_array([number; 32]);
+        let mut table = Table::default();
+        table.begin();
+        let places: Vec<_> = (0..5).map(|number| table.give(&key(number))).collect();
+        let mut ledger = Ledger::default();
+        ledger.extend(table.len());
+        ledger.count(70, &[(places[3], true), (places[4], false)]);
+        let (table, had) = table.shrink(0, |place| ledger.is_written(place));
+        let ledger = ledger.moved(&had);
+        assert_eq!((table.len(), ledger.places()), (1, 1));
+        let place = table.place_of(&key(3)).expect("it stays");
+        assert!(ledger.is_written(place.index()));
+    }
+}

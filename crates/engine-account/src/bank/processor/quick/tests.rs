@@ -1,6 +1,8 @@
 //! The same random transactions in this loop and in `solana-svm`: everything that one says of them
 //! the other says too.
 
+use std::borrow::Cow;
+
 use ed25519_dalek::SigningKey;
 use solana_account::{Account, ReadableAccount as _};
 use solana_hash::Hash;
@@ -474,6 +476,8 @@ struct Bank<'a> {
     rules: Rules,
     judge: Svm,
     quick: Svm,
+    /// Transactions that ran without the machine.
+    without_machine: usize,
 }
 
 impl Bank<'_> {
@@ -491,6 +495,7 @@ impl Bank<'_> {
             rules,
             judge,
             quick,
+            without_machine: 0,
         };
         bank.begin(SLOT);
         bank
@@ -553,6 +558,7 @@ impl Bank<'_> {
         for (index, (given, expected)) in given.iter().zip(&expected).enumerate() {
             let transaction = &bytes[index];
             assert_eq!(given, expected, "number {index}: {transaction:?}");
+            self.without_machine += usize::from(is_without_machine(given));
         }
         // What is not plain goes on where the loop stopped.
         let given = self
@@ -598,6 +604,14 @@ impl Bank<'_> {
         assert!(ran.is_some());
         (done, written)
     }
+}
+
+/// Whether the machine had no part in it: what that logs is written for each transaction anew.
+fn is_without_machine(processed: &Processed) -> bool {
+    processed.as_ref().is_ok_and(|charged| {
+        let mut lines = charged.logs.iter();
+        !charged.logs.is_empty() && lines.all(|line| matches!(line, Cow::Borrowed(_)))
+    })
 }
 
 /// A transaction whose signatures nobody looks at.
@@ -813,4 +827,19 @@ fn transfers_come_to_the_same_whatever_they_are_asked() {
         }
     }
     assert!(ends.iter().all(|count| *count >= 14), "{ends:?}");
+    // What fails and what is no transfer is left to the machine.
+    let without = bank.without_machine;
+    assert!((12..=ends[1]).contains(&without), "{without} of {ends:?}");
+}
+
+/// An account that nobody named, as the code of a program is, is remembered like the others.
+#[test]
+fn what_was_asked_for_has_a_place_in_the_next_round() {
+    let accounts = Accounts::new(&Nothing, Table::default());
+    let key = at(0x62, 1);
+    assert_eq!(accounts.place_of(&key), None);
+    assert_eq!(accounts.get(&key), None);
+    let accounts = Accounts::new(&Nothing, accounts.into_table());
+    assert!(accounts.place_of(&key).is_some());
+    assert_eq!(accounts.place_of(&at(0x62, 2)), None);
 }
