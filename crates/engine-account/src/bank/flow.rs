@@ -6,8 +6,7 @@
 //!         give accounts their places, plan                  in the order of the batch
 //! course  let in what the slot takes                        in the order of the batch
 //!         for each level of the plan:
-//!             check age and duplicates, run, write          on all threads
-//!             count                                         in the order of the plan
+//!             check age and duplicates, run, write, count   on all threads
 //! ```
 //!
 //! Invariant: the gate looks at nothing that transactions change. It reads the state as it was when

@@ -3,7 +3,9 @@
 //! ```text
 //! begin the slot of the round's time (the slot before it gets its hash, sysvars move on)
 //! take the inputs through [`super::flow`]
-//! burn and hand out fees, write records, statuses and the chain
+//! burn and hand out fees
+//! gather the changes of accounts and, beside that, put together what is told of the inputs
+//! write records, statuses and the chain
 //! ```
 
 use std::collections::BTreeMap;
