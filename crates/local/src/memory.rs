@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use trilith_mkvs::{Tree, TreeError};
 use trilith_protocol::{Fault, ImageChange, ImageWrite};
-use trilith_store::{PageTree, image_key, image_leaf, page_hash};
+use trilith_store::{PageTree, Workers, image_key, image_leaf, page_hash};
 use trilith_types::state::Visitor;
 use trilith_types::{
     Hash, Image, ImageId, PAGE_BYTES, PageFile, PageRun, StateFault, StateRead, WriteLog,
@@ -27,6 +27,10 @@ use trilith_types::{
 /// Pages after which a new file is begun, so that the old one is given back once no version needs
 /// it: 64 MiB.
 const FILE_PAGES_MAX: u64 = 16 * 1024;
+
+/// Threads that make a version of many changes: as many as the machine runs at once. Few changes are
+/// made where they are asked for.
+const THREADS: usize = 0;
 
 /// One version of a state.
 #[derive(Clone, Default)]
@@ -60,7 +64,10 @@ impl Memory {
     /// [`Fault`] if a key is too long or a page file fails. This version stays as it is.
     pub fn next(&self, write_log: &WriteLog, images: &[ImageWrite]) -> Result<Self, Fault> {
         let mut next = self.clone();
-        next.tree.apply(write_log).map_err(tree_fault)?;
+        let workers = Workers::new(THREADS);
+        next.tree
+            .apply_by(write_log, &workers)
+            .map_err(tree_fault)?;
         if images.is_empty() {
             return Ok(next);
         }

@@ -73,6 +73,7 @@ pub use page_tree::{IMAGE_PAGES_MAX, PageHash, PageTree, page_hash, zero_page_ha
 pub use recovery::RecoveryReport;
 pub use store::{META_NAME_BYTES_MAX, SIGNED_BYTES_MAX, SLOT_BYTES_MAX, Store, StoreConfig};
 pub use view::{IMAGE_KEY_PREFIX, View, image_key, image_leaf};
+pub use workers::Workers;
 
 /// Decoders of bytes from disk, for fuzzing: none may panic, whatever the bytes.
 pub mod decode {

@@ -15,16 +15,17 @@ use std::thread::{Builder, Scope, available_parallelism};
 /// Most threads of a call, whatever the machine or the caller says.
 const THREADS_MAX: usize = 256;
 
-/// A number of threads to work on.
+/// A number of threads to work on. They live for one piece of work and change no result.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Workers {
+pub struct Workers {
     threads: usize,
 }
 
 impl Workers {
     /// Work on `threads` threads, the caller's among them; 0 stands for as many as the machine
     /// runs at once. More than 256 are taken as 256.
-    pub(crate) fn new(threads: usize) -> Self {
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
         let threads = match threads {
             0 => available_parallelism().map_or(1, usize::from),
             given => given,
