@@ -129,6 +129,9 @@ pub(crate) struct Report {
     pub(crate) receipts: Vec<Receipt>,
 }
 
+/// What an input came to: its effect with its record, or why it had none.
+type Ended<'t> = Result<(&'t Effect, &'t [u8]), &'t TransactionError>;
+
 impl Told {
     /// Learns of an input that was not run.
     pub(crate) fn refuse(&mut self, position: usize, error: TransactionError) {
@@ -144,8 +147,7 @@ impl Told {
 
     /// Puts everything together.
     pub(crate) fn report(self, of: Of, inputs: &[Input]) -> Report {
-        let mut results: Vec<Option<Result<(&Effect, &[u8]), &TransactionError>>> =
-            vec![None; inputs.len()];
+        let mut results: Vec<Option<Ended<'_>>> = vec![None; inputs.len()];
         for (position, error) in &self.refused {
             results[*position] = Some(Err(error));
         }
