@@ -120,8 +120,8 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// What the head of a message asks for; `None` if it is not of version 1. Its form was checked, that of the heap's
-    /// size as well.
+    /// What the head of a message asks for; `None` if it is not of version 1. Its form was checked,
+    /// that of the heap's size as well.
     fn of_head(view: &View<'_>) -> Option<Self> {
         let config = view.transaction_config()?;
         let units = config.compute_unit_limit().unwrap_or(0);

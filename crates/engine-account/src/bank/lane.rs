@@ -88,7 +88,8 @@ pub(crate) struct Road<'a, 'v> {
 }
 
 impl Road<'_, '_> {
-    /// Runs the transactions of a lane one after the other, and writes what they write. No other lane has to do with the same accounts.
+    /// Runs the transactions of a lane one after the other, and writes what they write. No other lane
+    /// has to do with the accounts that it writes.
     ///
     /// # Errors
     /// [`Fault`] if this node failed.

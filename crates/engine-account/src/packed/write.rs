@@ -43,7 +43,8 @@ impl Names {
     }
 }
 
-/// What a record says, without what was logged and written. The fields are those of [`TransactionRecord`].
+/// What a record says, without what was logged and written. The fields are those of
+/// [`TransactionRecord`].
 pub(crate) struct Entry<'a> {
     pub(crate) transaction: &'a [u8],
     pub(crate) signature: &'a Signature,
