@@ -288,3 +288,20 @@ fn lanes<'w, 'b>(
     }
     lanes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_grow_and_leave_nothing_out() {
+        let inputs: Vec<Input> = (0..800u32)
+            .map(|number| Input::new(number.to_le_bytes().to_vec()))
+            .collect();
+        let sizes: Vec<usize> = groups(&inputs).map(<[Input]>::len).collect();
+        assert_eq!(sizes, [64, 128, 256, 256, 96]);
+        let together: Vec<&Input> = groups(&inputs).flatten().collect();
+        assert!(together.into_iter().eq(&inputs));
+        assert_eq!(groups(&[]).count(), 0);
+    }
+}

@@ -142,6 +142,41 @@ fn independent_transfers_run_side_by_side() {
     }
 }
 
+/// A round goes through its inputs group by group. These are several groups that all write the same
+/// account, with inputs between them that are refused.
+#[test]
+fn a_long_batch_runs_in_its_order_and_refuses_what_is_wrong() {
+    let mut network = Network::new();
+    let (alice, bob, poor) = (keypair(10), keypair(11), keypair(12));
+    network.airdrop(&key(&alice), 5 * SOL);
+    let blockhash = network.blockhash();
+    let mut batch: Vec<Vec<u8>> = Vec::new();
+    let (mut expected, mut sent) = (Vec::new(), 0);
+    for number in 0..700u64 {
+        let (input, status) = match number % 100 {
+            33 => (vec![1; number as usize], None),
+            // Who pays has nothing.
+            55 => {
+                let instruction = transfer(&key(&poor), &key(&bob), number);
+                (transaction(&[instruction], &[&poor], blockhash), None)
+            }
+            _ => {
+                let instruction = transfer(&key(&alice), &key(&bob), SOL / 1_000 + number);
+                sent += SOL / 1_000 + number;
+                (
+                    transaction(&[instruction], &[&alice], blockhash),
+                    Some(Ok(())),
+                )
+            }
+        };
+        batch.push(input);
+        expected.push(status);
+    }
+    let statuses = Network::statuses(&network.round(&batch));
+    assert_eq!(statuses, expected);
+    assert_eq!(network.balance(&key(&bob)), sent);
+}
+
 #[test]
 fn a_priority_fee_goes_to_the_identity_whole() {
     let mut network = Network::new();
